@@ -1,0 +1,2 @@
+//! The binary attestune: a thin shell over gRPC.
+fn main() {}

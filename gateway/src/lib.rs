@@ -1,0 +1,1 @@
+//! The server: gRPC over a replica.

@@ -1,0 +1,1 @@
+//! The ledger: events, signatures, rules, state, trees, logs, replica, vault, queries.

@@ -1,0 +1,1 @@
+//! The wire format of Attestune: .proto files and the code generated from them.

@@ -1,0 +1,1 @@
+//! Golden logs, differential replicas, faults and conformance.

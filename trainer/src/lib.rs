@@ -1,0 +1,1 @@
+//! LoRA training, inference and evaluation on candle.

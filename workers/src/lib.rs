@@ -1,0 +1,1 @@
+//! The worker runner and one module per worker.
