@@ -1,1 +1,3 @@
 //! The ledger: events, signatures, rules, state, trees, logs, replica, vault, queries.
+
+pub mod tree;
