@@ -1,1 +1,41 @@
 //! Personal data detection: text in, findings out.
+//!
+//! This crate reads a text and says where personal data may stand in it, with a score.
+//! It knows nothing of ledgers, files or networks, and the same text always gives the same
+//! findings, so a finding can be signed and checked again later. It is not an anonymiser:
+//! what it doesn't look for, it doesn't find, and [`Scanner::coverage`] says what it looked for.
+//!
+//! Every pattern is bounded and every judge reads a run of characters once, so that the time
+//! is linear in the length of the text, whatever the text is.
+//!
+//! ```
+//! use attestune_pii::{Entity, Scanner, redact};
+//!
+//! let scanner = Scanner::default();
+//! let text = "Zoë, write to zoe@example.org or pay to GB82 WEST 1234 5698 7654 32.";
+//! let findings = scanner.scan(text);
+//! assert_eq!(findings[0].entity, Entity::Email);
+//! assert_eq!((findings[0].start, findings[0].end), (14, 29)); // code points, not bytes
+//! assert_eq!(redact(text, &findings), "Zoë, write to <EMAIL> or pay to <IBAN>.");
+//! ```
+
+mod context;
+mod entity;
+mod overlap;
+mod recognizers;
+mod redact;
+mod scanner;
+
+pub use entity::{Entity, UnknownEntity};
+pub use redact::redact;
+pub use scanner::{Config, ConfigError, Coverage, Finding, Scanner};
+
+/// The name under which a scan by this crate is put on record.
+pub const DETECTOR_NAME: &str = "attestune-pii";
+
+/// The version of the detector's behaviour: it changes whenever some text could give
+/// other findings than before, so that a record says which rules were applied.
+pub const VERSION: &str = "1";
+
+/// The highest score: certain.
+pub const CERTAIN_PPM: u32 = 1_000_000;

@@ -1,0 +1,379 @@
+//! The table of recognizers: a pattern proposes, a judge decides, context words support.
+//!
+//! Patterns are bounded (no `*`, no `+`), so that looking for all matches is linear. A judge may
+//! read on to the left or right of what the pattern found, but then says where to go on, so that
+//! no run of characters is read twice by the same recognizer.
+
+mod crypto;
+mod date;
+mod money;
+mod network;
+pub(crate) mod phone;
+mod ssn;
+mod web;
+
+use crate::Entity;
+
+/// One way of finding one kind of personal data.
+pub(crate) struct Recognizer {
+    /// Stable: `entity.way`, of `[a-z0-9.-]`.
+    pub(crate) name: &'static str,
+    pub(crate) entity: Entity,
+    /// Where to look closer. Case counts unless the pattern says otherwise.
+    pub(crate) pattern: &'static str,
+    pub(crate) judge: Judge,
+    /// Words nearby that make it likelier, in lower case.
+    pub(crate) context: &'static [&'static str],
+}
+
+pub(crate) type Judge = fn(&Candidate<'_>, &[&phone::Plan]) -> Judgement;
+
+/// A place in a text that a pattern proposes, in bytes.
+pub(crate) struct Candidate<'t> {
+    pub(crate) text: &'t str,
+    /// What lies before was judged already; reading to the left stops here.
+    pub(crate) floor: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// What a judge makes of a candidate. All offsets are bytes on character boundaries.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// It is one, with this span and this score before context.
+    Hit {
+        start: usize,
+        end: usize,
+        score_ppm: u32,
+    },
+    /// It is none; the next candidate is looked for from `resume` on.
+    Miss { resume: usize },
+}
+
+impl<'t> Candidate<'t> {
+    fn str(&self) -> &'t str {
+        &self.text[self.start..self.end]
+    }
+
+    fn hit(&self, score_ppm: u32) -> Judgement {
+        Judgement::Hit {
+            start: self.start,
+            end: self.end,
+            score_ppm,
+        }
+    }
+
+    /// No, and the next candidate may start one character later.
+    fn miss(&self) -> Judgement {
+        Judgement::Miss { resume: self.start }
+    }
+
+    /// Whether neither side goes on with a letter or digit.
+    fn stands_alone(&self) -> bool {
+        let before = char_before(self.text, self.start);
+        let after = char_after(self.text, self.end);
+        !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+    }
+
+    /// Whether neither side goes on with a letter or digit, or with one of `joints` and then a
+    /// digit, as a longer number would.
+    fn is_whole_number(&self, joints: &[char]) -> bool {
+        self.stands_alone()
+            && !ends_in_joint(&self.text[..self.start], joints)
+            && !starts_in_joint(&self.text[self.end..], joints)
+    }
+}
+
+fn char_before(text: &str, at: usize) -> Option<char> {
+    text[..at].chars().next_back()
+}
+
+fn char_after(text: &str, at: usize) -> Option<char> {
+    text[at..].chars().next()
+}
+
+fn ends_in_joint(before: &str, joints: &[char]) -> bool {
+    let mut back = before.chars().rev();
+    back.next().is_some_and(|c| joints.contains(&c)) && back.next().is_some_and(|c| c.is_numeric())
+}
+
+fn starts_in_joint(after: &str, joints: &[char]) -> bool {
+    let mut ahead = after.chars();
+    ahead.next().is_some_and(|c| joints.contains(&c))
+        && ahead.next().is_some_and(|c| c.is_numeric())
+}
+
+macro_rules! months {
+    () => {
+        concat!(
+            // English, German, French, Spanish, Italian, Portuguese, Dutch. The longest first, as the
+            // first alternative that fits is taken.
+            "(?:",
+            "septiembre|diciembre|fevereiro|noviembre|september|septembre|settembre|",
+            "augustus|december|dezember|dezembro|dicembre|décembre|febbraio|februari|",
+            "february|november|novembre|novembro|setembro|febrero|februar|février|gennaio|",
+            "janeiro|januari|january|janvier|juillet|october|octobre|octubre|oktober|",
+            "ottobre|outubro|agosto|aprile|august|giugno|januar|luglio|maggio|abril|april|",
+            "avril|enero|julho|julio|junho|junio|maart|march|marzo|março|août|juin|juli|",
+            "july|june|juni|maio|mars|mayo|märz|sept|apr|aug|dec|dez|feb|jan|jul|jun|mai|",
+            "mar|may|mei|nov|oct|okt|sep",
+            ")",
+        )
+    };
+}
+
+/// Every recognizer, in the order in which coverage lists them.
+pub(crate) static TABLE: &[Recognizer] = &[
+    Recognizer {
+        name: "email.address",
+        entity: Entity::Email,
+        pattern: "@",
+        judge: web::email,
+        context: &["email", "mail", "e", "contact", "address", "mailto"],
+    },
+    Recognizer {
+        name: "phone.plan",
+        entity: Entity::Phone,
+        pattern: r"(?:\+ ?\(?|\()?[0-9](?:[ ./()\-]{0,3}[0-9]){6,16}",
+        judge: phone::number,
+        context: &[
+            "phone",
+            "telephone",
+            "tel",
+            "mobile",
+            "cell",
+            "cellphone",
+            "call",
+            "fax",
+            "number",
+            "contact",
+            "whatsapp",
+            "sms",
+            "handy",
+            "telefon",
+            "telefono",
+            "teléfono",
+            "telefone",
+            "portable",
+            "ring",
+            "dial",
+            "reach",
+            "text",
+        ],
+    },
+    Recognizer {
+        name: "credit-card.luhn",
+        entity: Entity::CreditCard,
+        pattern: r"[0-9](?:[ .\-]?[0-9]){11,18}",
+        judge: money::card,
+        context: &[
+            "card",
+            "credit",
+            "debit",
+            "visa",
+            "mastercard",
+            "amex",
+            "discover",
+            "maestro",
+            "jcb",
+            "diners",
+            "cc",
+            "payment",
+            "pan",
+        ],
+    },
+    Recognizer {
+        name: "iban.registry",
+        entity: Entity::Iban,
+        pattern: r"(?i-u:[a-z]{2}[0-9]{2}(?:[ \-]?[a-z0-9]){11,30})",
+        judge: money::iban,
+        context: &[
+            "iban", "bank", "account", "transfer", "konto", "compte", "cuenta", "conto",
+        ],
+    },
+    Recognizer {
+        name: "us-ssn.rules",
+        entity: Entity::UsSsn,
+        pattern: r"[0-9]{3}[\-. ]?[0-9]{2}[\-. ]?[0-9]{4}",
+        judge: ssn::number,
+        context: &[
+            "ssn", "ssns", "social", "security", "ss", "ssid", "taxpayer",
+        ],
+    },
+    Recognizer {
+        name: "ip-address.v4",
+        entity: Entity::IpAddress,
+        pattern: r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}",
+        judge: network::v4,
+        context: &["ip", "ipv4", "address", "host", "server", "login", "router"],
+    },
+    Recognizer {
+        name: "ip-address.v6",
+        entity: Entity::IpAddress,
+        pattern: r"::|[0-9A-Fa-f]:[0-9A-Fa-f]",
+        judge: network::v6,
+        context: &["ip", "ipv6", "address", "host", "server", "login", "router"],
+    },
+    Recognizer {
+        name: "mac-address.eui48",
+        entity: Entity::MacAddress,
+        pattern: r"[0-9A-Fa-f]{2}(?:[:\-][0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2}",
+        judge: network::mac,
+        context: &[
+            "mac", "hardware", "ethernet", "physical", "device", "wifi", "adapter",
+        ],
+    },
+    Recognizer {
+        name: "url.scheme",
+        entity: Entity::Url,
+        pattern: r"(?i-u:https?|ftps?|sftp|wss?)://",
+        judge: web::url,
+        context: &["url", "website", "link", "site", "page", "profile"],
+    },
+    Recognizer {
+        name: "url.domain",
+        entity: Entity::Url,
+        pattern: r"[A-Za-z0-9]\.[A-Za-z]",
+        judge: web::domain,
+        context: &[
+            "url", "website", "link", "site", "page", "domain", "visit", "profile",
+        ],
+    },
+    Recognizer {
+        name: "date.iso",
+        entity: Entity::Date,
+        pattern: concat!(
+            r"[12][0-9]{3}-[01][0-9]-[0-3][0-9]",
+            r"(?:[T ][0-2][0-9]:[0-5][0-9](?::[0-6][0-9](?:[.,][0-9]{1,9})?)?",
+            r"(?:Z|[+\-][0-2][0-9]:?[0-5][0-9])?)?",
+        ),
+        judge: date::iso,
+        context: date::CONTEXT,
+    },
+    Recognizer {
+        name: "date.numeric",
+        entity: Entity::Date,
+        pattern: r"[0-9]{1,4}[\-/.][0-9]{1,2}[\-/.][0-9]{1,4}",
+        judge: date::numeric,
+        context: date::CONTEXT,
+    },
+    Recognizer {
+        name: "date.partial",
+        entity: Entity::Date,
+        pattern: r"[0-9]{1,2}/[0-9]{1,4}",
+        judge: date::partial,
+        context: date::CONTEXT,
+    },
+    Recognizer {
+        name: "date.day-month",
+        entity: Entity::Date,
+        pattern: concat!(
+            r"(?i)[0-9]{1,2}(?-u:st|nd|rd|th|\.)?[ \-]{0,2}(?:of |de )?",
+            months!(),
+            r"\.?(?:[ ,\-]{1,2}(?:de |del )?[0-9]{4})?",
+        ),
+        judge: date::named,
+        context: date::CONTEXT,
+    },
+    Recognizer {
+        name: "date.month-day",
+        entity: Entity::Date,
+        pattern: concat!(
+            "(?i)",
+            months!(),
+            r"\.?(?:[ \-]{1,2}[0-9]{1,2}(?-u:st|nd|rd|th)?[ ,\-]{1,2}[0-9]{4}",
+            r"|[ ,\-]{1,2}(?:de )?[0-9]{4}|[ \-]{1,2}[0-9]{1,2}(?-u:st|nd|rd|th)?)",
+        ),
+        judge: date::named,
+        context: date::CONTEXT,
+    },
+    Recognizer {
+        name: "crypto-address.base58check",
+        entity: Entity::CryptoAddress,
+        pattern: "[123LMDmn][1-9A-HJ-NP-Za-km-z]{25,34}",
+        judge: crypto::base58check,
+        context: crypto::CONTEXT,
+    },
+    Recognizer {
+        name: "crypto-address.bech32",
+        entity: Entity::CryptoAddress,
+        pattern: r"(?i-u:(?:bc|tb|ltc)1[02-9ac-hj-np-z]{8,87})",
+        judge: crypto::segwit,
+        context: crypto::CONTEXT,
+    },
+    Recognizer {
+        name: "crypto-address.ethereum",
+        entity: Entity::CryptoAddress,
+        pattern: "0[xX][0-9A-Fa-f]{40}",
+        judge: crypto::ethereum,
+        context: crypto::CONTEXT,
+    },
+];
+
+/// The cases of one entity: each text with the spans, as strings, that its recognizers find at
+/// threshold zero.
+#[cfg(test)]
+pub(crate) fn check(entity: Entity, cases: &[(&str, &[&str])]) {
+    let config = crate::Config {
+        entities: [entity].into(),
+        threshold_ppm: 0,
+        ..crate::Config::default()
+    };
+    let scanner = crate::Scanner::new(&config).unwrap();
+    for (text, expected) in cases {
+        let span = |f: &crate::Finding| {
+            let length = (f.end - f.start) as usize;
+            text.chars()
+                .skip(f.start as usize)
+                .take(length)
+                .collect::<String>()
+        };
+        let found: Vec<String> = scanner.scan(text).iter().map(span).collect();
+        assert_eq!(found, *expected, "in {text:?}");
+    }
+}
+
+/// The score of the only finding of an entity in a text, at threshold zero.
+#[cfg(test)]
+pub(crate) fn score(entity: Entity, text: &str) -> u32 {
+    let config = crate::Config {
+        entities: [entity].into(),
+        threshold_ppm: 0,
+        ..crate::Config::default()
+    };
+    let findings = crate::Scanner::new(&config).unwrap().scan(text);
+    assert_eq!(findings.len(), 1, "in {text:?}: {findings:?}");
+    findings[0].score_ppm
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_pattern_compiles_and_every_name_is_an_identifier_of_its_own() {
+        let mut names = BTreeSet::new();
+        for recognizer in TABLE {
+            regex::Regex::new(recognizer.pattern).unwrap();
+            let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+            assert!(recognizer.name.bytes().all(fits) && recognizer.name.len() <= 64);
+            assert!(recognizer.name.starts_with(recognizer.entity.name()));
+            assert!(names.insert(recognizer.name), "{} twice", recognizer.name);
+            assert!(recognizer.context.iter().all(|w| w.to_lowercase() == *w));
+        }
+        let covered: BTreeSet<Entity> = TABLE.iter().map(|r| r.entity).collect();
+        assert_eq!(covered, Entity::ALL.into());
+    }
+
+    #[test]
+    fn no_pattern_is_unbounded() {
+        let class = regex::Regex::new(r"\[[^\]]*\]|\\.").unwrap();
+        for recognizer in TABLE {
+            let bare = class.replace_all(recognizer.pattern, "x");
+            assert!(!bare.contains(['*', '+']), "{}: {bare}", recognizer.name);
+            assert!(!bare.contains(",}"), "{}: {bare}", recognizer.name);
+        }
+    }
+}

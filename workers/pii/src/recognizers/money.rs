@@ -1,0 +1,225 @@
+//! Payment cards and bank accounts.
+
+use std::str::FromStr;
+
+use iban::Iban;
+
+use super::{Candidate, Judgement, phone::Plan};
+
+/// Ranges of leading digits, the number of digits compared, and the lengths that are issued.
+/// From the issuers' public tables (ISO/IEC 7812 numbers).
+const BRANDS: &[(u32, u32, usize, &[usize])] = &[
+    (1, 1, 1, &[15]),                               // UATP
+    (2200, 2204, 4, &[16, 17, 18, 19]),             // Mir
+    (2221, 2720, 4, &[16]),                         // Mastercard
+    (300, 305, 3, &[14, 16]),                       // Diners Club
+    (309, 309, 3, &[14, 16]),                       // Diners Club
+    (36, 36, 2, &[14, 15, 16, 17, 18, 19]),         // Diners Club
+    (38, 39, 2, &[14, 16]),                         // Diners Club
+    (34, 34, 2, &[15]),                             // American Express
+    (37, 37, 2, &[15]),                             // American Express
+    (3528, 3589, 4, &[16, 17, 18, 19]),             // JCB
+    (4, 4, 1, &[13, 16, 19]),                       // Visa
+    (51, 55, 2, &[16]),                             // Mastercard
+    (50, 50, 2, &[12, 13, 14, 15, 16, 17, 18, 19]), // Maestro, Elo, RuPay
+    (56, 69, 2, &[12, 13, 14, 15, 16, 17, 18, 19]), // Maestro, Discover, UnionPay, RuPay, Elo
+    (81, 82, 2, &[16, 17, 18, 19]),                 // UnionPay, RuPay
+    (9792, 9792, 4, &[16]),                         // Troy
+];
+
+/// Card numbers by issuer's range, length and the check digit of ISO/IEC 7812-1 (Luhn), with one
+/// kind of separator or none. One random number in ten passes the check digit.
+pub(super) fn card(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
+    // An end that cuts a longer number off is no end, but the shorter ends inside are tried.
+    if !candidate.starts_whole() {
+        return candidate.miss();
+    }
+    let text = candidate.str();
+    let mut ends: Vec<usize> = group_ends(text).collect();
+    ends.reverse();
+    for end in ends {
+        let shorter = Candidate {
+            end: candidate.start + end,
+            ..*candidate
+        };
+        if shorter.is_whole_number(&['-', '.']) && is_card(shorter.str()) {
+            let short = shorter.str().bytes().filter(u8::is_ascii_digit).count() < 13;
+            let unusual = short || shorter.str().starts_with('1');
+            return shorter.hit(if unusual { 400_000 } else { 900_000 });
+        }
+    }
+    candidate.miss()
+}
+
+fn is_card(text: &str) -> bool {
+    let mut separators = text.bytes().filter(|b| !b.is_ascii_digit());
+    let first = separators.next();
+    if !separators.all(|b| Some(b) == first) {
+        return false;
+    }
+    let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(10)).collect();
+    let leads = |&(low, high, count, lengths): &(u32, u32, usize, &[usize])| {
+        let lead = digits.iter().take(count).fold(0, |n, d| n * 10 + d);
+        (low..=high).contains(&lead) && lengths.contains(&digits.len())
+    };
+    BRANDS.iter().any(leads) && luhn(&digits)
+}
+
+/// ISO/IEC 7812-1, annex B: from the right, every second digit doubled.
+fn luhn(digits: &[u32]) -> bool {
+    let weigh = |(at, &d): (usize, &u32)| match (at % 2, d * 2) {
+        (0, _) => d,
+        (_, doubled) => doubled / 10 + doubled % 10,
+    };
+    digits.iter().rev().enumerate().map(weigh).sum::<u32>() % 10 == 0
+}
+
+/// Where each run of letters and digits in the text ends.
+fn group_ends(text: &str) -> impl Iterator<Item = usize> {
+    let is_end = |&at: &usize| {
+        let bytes = text.as_bytes();
+        bytes[at - 1].is_ascii_alphanumeric()
+            && bytes.get(at).is_none_or(|b| !b.is_ascii_alphanumeric())
+    };
+    (1..=text.len()).filter(is_end)
+}
+
+/// Account numbers by country, length, structure and the check digits of ISO 13616-1 (modulo 97).
+pub(super) fn iban(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
+    if !candidate.starts_whole() {
+        return candidate.miss();
+    }
+    let mut ends: Vec<usize> = group_ends(candidate.str()).collect();
+    ends.reverse();
+    for end in ends {
+        let shorter = Candidate {
+            end: candidate.start + end,
+            ..*candidate
+        };
+        if shorter.stands_alone() && is_iban(shorter.str()) {
+            return shorter.hit(1_000_000);
+        }
+    }
+    candidate.miss()
+}
+
+fn is_iban(text: &str) -> bool {
+    let bare: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
+    Iban::from_str(&bare.to_ascii_uppercase()).is_ok()
+}
+
+impl Candidate<'_> {
+    /// Whether no letter or digit stands before, nor a digit and a joint.
+    fn starts_whole(&self) -> bool {
+        !super::char_before(self.text, self.start).is_some_and(char::is_alphanumeric)
+            && !super::ends_in_joint(&self.text[..self.start], &['-', '.'])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{check, score};
+    use crate::Entity;
+
+    // Test numbers that the card schemes publish for developers.
+    #[test]
+    fn cards_pass_by_range_length_and_check_digit() {
+        check(
+            Entity::CreditCard,
+            &[
+                ("pay 4111 1111 1111 1111 now", &["4111 1111 1111 1111"]),
+                ("4111111111111111", &["4111111111111111"]),
+                ("5555-5555-5555-4444", &["5555-5555-5555-4444"]),
+                ("3782 822463 10005", &["3782 822463 10005"]),
+                ("6011.1111.1111.1117,", &["6011.1111.1111.1117"]),
+                ("3530111333300000", &["3530111333300000"]),
+                ("2223003122003222", &["2223003122003222"]),
+                ("4222222222222", &["4222222222222"]),
+                ("№4111111111111111é", &[]),
+            ],
+        );
+    }
+
+    #[test]
+    fn numbers_that_are_no_cards_stay_silent() {
+        check(
+            Entity::CreditCard,
+            &[
+                ("4111 1111 1111 1112", &[]),
+                ("4111-1111 1111-1111", &[]),
+                ("0000000000000000", &[]),
+                ("94111111111111111", &[]),
+                ("A4111111111111111", &[]),
+                ("1.4111111111111111", &[]),
+                ("411111111111111", &[]),
+                ("7111111111111111", &[]),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_card_is_found_among_other_numbers() {
+        check(
+            Entity::CreditCard,
+            &[
+                ("order 12 4111 1111 1111 1111 123", &["4111 1111 1111 1111"]),
+                (
+                    "4111111111111111 4111111111111111",
+                    &["4111111111111111", "4111111111111111"],
+                ),
+            ],
+        );
+    }
+
+    // Examples from the SWIFT IBAN registry.
+    #[test]
+    fn accounts_pass_by_country_length_and_check_digits() {
+        check(
+            Entity::Iban,
+            &[
+                (
+                    "to GB29 NWBK 6016 1331 9268 19 please",
+                    &["GB29 NWBK 6016 1331 9268 19"],
+                ),
+                ("DE89370400440532013000.", &["DE89370400440532013000"]),
+                (
+                    "fr14 2004 1010 0505 0001 3m02 606",
+                    &["fr14 2004 1010 0505 0001 3m02 606"],
+                ),
+                ("NO93-8601-1117-947", &["NO93-8601-1117-947"]),
+                (
+                    "IBAN:MT84MALT011000012345MTLCAST001S",
+                    &["MT84MALT011000012345MTLCAST001S"],
+                ),
+                (
+                    "ü DE89 3704 0044 0532 0130 00 5 Euro",
+                    &["DE89 3704 0044 0532 0130 00"],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn wrong_digits_lengths_and_countries_are_no_accounts() {
+        check(
+            Entity::Iban,
+            &[
+                ("GB29 NWBK 6016 1331 9268 18", &[]),
+                ("DE8937040044053201300", &[]),
+                ("ZZ89370400440532013000", &[]),
+                ("XDE89370400440532013000", &[]),
+                ("DE893704004405320130000", &[]),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_checked_account_is_certain_and_a_card_nearly() {
+        assert_eq!(score(Entity::Iban, "DE89370400440532013000"), 1_000_000);
+        assert_eq!(score(Entity::CreditCard, "4111111111111111"), 900_000);
+        assert_eq!(
+            score(Entity::CreditCard, "card 4111111111111111"),
+            1_000_000
+        );
+    }
+}

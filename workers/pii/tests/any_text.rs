@@ -1,0 +1,191 @@
+//! What holds for every text, however odd or hostile.
+
+use std::time::{Duration, Instant};
+
+use attestune_pii::{Config, Finding, Scanner, redact};
+use proptest::prelude::*;
+
+fn eager() -> Scanner {
+    Scanner::new(&Config {
+        threshold_ppm: 0,
+        ..Config::default()
+    })
+    .expect("a threshold of zero is valid")
+}
+
+fn span(text: &str, finding: &Finding) -> String {
+    let length = (finding.end - finding.start) as usize;
+    text.chars()
+        .skip(finding.start as usize)
+        .take(length)
+        .collect()
+}
+
+/// The characters outside all findings, with a tag at each finding's place.
+fn expected_redaction(text: &str, findings: &[Finding]) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    let (mut expected, mut at) = (String::new(), 0);
+    for finding in findings {
+        expected.extend(&characters[at..finding.start as usize]);
+        expected.push_str(&finding.entity.tag());
+        at = finding.end as usize;
+    }
+    expected.extend(&characters[at..]);
+    expected
+}
+
+fn holds_for(scanner: &Scanner, text: &str) {
+    let findings = scanner.scan(text);
+    let length = text.chars().count() as u32;
+    let mut last_end = 0;
+    for finding in &findings {
+        assert!(last_end <= finding.start, "sorted and apart: {findings:?}");
+        assert!(
+            finding.start < finding.end && finding.end <= length,
+            "in range: {finding:?}"
+        );
+        assert!(finding.score_ppm <= 1_000_000);
+        last_end = finding.end;
+    }
+    assert_eq!(redact(text, &findings), expected_redaction(text, &findings));
+    assert_eq!(scanner.scan(text), findings, "twice the same");
+}
+
+/// Personal data of every kind, and pieces that nearly are.
+const PIECES: [&str; 26] = [
+    "a.b@example.org",
+    "a@b",
+    "4111 1111 1111 1111",
+    "4111-1111-1111-1112",
+    "GB29 NWBK 6016 1331 9268 19",
+    "536-22-8726",
+    "203.0.113.9/24",
+    "2001:db8::7",
+    "::",
+    "00:1b:63:84:45:e6",
+    "https://example.org/a(b)",
+    "http://[",
+    "www.example.co.uk",
+    "2024-02-29T10:00Z",
+    "31.12.1999",
+    "5/21",
+    "12. März 1980",
+    "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
+    "0xde709f2102306220921060314715629080e2fb77",
+    "+44 (0)20 7946 0958",
+    "(212) 555-0142 x12",
+    "é",
+    "谢谢",
+    "\u{200b}",
+    "😀",
+    " ssn phone card ",
+];
+
+proptest! {
+    #[test]
+    fn any_string_gives_spans_in_range_sorted_and_apart(text in any::<String>()) {
+        holds_for(&eager(), &text);
+    }
+
+    #[test]
+    fn so_do_personal_data_and_marks_thrown_together(
+        parts in prop::collection::vec((prop::sample::select(&PIECES[..]), "[ .:@/(+\\-]{0,2}"), 0..12)
+    ) {
+        let text: String = parts.iter().flat_map(|(piece, mark)| [*piece, mark]).collect();
+        holds_for(&eager(), &text);
+    }
+
+    #[test]
+    fn a_found_value_that_stands_once_is_gone_after_redaction(
+        before in "[a-zé ]{0,20}", at in 0..PIECES.len(), after in "[a-zé ]{0,20}"
+    ) {
+        let text = format!("{before} {} {after}", PIECES[at]);
+        let findings = eager().scan(&text);
+        let redacted = redact(&text, &findings);
+        for finding in &findings {
+            let value = span(&text, finding);
+            if text.matches(&value).count() == 1 {
+                prop_assert!(!redacted.contains(&value), "{value:?} in {redacted:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn many_texts_give_what_each_gives_in_the_same_order() {
+    let scanner = Scanner::default();
+    let texts: Vec<String> = (0..500)
+        .map(|n| format!("{} is no. {n}", PIECES[n % PIECES.len()]))
+        .collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let one_by_one: Vec<_> = texts.iter().map(|text| scanner.scan(text)).collect();
+    assert_eq!(scanner.scan_many(&texts), one_by_one);
+    assert!(
+        one_by_one
+            .iter()
+            .filter(|findings| !findings.is_empty())
+            .count()
+            > 200
+    );
+}
+
+/// Twice the text must not take much more than twice the time. The bound is generous (8 for 4
+/// times the text), so that a busy machine doesn't fail it, and a quadratic scan (16) does.
+#[test]
+fn hostile_texts_take_time_in_proportion_to_their_length() {
+    let scanner = eager();
+    let seeds = [
+        "(",
+        "[",
+        "@",
+        "a@",
+        "a.",
+        ".a",
+        ":",
+        "::",
+        "a:a",
+        "1",
+        "1 ",
+        "12 ",
+        "123-",
+        "4111 ",
+        "0x",
+        "http://",
+        "http://a.b@",
+        "http://a)",
+        "2020-",
+        "may ",
+        "1 may ",
+        "GB29 ",
+        "bc1q",
+        "é",
+        "1é",
+        "a-",
+        "+1 ",
+        "(1",
+        "1/",
+        "255.",
+        "00:",
+    ];
+    for seed in seeds {
+        let short = seed.repeat(30_000 / seed.len());
+        let time = |text: &str| {
+            let took = (0..3).map(|_| {
+                let start = Instant::now();
+                scanner.scan(text);
+                start.elapsed()
+            });
+            took.min().unwrap_or_default()
+        };
+        let (short_took, long_took) = (time(&short), time(&short.repeat(4)));
+        let floor = Duration::from_millis(20);
+        assert!(
+            long_took < short_took.max(floor) * 8,
+            "{seed:?}: {short_took:?} for 30 kB, {long_took:?} for 120 kB"
+        );
+        assert!(
+            long_took < Duration::from_secs(5),
+            "{seed:?}: {long_took:?}"
+        );
+    }
+}
