@@ -1,1 +1,3 @@
 //! The worker runner and one module per worker.
+
+pub mod quality;
