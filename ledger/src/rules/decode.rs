@@ -1,0 +1,103 @@
+//! From bytes to a validly signed event: canonical form, known keys, true signatures.
+//!
+//! The door uses this, too: what fails here is stopped there and, where the log holds it all the same, counted.
+
+use crate::envelope::{EVENT_PAYLOAD_TYPE, ledger_id};
+use crate::refusal::Rejection;
+use crate::state::{Keys, View};
+use attestune_proto::v1::{Envelope, Event, KeyRow, Kind, event::Body};
+use prost::Message;
+
+/// Most bytes of an entry's value, so that time and value fit a tlog-tiles entry (65,535).
+pub const VALUE_BYTES_MAX: usize = 65_535 - 8;
+
+/// Verifies the envelope's signature at an index under a public key.
+pub type Verify<'a> = &'a mut dyn FnMut(&Envelope, &[u8; 32], usize) -> bool;
+
+/// An envelope and its event in canonical form; nothing is known of its signatures yet.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// The envelope.
+    pub envelope: Envelope,
+    /// The event in it.
+    pub event: Event,
+    /// The number of the body's kind, if this build has no message for it.
+    pub unknown_kind: Option<u32>,
+    /// SHA-256 of the envelope when the event is a genesis.
+    pub genesis_id: Option<[u8; 32]>,
+}
+
+/// Decodes an entry's value.
+///
+/// # Errors
+/// If it is no event in canonical form.
+pub fn decode(value: &[u8]) -> Result<Decoded, Rejection> {
+    if value.len() > VALUE_BYTES_MAX {
+        return Err(Rejection::TooLarge { size: value.len(), limit: VALUE_BYTES_MAX });
+    }
+    let envelope = Envelope::decode(value).map_err(|_| Rejection::NotAnEnvelope {})?;
+    if envelope.payload_type != EVENT_PAYLOAD_TYPE {
+        return Err(Rejection::NotAnEnvelope {});
+    }
+    if envelope.encoded_len() != value.len() || envelope.encode_to_vec() != value {
+        return Err(Rejection::NotCanonical { part: "envelope" });
+    }
+    let ordered = envelope.signatures.windows(2).all(|w| w[0].keyid < w[1].keyid);
+    if envelope.signatures.is_empty() || envelope.signatures.len() > 16 || !ordered {
+        return Err(Rejection::SignaturesUnordered {});
+    }
+    let event = Event::decode(envelope.payload.as_slice()).map_err(|_| Rejection::NotAnEnvelope {})?;
+    let canonical = event.encode_to_vec();
+    let unknown_kind = if canonical == envelope.payload {
+        None
+    } else {
+        // A later kind's body is an unknown field to this build: the rest must be canonical all the same.
+        Some(unknown_body(&envelope.payload, &canonical).ok_or(Rejection::NotCanonical { part: "payload" })?)
+    };
+    let genesis_id = matches!(event.body, Some(Body::LedgerCreated(_))).then(|| ledger_id(value));
+    Ok(Decoded { envelope, event, unknown_kind, genesis_id })
+}
+
+/// The keys that signed, all known and all valid, and the ledger's id.
+///
+/// # Errors
+/// If the event is for another ledger, a key is unknown or a signature false.
+pub fn open(view: &View<'_>, decoded: &Decoded, verify: Verify<'_>) -> Result<([u8; 32], Vec<KeyRow>), Rejection> {
+    let Some(genesis) = genesis(view) else { return Err(Rejection::NoLedger {}) };
+    if decoded.event.ledger != genesis && decoded.genesis_id.is_none() {
+        return Err(Rejection::OtherLedger {});
+    }
+    let mut keys = Vec::with_capacity(decoded.envelope.signatures.len());
+    for (index, signature) in decoded.envelope.signatures.iter().enumerate() {
+        let unknown = || Rejection::UnknownKey { keyid: printable(&signature.keyid) };
+        let key: KeyRow = view.get(&Keys::key(&signature.keyid)).ok_or_else(unknown)?;
+        let public: [u8; 32] = key.public_key.as_slice().try_into().map_err(|_| unknown())?;
+        if !verify(&decoded.envelope, &public, index) {
+            return Err(Rejection::BadSignature { keyid: signature.keyid.clone() });
+        }
+        keys.push(key);
+    }
+    Ok((genesis, keys))
+}
+
+/// The ledger's id: SHA-256 of the first accepted genesis.
+fn genesis(view: &View<'_>) -> Option<[u8; 32]> {
+    let id = view.get(&crate::state::Ledgers::key())?.ledger_id;
+    id.try_into().ok()
+}
+
+/// A key id from outside, fit to be shown.
+fn printable(keyid: &str) -> String {
+    keyid.chars().filter(char::is_ascii_hexdigit).take(32).collect()
+}
+
+/// The number of the kind whose body follows the canonical bytes as the last field, if there is nothing else.
+fn unknown_body(payload: &[u8], canonical: &[u8]) -> Option<u32> {
+    let mut rest = payload.strip_prefix(canonical)?;
+    let (tag, wire) = prost::encoding::decode_key(&mut rest).ok()?;
+    if wire != prost::encoding::WireType::LengthDelimited || Kind::try_from(tag as i32).is_err() {
+        return None;
+    }
+    let length = prost::encoding::decode_varint(&mut rest).ok()?;
+    (rest.len() as u64 == length).then_some(tag)
+}

@@ -1,0 +1,56 @@
+//! What an accepted event changes: ordered writes, as data.
+
+use super::RowKey;
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+
+/// One row's new value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The row's name.
+    pub row: Vec<u8>,
+    /// Its value, an encoded message of `state.proto`.
+    pub value: Vec<u8>,
+}
+
+/// The writes of one event, in order. Rows are never taken away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effects {
+    writes: Vec<Write>,
+}
+
+impl Effects {
+    /// None.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Adds a write.
+    pub fn put<R: Message>(&mut self, row: &RowKey<R>, value: &R) {
+        self.writes.push(Write { row: row.as_bytes().to_vec(), value: value.encode_to_vec() });
+    }
+
+    /// The same, in a chain.
+    #[must_use]
+    pub fn and<R: Message>(mut self, row: &RowKey<R>, value: &R) -> Self {
+        self.put(row, value);
+        self
+    }
+
+    /// The writes.
+    pub fn writes(&self) -> &[Write] {
+        &self.writes
+    }
+
+    /// SHA-256 over `len(row) ‖ row ‖ len(value) ‖ value` of each write, lengths in 4 bytes big-endian.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for write in &self.writes {
+            for part in [&write.row, &write.value] {
+                hash.update((part.len() as u32).to_be_bytes());
+                hash.update(part);
+            }
+        }
+        hash.finalize().into()
+    }
+}

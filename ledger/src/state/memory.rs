@@ -1,0 +1,105 @@
+//! A whole replica's memory in ordered maps: for the offline verifier and the tests.
+
+use super::{ReadFailed, Reader};
+use crate::rules::{Folded, fold};
+use crate::tree::{Frontier, Hash};
+use std::collections::BTreeMap;
+
+/// Log, state and trees in memory. Feed it entries in order; it folds each.
+#[derive(Debug, Default)]
+pub struct MemoryState {
+    rows: BTreeMap<Vec<u8>, BTreeMap<u64, Vec<u8>>>,
+    ids: BTreeMap<(String, Vec<u8>), u64>,
+    entries: Vec<(u64, Vec<u8>)>,
+    fold_times: Vec<u64>,
+    entry_tree: Frontier,
+    verdict_tree: Frontier,
+    entry_roots: Vec<Hash>,
+    verdict_roots: Vec<Hash>,
+}
+
+impl MemoryState {
+    /// An empty one.
+    pub fn new() -> Self {
+        let mut state = Self::default();
+        state.entry_roots.push(state.entry_tree.root());
+        state.verdict_roots.push(state.verdict_tree.root());
+        state
+    }
+
+    /// Folds the next entry.
+    ///
+    /// # Errors
+    /// If a row of this very memory does not decode, which a sound program never sees.
+    pub fn push(&mut self, time_ms: u64, value: Vec<u8>) -> Result<Folded, ReadFailed> {
+        let position = self.entries.len() as u64;
+        let folded = fold(self, position, time_ms, &value)?;
+        self.entries.push((time_ms, value));
+        self.fold_times.push(folded.fold_time_ms);
+        for write in folded.effects.writes() {
+            self.rows.entry(write.row.clone()).or_default().insert(position, write.value.clone());
+        }
+        if let Some((actor, id)) = &folded.uses_id {
+            self.ids.insert((actor.clone(), id.clone()), position);
+        }
+        self.entry_tree.push(folded.leaf_hash);
+        self.verdict_tree.push(folded.verdict_leaf(position));
+        self.entry_roots.push(self.entry_tree.root());
+        self.verdict_roots.push(self.verdict_tree.root());
+        Ok(folded)
+    }
+
+    /// Entries folded.
+    pub fn size(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// Every version of every row: name, position, value; in order of name, then position.
+    pub fn all_rows(&self) -> impl Iterator<Item = (&[u8], u64, &[u8])> {
+        self.rows.iter().flat_map(|(name, versions)| {
+            versions.iter().map(move |(position, value)| (name.as_slice(), *position, value.as_slice()))
+        })
+    }
+}
+
+impl Reader for MemoryState {
+    fn row(&self, row: &[u8], size: u64) -> Result<Option<Vec<u8>>, ReadFailed> {
+        Ok(self.rows.get(row).and_then(|v| v.range(..size).next_back()).map(|(_, value)| value.clone()))
+    }
+
+    fn rows(
+        &self,
+        prefix: &[u8],
+        size: u64,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), ReadFailed> {
+        for (name, versions) in self.rows.range(prefix.to_vec()..).take_while(|(n, _)| n.starts_with(prefix)) {
+            if let Some((_, value)) = versions.range(..size).next_back()
+                && !visit(name, value)
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn id(&self, actor: &str, id: &[u8]) -> Result<Option<u64>, ReadFailed> {
+        Ok(self.ids.get(&(actor.to_string(), id.to_vec())).copied())
+    }
+
+    fn entry(&self, position: u64) -> Result<Option<Vec<u8>>, ReadFailed> {
+        Ok(self.entries.get(position as usize).map(|(_, value)| value.clone()))
+    }
+
+    fn fold_time(&self, position: u64) -> Result<Option<u64>, ReadFailed> {
+        Ok(self.fold_times.get(position as usize).copied())
+    }
+
+    fn entry_root(&self, size: u64) -> Result<Option<Hash>, ReadFailed> {
+        Ok(self.entry_roots.get(size as usize).copied())
+    }
+
+    fn verdict_root(&self, size: u64) -> Result<Option<Hash>, ReadFailed> {
+        Ok(self.verdict_roots.get(size as usize).copied())
+    }
+}
