@@ -10,35 +10,22 @@ use attestune_pii::Scanner;
 const ROUNDS: u32 = 5;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let beside = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../../shared/data/pii/synth_dataset_v2.json"
-    );
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/pii/synth_dataset_v2.json");
     let path = env::args().nth(1).unwrap_or_else(|| beside.to_owned());
     let file = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     let rows: Vec<serde_json::Value> = serde_json::from_str(&file)?;
-    let texts: Vec<&str> = rows
-        .iter()
-        .filter_map(|row| row["full_text"].as_str())
-        .collect();
+    let texts: Vec<&str> = rows.iter().filter_map(|row| row["full_text"].as_str()).collect();
 
     let started = Instant::now();
     let scanner = Scanner::default();
     let findings: usize = scanner.scan_many(&texts).iter().map(Vec::len).sum();
-    println!(
-        "{} texts, {findings} findings; ready and warm after {:?}",
-        texts.len(),
-        started.elapsed()
-    );
+    println!("{} texts, {findings} findings; ready and warm after {:?}", texts.len(), started.elapsed());
 
     let rate = |name: &str, pass: &dyn Fn()| {
         let started = Instant::now();
         (0..ROUNDS).for_each(|_| pass());
         let texts = f64::from(ROUNDS) * texts.len() as f64;
-        println!(
-            "{name}: {:.0} texts/s",
-            texts / started.elapsed().as_secs_f64()
-        );
+        println!("{name}: {:.0} texts/s", texts / started.elapsed().as_secs_f64());
     };
     rate("one thread", &|| {
         for text in &texts {

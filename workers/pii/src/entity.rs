@@ -91,9 +91,7 @@ impl FromStr for Entity {
 
     fn from_str(name: &str) -> Result<Self, UnknownEntity> {
         let found = Self::ALL.into_iter().find(|entity| entity.name() == name);
-        found.ok_or_else(|| UnknownEntity {
-            name: name.to_owned(),
-        })
+        found.ok_or_else(|| UnknownEntity { name: name.to_owned() })
     }
 }
 
@@ -109,10 +107,7 @@ mod tests {
     fn every_name_is_an_identifier_and_reads_back() {
         for entity in Entity::ALL {
             let name = entity.name();
-            assert!(
-                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'),
-                "{name}"
-            );
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{name}");
             assert_eq!(name.parse(), Ok(entity));
             assert_eq!(serde_json::to_value(entity).unwrap(), name);
         }

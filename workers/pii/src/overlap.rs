@@ -20,12 +20,7 @@ pub(crate) fn settle(mut claims: Vec<Claim>) -> Vec<Claim> {
     claims.sort_by_key(|claim| {
         let length = claim.end - claim.start;
         let entity = claim.recognizer.entity.rank();
-        (
-            u32::MAX - claim.score_ppm,
-            usize::MAX - length,
-            claim.start,
-            entity,
-        )
+        (u32::MAX - claim.score_ppm, usize::MAX - length, claim.start, entity)
     });
     let mut standing: BTreeMap<usize, Claim> = BTreeMap::new();
     for claim in claims {
@@ -44,20 +39,12 @@ mod tests {
 
     fn claim(start: usize, end: usize, score_ppm: u32, entity: Entity) -> Claim {
         let recognizer = TABLE.iter().find(|r| r.entity == entity).unwrap();
-        Claim {
-            start,
-            end,
-            score_ppm,
-            recognizer,
-        }
+        Claim { start, end, score_ppm, recognizer }
     }
 
     fn standing(claims: Vec<Claim>) -> Vec<(usize, usize, Entity)> {
         let settled = settle(claims);
-        settled
-            .iter()
-            .map(|c| (c.start, c.end, c.recognizer.entity))
-            .collect()
+        settled.iter().map(|c| (c.start, c.end, c.recognizer.entity)).collect()
     }
 
     #[test]
@@ -74,11 +61,7 @@ mod tests {
     #[test]
     fn a_dropped_claim_drops_nobody_else() {
         use Entity::*;
-        let chain = vec![
-            claim(0, 5, 900, Phone),
-            claim(4, 8, 800, Date),
-            claim(7, 9, 100, Url),
-        ];
+        let chain = vec![claim(0, 5, 900, Phone), claim(4, 8, 800, Date), claim(7, 9, 100, Url)];
         assert_eq!(standing(chain), [(0, 5, Phone), (7, 9, Url)]);
     }
 

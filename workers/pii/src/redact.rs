@@ -33,13 +33,7 @@ mod tests {
     use crate::Entity;
 
     fn finding(entity: Entity, start: u32, end: u32) -> Finding {
-        Finding {
-            entity,
-            start,
-            end,
-            score_ppm: 1,
-            recognizer: "test",
-        }
+        Finding { entity, start, end, score_ppm: 1, recognizer: "test" }
     }
 
     #[test]

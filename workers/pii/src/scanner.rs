@@ -136,33 +136,22 @@ impl Scanner {
     /// certainty or too wide a window.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         if config.threshold_ppm > CERTAIN_PPM {
-            return Err(ConfigError::ThresholdTooHigh {
-                threshold_ppm: config.threshold_ppm,
-            });
+            return Err(ConfigError::ThresholdTooHigh { threshold_ppm: config.threshold_ppm });
         }
         let words = config.words_before.max(config.words_after);
         if words > WINDOW_WORDS_MAX {
             return Err(ConfigError::WindowTooWide { words });
         }
-        let regions = config.phone_regions.iter().map(|region| {
-            phone::plan(region).ok_or_else(|| ConfigError::UnknownRegion {
-                region: region.clone(),
-            })
-        });
+        let regions = config
+            .phone_regions
+            .iter()
+            .map(|region| phone::plan(region).ok_or_else(|| ConfigError::UnknownRegion { region: region.clone() }));
         let regions = regions.collect::<Result<_, _>>()?;
 
         let wanted = TABLE.iter().filter(|r| config.entities.contains(&r.entity));
-        let compile = |r: &'static Recognizer| {
-            (
-                r,
-                Regex::new(r.pattern).expect("a test compiles every pattern of the table"),
-            )
-        };
-        Ok(Self {
-            config: config.clone(),
-            recognizers: wanted.map(compile).collect(),
-            regions,
-        })
+        let compile =
+            |r: &'static Recognizer| (r, Regex::new(r.pattern).expect("a test compiles every pattern of the table"));
+        Ok(Self { config: config.clone(), recognizers: wanted.map(compile).collect(), regions })
     }
 
     /// What is found in the text, by position; spans do not overlap.
@@ -179,11 +168,7 @@ impl Scanner {
     /// What is found in each text, in the order of the texts, by all threads of the current
     /// rayon pool. The same as [`Self::scan`] of each.
     pub fn scan_many(&self, texts: &[&str]) -> Vec<Vec<Finding>> {
-        texts
-            .par_iter()
-            .with_min_len(16)
-            .map(|text| self.scan(text))
-            .collect()
+        texts.par_iter().with_min_len(16).map(|text| self.scan(text)).collect()
     }
 
     /// What this scanner looks for, to be kept beside its findings.
@@ -200,37 +185,14 @@ impl Scanner {
         }
     }
 
-    fn run(
-        &self,
-        recognizer: &'static Recognizer,
-        regex: &Regex,
-        text: &str,
-        claims: &mut Vec<Claim>,
-    ) {
+    fn run(&self, recognizer: &'static Recognizer, regex: &Regex, text: &str, claims: &mut Vec<Claim>) {
         let mut from = 0;
         while let Some(found) = regex.find_at(text, from) {
-            let candidate = Candidate {
-                text,
-                floor: from,
-                start: found.start(),
-                end: found.end(),
-            };
-            let first = text[found.start()..]
-                .chars()
-                .next()
-                .map_or(1, char::len_utf8);
+            let candidate = Candidate { text, floor: from, start: found.start(), end: found.end() };
+            let first = text[found.start()..].chars().next().map_or(1, char::len_utf8);
             let resume = match (recognizer.judge)(&candidate, &self.regions) {
-                Judgement::Hit {
-                    start,
-                    end,
-                    score_ppm,
-                } => {
-                    let claim = Claim {
-                        start,
-                        end,
-                        score_ppm,
-                        recognizer,
-                    };
+                Judgement::Hit { start, end, score_ppm } => {
+                    let claim = Claim { start, end, score_ppm, recognizer };
                     claims.extend(self.weigh(text, claim));
                     end
                 }
@@ -244,9 +206,7 @@ impl Scanner {
     fn weigh(&self, text: &str, mut claim: Claim) -> Option<Claim> {
         let window = (self.config.words_before, self.config.words_after);
         let words = claim.recognizer.context;
-        if claim.score_ppm < CERTAIN_PPM
-            && context::supports(text, (claim.start, claim.end), window, words)
-        {
+        if claim.score_ppm < CERTAIN_PPM && context::supports(text, (claim.start, claim.end), window, words) {
             let raised = claim.score_ppm.saturating_add(CONTEXT_PPM);
             claim.score_ppm = raised.clamp(SUPPORTED_PPM, CERTAIN_PPM);
         }

@@ -37,10 +37,7 @@ struct Tally {
 fn the_cases_of_the_entities_built_here_are_met() {
     let path = shared().join("data/pii/presidio_cases_a.jsonl");
     let Ok(cases) = fs::read_to_string(&path) else {
-        println!(
-            "skipped: {} is absent (set ATTESTUNE_SHARED)",
-            path.display()
-        );
+        println!("skipped: {} is absent (set ATTESTUNE_SHARED)", path.display());
         return;
     };
     let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
@@ -51,24 +48,13 @@ fn the_cases_of_the_entities_built_here_are_met() {
             continue;
         };
         // As their tests do: one recognizer alone, no threshold.
-        let config = Config {
-            entities: [*entity].into(),
-            threshold_ppm: 0,
-            ..Config::default()
-        };
+        let config = Config { entities: [*entity].into(), threshold_ppm: 0, ..Config::default() };
         let text = case["text"].as_str().unwrap();
         let findings = Scanner::new(&config).unwrap().scan(text);
-        let found: Vec<(u64, u64)> = findings
-            .iter()
-            .map(|f| (f.start.into(), f.end.into()))
-            .collect();
+        let found: Vec<(u64, u64)> = findings.iter().map(|f| (f.start.into(), f.end.into())).collect();
         let number = |value: &serde_json::Value| value.as_u64().unwrap();
-        let expected: Vec<(u64, u64)> = case["expected"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|span| (number(&span[0]), number(&span[1])))
-            .collect();
+        let expected: Vec<(u64, u64)> =
+            case["expected"].as_array().unwrap().iter().map(|span| (number(&span[0]), number(&span[1]))).collect();
 
         let tally = tallies.entry(name).or_default();
         let met = if expected.is_empty() {
@@ -88,17 +74,8 @@ fn the_cases_of_the_entities_built_here_are_met() {
 
     for (name, _, found_min, silent_min) in MINIMA {
         let t = &tallies[name];
-        println!(
-            "{name}: found {} of {}, silent {} of {}",
-            t.found, t.positive, t.silent, t.negative
-        );
-        assert!(
-            t.found * 100 >= t.positive * found_min,
-            "{name}: too few found"
-        );
-        assert!(
-            t.silent * 100 >= t.negative * silent_min,
-            "{name}: too few silent"
-        );
+        println!("{name}: found {} of {}, silent {} of {}", t.found, t.positive, t.silent, t.negative);
+        assert!(t.found * 100 >= t.positive * found_min, "{name}: too few found");
+        assert!(t.silent * 100 >= t.negative * silent_min, "{name}: too few silent");
     }
 }

@@ -5,10 +5,8 @@ use sha3::{Digest, Keccak256};
 use super::{Candidate, Judgement, phone::Plan};
 
 /// Words that speak of such addresses.
-pub(super) const CONTEXT: &[&str] = &[
-    "wallet", "bitcoin", "btc", "crypto", "ethereum", "eth", "ether", "litecoin", "dogecoin",
-    "address",
-];
+pub(super) const CONTEXT: &[&str] =
+    &["wallet", "bitcoin", "btc", "crypto", "ethereum", "eth", "ether", "litecoin", "dogecoin", "address"];
 
 /// Version bytes of addresses: Bitcoin, its test network, Litecoin, Dogecoin.
 const VERSIONS: [u8; 8] = [0x00, 0x05, 0x6f, 0xc4, 0x30, 0x32, 0x1e, 0x16];
@@ -20,9 +18,7 @@ pub(super) fn base58check(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
     }
     let payload = bs58::decode(candidate.str()).with_check(None).into_vec();
     match payload.as_deref() {
-        Ok([version, hash @ ..]) if VERSIONS.contains(version) && hash.len() == 20 => {
-            candidate.hit(1_000_000)
-        }
+        Ok([version, hash @ ..]) if VERSIONS.contains(version) && hash.len() == 20 => candidate.hit(1_000_000),
         _ => candidate.miss(),
     }
 }
@@ -42,8 +38,7 @@ pub(super) fn ethereum(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
         return candidate.miss();
     }
     let hex = &candidate.str()[2..];
-    let is_mixed =
-        hex.bytes().any(|b| b.is_ascii_lowercase()) && hex.bytes().any(|b| b.is_ascii_uppercase());
+    let is_mixed = hex.bytes().any(|b| b.is_ascii_lowercase()) && hex.bytes().any(|b| b.is_ascii_uppercase());
     match (is_mixed, eip55(hex)) {
         (true, false) => candidate.miss(),
         (true, true) => candidate.hit(1_000_000),
@@ -55,11 +50,7 @@ pub(super) fn ethereum(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
 fn eip55(hex: &str) -> bool {
     let hash = Keccak256::digest(hex.to_ascii_lowercase().as_bytes());
     hex.bytes().enumerate().all(|(at, b)| {
-        let nibble = if at % 2 == 0 {
-            hash[at / 2] >> 4
-        } else {
-            hash[at / 2] & 15
-        };
+        let nibble = if at % 2 == 0 { hash[at / 2] >> 4 } else { hash[at / 2] & 15 };
         b.is_ascii_digit() || b.is_ascii_uppercase() == (nibble >= 8)
     })
 }
@@ -75,26 +66,14 @@ mod tests {
         check(
             Entity::CryptoAddress,
             &[
-                (
-                    "to 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
-                    &["1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"],
-                ),
-                (
-                    "é BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4.",
-                    &["BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4"],
-                ),
+                ("to 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", &["1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"]),
+                ("é BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4.", &["BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4"]),
                 (
                     "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0",
                     &["bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0"],
                 ),
-                (
-                    "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
-                    &["0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"],
-                ),
-                (
-                    "0xde709f2102306220921060314715629080e2fb77",
-                    &["0xde709f2102306220921060314715629080e2fb77"],
-                ),
+                ("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", &["0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"]),
+                ("0xde709f2102306220921060314715629080e2fb77", &["0xde709f2102306220921060314715629080e2fb77"]),
             ],
         );
     }

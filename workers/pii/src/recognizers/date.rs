@@ -4,26 +4,19 @@ use super::{Candidate, Judgement, phone::Plan};
 
 /// Words that speak of a person's dates.
 pub(super) const CONTEXT: &[&str] = &[
-    "date", "birthday", "birth", "born", "dob", "died", "expires", "expiry", "issued", "geboren",
-    "né", "née", "nacido", "nato", "nata",
+    "date", "birthday", "birth", "born", "dob", "died", "expires", "expiry", "issued", "geboren", "né", "née",
+    "nacido", "nato", "nata",
 ];
 
 /// A calendar date of ISO 8601 with an optional time of RFC 3339.
 pub(super) fn iso(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
     let text = candidate.str();
-    if is_day(
-        number(&text[..4]),
-        number(&text[5..7]),
-        number(&text[8..10]),
-    ) {
+    if is_day(number(&text[..4]), number(&text[5..7]), number(&text[8..10])) {
         if candidate.is_whole_number(&['-', '.']) {
             return candidate.hit(800_000);
         }
         // What follows may be no time: the date alone can still stand.
-        let date = Candidate {
-            end: candidate.start + 10,
-            ..*candidate
-        };
+        let date = Candidate { end: candidate.start + 10, ..*candidate };
         if date.is_whole_number(&['-', '.', ':']) {
             return date.hit(800_000);
         }
@@ -46,8 +39,7 @@ pub(super) fn numeric(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
     let parts: Vec<&str> = text.split(['-', '.', '/']).collect();
     let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
     let values: Vec<u32> = parts.iter().map(|part| number(part)).collect();
-    let either_order =
-        |year| is_day(year, values[0], values[1]) || is_day(year, values[1], values[0]);
+    let either_order = |year| is_day(year, values[0], values[1]) || is_day(year, values[1], values[0]);
     let score_ppm = match lengths[..] {
         [4, _, 1..=2] if is_day(values[0], values[1], values[2]) => 600_000,
         [1..=2, _, 4] if either_order(values[2]) => 600_000,
@@ -80,17 +72,11 @@ pub(super) fn partial(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
 pub(super) fn named(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
     // A full stop after a short name is the sentence's if nothing follows it.
     let text = candidate.str().trim_end_matches(['.', '-', ',', ' ']);
-    let trimmed = Candidate {
-        end: candidate.start + text.len(),
-        ..*candidate
-    };
+    let trimmed = Candidate { end: candidate.start + text.len(), ..*candidate };
     if !trimmed.is_whole_number(&['-', '.', '/']) {
         return candidate.miss();
     }
-    let numbers: Vec<&str> = text
-        .split(|c: char| !c.is_ascii_digit())
-        .filter(|n| !n.is_empty())
-        .collect();
+    let numbers: Vec<&str> = text.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty()).collect();
     let is_any_day = |day: &str| (1..=31).contains(&number(day));
     let is_year = |year: &str| (1000..=2999).contains(&number(year));
     let is_name = text.chars().any(char::is_uppercase);
@@ -131,10 +117,7 @@ mod tests {
             Entity::Date,
             &[
                 ("am 2024-02-29.", &["2024-02-29"]),
-                (
-                    "2023-07-01T08:15:00.5+02:00 ok",
-                    &["2023-07-01T08:15:00.5+02:00"],
-                ),
+                ("2023-07-01T08:15:00.5+02:00 ok", &["2023-07-01T08:15:00.5+02:00"]),
                 ("2023-07-01 08:15 ü", &["2023-07-01 08:15"]),
                 ("2023/7/1", &["2023/7/1"]),
                 ("31.12.1999", &["31.12.1999"]),

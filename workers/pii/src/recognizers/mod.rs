@@ -41,11 +41,7 @@ pub(crate) struct Candidate<'t> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Judgement {
     /// It is one, with this span and this score before context.
-    Hit {
-        start: usize,
-        end: usize,
-        score_ppm: u32,
-    },
+    Hit { start: usize, end: usize, score_ppm: u32 },
     /// It is none; the next candidate is looked for from `resume` on.
     Miss { resume: usize },
 }
@@ -56,16 +52,15 @@ impl<'t> Candidate<'t> {
     }
 
     fn hit(&self, score_ppm: u32) -> Judgement {
-        Judgement::Hit {
-            start: self.start,
-            end: self.end,
-            score_ppm,
-        }
+        Judgement::Hit { start: self.start, end: self.end, score_ppm }
     }
 
-    /// No, and the next candidate may start one character later.
+    /// No. No recognizer that calls this takes what begins in the middle of a run of letters and
+    /// digits, so the next candidate is looked for after this run.
     fn miss(&self) -> Judgement {
-        Judgement::Miss { resume: self.start }
+        let rest = &self.text[self.start..];
+        let run = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());
+        Judgement::Miss { resume: self.start + run }
     }
 
     /// Whether neither side goes on with a letter or digit.
@@ -99,8 +94,7 @@ fn ends_in_joint(before: &str, joints: &[char]) -> bool {
 
 fn starts_in_joint(after: &str, joints: &[char]) -> bool {
     let mut ahead = after.chars();
-    ahead.next().is_some_and(|c| joints.contains(&c))
-        && ahead.next().is_some_and(|c| c.is_numeric())
+    ahead.next().is_some_and(|c| joints.contains(&c)) && ahead.next().is_some_and(|c| c.is_numeric())
 }
 
 macro_rules! months {
@@ -187,18 +181,14 @@ pub(crate) static TABLE: &[Recognizer] = &[
         entity: Entity::Iban,
         pattern: r"(?i-u:[a-z]{2}[0-9]{2}(?:[ \-]?[a-z0-9]){11,30})",
         judge: money::iban,
-        context: &[
-            "iban", "bank", "account", "transfer", "konto", "compte", "cuenta", "conto",
-        ],
+        context: &["iban", "bank", "account", "transfer", "konto", "compte", "cuenta", "conto"],
     },
     Recognizer {
         name: "us-ssn.rules",
         entity: Entity::UsSsn,
         pattern: r"[0-9]{3}[\-. ]?[0-9]{2}[\-. ]?[0-9]{4}",
         judge: ssn::number,
-        context: &[
-            "ssn", "ssns", "social", "security", "ss", "ssid", "taxpayer",
-        ],
+        context: &["ssn", "ssns", "social", "security", "ss", "ssid", "taxpayer"],
     },
     Recognizer {
         name: "ip-address.v4",
@@ -219,9 +209,7 @@ pub(crate) static TABLE: &[Recognizer] = &[
         entity: Entity::MacAddress,
         pattern: r"[0-9A-Fa-f]{2}(?:[:\-][0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2}",
         judge: network::mac,
-        context: &[
-            "mac", "hardware", "ethernet", "physical", "device", "wifi", "adapter",
-        ],
+        context: &["mac", "hardware", "ethernet", "physical", "device", "wifi", "adapter"],
     },
     Recognizer {
         name: "url.scheme",
@@ -235,9 +223,7 @@ pub(crate) static TABLE: &[Recognizer] = &[
         entity: Entity::Url,
         pattern: r"[A-Za-z0-9]\.[A-Za-z]",
         judge: web::domain,
-        context: &[
-            "url", "website", "link", "site", "page", "domain", "visit", "profile",
-        ],
+        context: &["url", "website", "link", "site", "page", "domain", "visit", "profile"],
     },
     Recognizer {
         name: "date.iso",
@@ -314,19 +300,12 @@ pub(crate) static TABLE: &[Recognizer] = &[
 /// threshold zero.
 #[cfg(test)]
 pub(crate) fn check(entity: Entity, cases: &[(&str, &[&str])]) {
-    let config = crate::Config {
-        entities: [entity].into(),
-        threshold_ppm: 0,
-        ..crate::Config::default()
-    };
+    let config = crate::Config { entities: [entity].into(), threshold_ppm: 0, ..crate::Config::default() };
     let scanner = crate::Scanner::new(&config).unwrap();
     for (text, expected) in cases {
         let span = |f: &crate::Finding| {
             let length = (f.end - f.start) as usize;
-            text.chars()
-                .skip(f.start as usize)
-                .take(length)
-                .collect::<String>()
+            text.chars().skip(f.start as usize).take(length).collect::<String>()
         };
         let found: Vec<String> = scanner.scan(text).iter().map(span).collect();
         assert_eq!(found, *expected, "in {text:?}");
@@ -336,11 +315,7 @@ pub(crate) fn check(entity: Entity, cases: &[(&str, &[&str])]) {
 /// The score of the only finding of an entity in a text, at threshold zero.
 #[cfg(test)]
 pub(crate) fn score(entity: Entity, text: &str) -> u32 {
-    let config = crate::Config {
-        entities: [entity].into(),
-        threshold_ppm: 0,
-        ..crate::Config::default()
-    };
+    let config = crate::Config { entities: [entity].into(), threshold_ppm: 0, ..crate::Config::default() };
     let findings = crate::Scanner::new(&config).unwrap().scan(text);
     assert_eq!(findings.len(), 1, "in {text:?}: {findings:?}");
     findings[0].score_ppm

@@ -6,9 +6,12 @@ use iban::Iban;
 
 use super::{Candidate, Judgement, phone::Plan};
 
+/// The range of a brand's leading digits, the number of digits compared, the lengths.
+type Brand = (u32, u32, usize, &'static [usize]);
+
 /// Ranges of leading digits, the number of digits compared, and the lengths that are issued.
 /// From the issuers' public tables (ISO/IEC 7812 numbers).
-const BRANDS: &[(u32, u32, usize, &[usize])] = &[
+const BRANDS: &[Brand] = &[
     (1, 1, 1, &[15]),                               // UATP
     (2200, 2204, 4, &[16, 17, 18, 19]),             // Mir
     (2221, 2720, 4, &[16]),                         // Mastercard
@@ -30,39 +33,39 @@ const BRANDS: &[(u32, u32, usize, &[usize])] = &[
 /// Card numbers by issuer's range, length and the check digit of ISO/IEC 7812-1 (Luhn), with one
 /// kind of separator or none. One random number in ten passes the check digit.
 pub(super) fn card(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
-    // An end that cuts a longer number off is no end, but the shorter ends inside are tried.
-    if !candidate.starts_whole() {
+    let text = candidate.str();
+    let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(10)).collect();
+    let brands: Vec<&Brand> = BRANDS.iter().filter(|brand| leads(brand, &digits)).collect();
+    if !candidate.starts_whole() || brands.is_empty() {
         return candidate.miss();
     }
-    let text = candidate.str();
-    let mut ends: Vec<usize> = group_ends(text).collect();
-    ends.reverse();
-    for end in ends {
-        let shorter = Candidate {
-            end: candidate.start + end,
-            ..*candidate
-        };
-        if shorter.is_whole_number(&['-', '.']) && is_card(shorter.str()) {
-            let short = shorter.str().bytes().filter(u8::is_ascii_digit).count() < 13;
-            let unusual = short || shorter.str().starts_with('1');
-            return shorter.hit(if unusual { 400_000 } else { 900_000 });
+    // An end that cuts a longer number off is no end, but the shorter ends inside are tried.
+    let mut best = None;
+    let mut count = 0;
+    for (at, b) in text.bytes().enumerate() {
+        count += usize::from(b.is_ascii_digit());
+        let shorter = Candidate { end: candidate.start + at + 1, ..*candidate };
+        if b.is_ascii_digit()
+            && brands.iter().any(|brand| brand.3.contains(&count))
+            && shorter.is_whole_number(&['-', '.'])
+            && has_one_separator(shorter.str())
+            && luhn(&digits[..count])
+        {
+            best = Some(shorter.hit(if count < 13 || digits[0] == 1 { 400_000 } else { 900_000 }));
         }
     }
-    candidate.miss()
+    best.unwrap_or_else(|| candidate.miss())
 }
 
-fn is_card(text: &str) -> bool {
+fn has_one_separator(text: &str) -> bool {
     let mut separators = text.bytes().filter(|b| !b.is_ascii_digit());
     let first = separators.next();
-    if !separators.all(|b| Some(b) == first) {
-        return false;
-    }
-    let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(10)).collect();
-    let leads = |&(low, high, count, lengths): &(u32, u32, usize, &[usize])| {
-        let lead = digits.iter().take(count).fold(0, |n, d| n * 10 + d);
-        (low..=high).contains(&lead) && lengths.contains(&digits.len())
-    };
-    BRANDS.iter().any(leads) && luhn(&digits)
+    separators.all(|b| Some(b) == first)
+}
+
+fn leads(&(low, high, count, _): &Brand, digits: &[u32]) -> bool {
+    let lead = digits.iter().take(count).fold(0, |n, d| n * 10 + d);
+    (low..=high).contains(&lead)
 }
 
 /// ISO/IEC 7812-1, annex B: from the right, every second digit doubled.
@@ -78,8 +81,7 @@ fn luhn(digits: &[u32]) -> bool {
 fn group_ends(text: &str) -> impl Iterator<Item = usize> {
     let is_end = |&at: &usize| {
         let bytes = text.as_bytes();
-        bytes[at - 1].is_ascii_alphanumeric()
-            && bytes.get(at).is_none_or(|b| !b.is_ascii_alphanumeric())
+        bytes[at - 1].is_ascii_alphanumeric() && bytes.get(at).is_none_or(|b| !b.is_ascii_alphanumeric())
     };
     (1..=text.len()).filter(is_end)
 }
@@ -92,10 +94,7 @@ pub(super) fn iban(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
     let mut ends: Vec<usize> = group_ends(candidate.str()).collect();
     ends.reverse();
     for end in ends {
-        let shorter = Candidate {
-            end: candidate.start + end,
-            ..*candidate
-        };
+        let shorter = Candidate { end: candidate.start + end, ..*candidate };
         if shorter.stands_alone() && is_iban(shorter.str()) {
             return shorter.hit(1_000_000);
         }
@@ -163,10 +162,7 @@ mod tests {
             Entity::CreditCard,
             &[
                 ("order 12 4111 1111 1111 1111 123", &["4111 1111 1111 1111"]),
-                (
-                    "4111111111111111 4111111111111111",
-                    &["4111111111111111", "4111111111111111"],
-                ),
+                ("4111111111111111 4111111111111111", &["4111111111111111", "4111111111111111"]),
             ],
         );
     }
@@ -177,24 +173,12 @@ mod tests {
         check(
             Entity::Iban,
             &[
-                (
-                    "to GB29 NWBK 6016 1331 9268 19 please",
-                    &["GB29 NWBK 6016 1331 9268 19"],
-                ),
+                ("to GB29 NWBK 6016 1331 9268 19 please", &["GB29 NWBK 6016 1331 9268 19"]),
                 ("DE89370400440532013000.", &["DE89370400440532013000"]),
-                (
-                    "fr14 2004 1010 0505 0001 3m02 606",
-                    &["fr14 2004 1010 0505 0001 3m02 606"],
-                ),
+                ("fr14 2004 1010 0505 0001 3m02 606", &["fr14 2004 1010 0505 0001 3m02 606"]),
                 ("NO93-8601-1117-947", &["NO93-8601-1117-947"]),
-                (
-                    "IBAN:MT84MALT011000012345MTLCAST001S",
-                    &["MT84MALT011000012345MTLCAST001S"],
-                ),
-                (
-                    "ü DE89 3704 0044 0532 0130 00 5 Euro",
-                    &["DE89 3704 0044 0532 0130 00"],
-                ),
+                ("IBAN:MT84MALT011000012345MTLCAST001S", &["MT84MALT011000012345MTLCAST001S"]),
+                ("ü DE89 3704 0044 0532 0130 00 5 Euro", &["DE89 3704 0044 0532 0130 00"]),
             ],
         );
     }
@@ -217,9 +201,6 @@ mod tests {
     fn a_checked_account_is_certain_and_a_card_nearly() {
         assert_eq!(score(Entity::Iban, "DE89370400440532013000"), 1_000_000);
         assert_eq!(score(Entity::CreditCard, "4111111111111111"), 900_000);
-        assert_eq!(
-            score(Entity::CreditCard, "card 4111111111111111"),
-            1_000_000
-        );
+        assert_eq!(score(Entity::CreditCard, "card 4111111111111111"), 1_000_000);
     }
 }

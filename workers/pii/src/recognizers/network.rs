@@ -21,39 +21,20 @@ pub(super) fn v4(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
 pub(super) fn v6(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
     let is_part = |b: &u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
     let bytes = candidate.text.as_bytes();
-    let back = bytes[candidate.floor..candidate.start]
-        .iter()
-        .rev()
-        .take_while(|b| is_part(b));
+    let back = bytes[candidate.floor..candidate.start].iter().rev().take_while(|b| is_part(b));
     let ahead = bytes[candidate.end..].iter().take_while(|b| is_part(b));
-    let run = Candidate {
-        start: candidate.start - back.count(),
-        end: candidate.end + ahead.count(),
-        ..*candidate
-    };
+    let run = Candidate { start: candidate.start - back.count(), end: candidate.end + ahead.count(), ..*candidate };
     let none = Judgement::Miss { resume: run.end };
 
     let text = run.str().trim_end_matches('.');
     // A single colon at an end is punctuation: `dst:::1` has none, `::1:` has one.
-    let text = if text.ends_with("::") {
-        text
-    } else {
-        text.trim_end_matches(':')
-    };
+    let text = if text.ends_with("::") { text } else { text.trim_end_matches(':') };
     let lead = usize::from(text.starts_with(':') && !text.starts_with("::"));
-    let run = Candidate {
-        start: run.start + lead,
-        end: run.start + text.len(),
-        ..run
-    };
+    let run = Candidate { start: run.start + lead, end: run.start + text.len(), ..run };
     if run.str().len() > 45 || !run.stands_alone() || run.str().parse::<Ipv6Addr>().is_err() {
         return none;
     }
-    let groups = run
-        .str()
-        .split(':')
-        .filter(|group| !group.is_empty())
-        .count();
+    let groups = run.str().split(':').filter(|group| !group.is_empty()).count();
     let has_digit = run.str().bytes().any(|b| b.is_ascii_digit());
     let score_ppm = match groups {
         _ if !has_digit => 100_000,
@@ -65,22 +46,11 @@ pub(super) fn v6(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
 
 /// The candidate with `/n` after it, if n is a length that an address of `bits` bits can have.
 fn with_prefix<'t>(candidate: &Candidate<'t>, bits: u8) -> Candidate<'t> {
-    let rest = candidate.text[candidate.end..]
-        .strip_prefix('/')
-        .unwrap_or_default();
+    let rest = candidate.text[candidate.end..].strip_prefix('/').unwrap_or_default();
     let digits = rest.bytes().take(4).take_while(u8::is_ascii_digit).count();
-    let fits = rest[..digits]
-        .parse::<u8>()
-        .is_ok_and(|length| length <= bits);
-    let longer = Candidate {
-        end: candidate.end + 1 + digits,
-        ..*candidate
-    };
-    if fits && longer.stands_alone() {
-        longer
-    } else {
-        Candidate { ..*candidate }
-    }
+    let fits = rest[..digits].parse::<u8>().is_ok_and(|length| length <= bits);
+    let longer = Candidate { end: candidate.end + 1 + digits, ..*candidate };
+    if fits && longer.stands_alone() { longer } else { Candidate { ..*candidate } }
 }
 
 /// Six bytes in hexadecimal with one kind of separator; neither nobody's nor everybody's.

@@ -11,14 +11,15 @@ use regex::Regex;
 use super::{Candidate, Judgement, ends_in_joint, starts_in_joint};
 
 /// The regions whose national numbers are looked for unless the configuration names others.
-pub(crate) const DEFAULT_REGIONS: [&str; 15] = [
-    "US", "CA", "GB", "IE", "DE", "AT", "CH", "FR", "ES", "IT", "NL", "IN", "IL", "BR", "AU",
-];
+pub(crate) const DEFAULT_REGIONS: [&str; 15] =
+    ["US", "CA", "GB", "IE", "DE", "AT", "CH", "FR", "ES", "IT", "NL", "IN", "IL", "BR", "AU"];
 
 /// ITU-T E.164: at most 15 digits with the country code. Fewer than 7 are never told.
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 /// Numbers are written in at most this many groups (`+33 1 42 68 53 00`).
 const GROUPS_MAX: usize = 7;
+/// And with at most this many groups of one digit (`0-20 …`, `+33 1 …`).
+const SINGLE_DIGITS_MAX: usize = 2;
 const EXTENSION_REACH: usize = 24;
 /// A plan with more lengths of numbers than this is called open.
 const CLOSED_LENGTHS_MAX: usize = 4;
@@ -43,15 +44,12 @@ static PLANS: LazyLock<Vec<Plan>> = LazyLock::new(|| {
 });
 
 static EXTENSION: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)\A[ ,;]{0,2}(?:extension|extn|ext|x|#)[ .:]{0,2}[0-9]{1,7}")
-        .expect("the pattern is a constant")
+    Regex::new(r"(?i)\A[ ,;]{0,2}(?:extension|extn|ext|x|#)[ .:]{0,2}[0-9]{1,7}").expect("the pattern is a constant")
 });
 
 /// The plan of a region by its two capital letters.
 pub(crate) fn plan(region: &str) -> Option<&'static Plan> {
-    PLANS
-        .iter()
-        .find(|plan| plan.region == region && region.len() == 2)
+    PLANS.iter().find(|plan| plan.region == region && region.len() == 2)
 }
 
 fn plans_of(country_code: u16) -> &'static [Plan] {
@@ -81,12 +79,7 @@ impl Plan {
             region: metadata.id().to_owned(),
             country_code: metadata.country_code(),
             trunk_prefix: metadata.national_prefix().unwrap_or_default().to_owned(),
-            lengths: all
-                .general()
-                .possible_length()
-                .iter()
-                .map(|&n| usize::from(n))
-                .collect(),
+            lengths: all.general().possible_length().iter().map(|&n| usize::from(n)).collect(),
             pattern: format!("(?x)^(?:{})$", kinds.join("|")),
             compiled: OnceLock::new(),
         }
@@ -119,6 +112,11 @@ pub(super) fn number(candidate: &Candidate<'_>, regions: &[&Plan]) -> Judgement 
     }
     let mut best: Option<(u32, Judgement)> = None;
     for count in (1..=groups.len().min(GROUPS_MAX)).rev() {
+        // Numbers are not spelt out digit by digit; asked first, as it costs least.
+        let single = groups[..count].iter().filter(|group| group.1 - group.0 == 1).count();
+        if single > SINGLE_DIGITS_MAX {
+            continue;
+        }
         let end = groups[count - 1].1;
         let goes_on = super::char_after(text, end).is_some_and(char::is_alphanumeric);
         let extension = EXTENSION
@@ -130,18 +128,11 @@ pub(super) fn number(candidate: &Candidate<'_>, regions: &[&Plan]) -> Judgement 
         // An opening bracket that this front doesn't close is the sentence's.
         let bracket = first.starts_with('(') && !text[candidate.start..end].contains(')');
         let start = candidate.start + usize::from(bracket);
-        let Some(score_ppm) = judge(&text[start..end], &groups[..count], regions) else {
+        let Some(score_ppm) = judge(&text[start..end], count > 1, regions) else {
             continue;
         };
         if best.as_ref().is_none_or(|(score, _)| *score < score_ppm) {
-            best = Some((
-                score_ppm,
-                Judgement::Hit {
-                    start,
-                    end: end + extension,
-                    score_ppm,
-                },
-            ));
+            best = Some((score_ppm, Judgement::Hit { start, end: end + extension, score_ppm }));
         }
         if score_ppm >= USUAL_PPM {
             break;
@@ -152,13 +143,7 @@ pub(super) fn number(candidate: &Candidate<'_>, regions: &[&Plan]) -> Judgement 
     };
     // `room 12 212-555-0142` is some plan's number as a whole, but more surely another's later on.
     if score_ppm < USUAL_PPM && groups.len() > 1 {
-        let later = number(
-            &Candidate {
-                start: next_group,
-                ..*candidate
-            },
-            regions,
-        );
+        let later = number(&Candidate { start: next_group, ..*candidate }, regions);
         if matches!(later, Judgement::Hit { score_ppm: score, .. } if score > score_ppm) {
             return later;
         }
@@ -180,27 +165,19 @@ fn groups(candidate: &Candidate<'_>) -> Vec<(usize, usize)> {
 }
 
 /// The score of a written number before context, if any plan has it.
-fn judge(written: &str, groups: &[(usize, usize)], regions: &[&Plan]) -> Option<u32> {
-    let digits: String = written.chars().filter(char::is_ascii_digit).collect();
-    let single = groups.iter().filter(|group| group.1 - group.0 == 1).count();
-    if single > 2 {
-        return None;
-    }
+fn judge(written: &str, is_grouped: bool, regions: &[&Plan]) -> Option<u32> {
     if written.trim_start_matches('(').starts_with('+') {
         // `+44 (0)20 …` names the trunk prefix for callers at home.
         let abroad = written.replacen("(0)", "", 1);
         let abroad: String = abroad.chars().filter(char::is_ascii_digit).collect();
         return international(&abroad);
     }
+    let digits: String = written.chars().filter(char::is_ascii_digit).collect();
     if !DIGITS.contains(&digits.len()) {
         return None;
     }
     let from_abroad = digits.strip_prefix("00").and_then(international);
-    let is_grouped = groups.len() > 1;
-    let at_home = regions
-        .iter()
-        .filter_map(|plan| national(&digits, is_grouped, plan))
-        .max();
+    let at_home = regions.iter().filter_map(|plan| national(&digits, is_grouped, plan)).max();
     from_abroad.max(at_home)
 }
 
@@ -216,10 +193,7 @@ fn international(digits: &str) -> Option<u32> {
         if plans.iter().any(|plan| plan.has(rest)) {
             return Some(700_000);
         }
-        plans
-            .iter()
-            .any(|plan| plan.has_length(rest))
-            .then_some(400_000)
+        plans.iter().any(|plan| plan.has_length(rest)).then_some(400_000)
     };
     (1..=3).filter_map(split).max()
 }
@@ -255,16 +229,10 @@ mod tests {
     fn every_plan_compiles_and_has_its_own_example() {
         assert!(PLANS.len() > 240, "{}", PLANS.len());
         let mut strange = Vec::new();
-        for metadata in (1..=999u16)
-            .filter_map(|code| DATABASE.by_code(&code))
-            .flatten()
-        {
+        for metadata in (1..=999u16).filter_map(|code| DATABASE.by_code(&code)).flatten() {
             let plan = Plan::from_metadata(metadata);
             Regex::new(&plan.pattern).unwrap();
-            let line = metadata
-                .descriptors()
-                .fixed_line()
-                .and_then(Descriptor::example);
+            let line = metadata.descriptors().fixed_line().and_then(Descriptor::example);
             if line.is_some_and(|example| !plan.has(example)) {
                 strange.push(plan.region);
             }

@@ -72,10 +72,7 @@ mod tests {
     #[test]
     fn nine_bare_digits_need_a_word_of_context() {
         assert_eq!(score(Entity::UsSsn, "code 536228726"), 50_000);
-        assert_eq!(
-            score(Entity::UsSsn, "my social security number is 536228726"),
-            400_000
-        );
+        assert_eq!(score(Entity::UsSsn, "my social security number is 536228726"), 400_000);
         assert_eq!(score(Entity::UsSsn, "SSN: 536-22-8726"), 950_000);
     }
 }

@@ -11,9 +11,7 @@ const HOST_MAX: usize = 253;
 const AUTHORITY_MAX: usize = 400;
 
 /// Top-level domains that are also endings of file names.
-const FILE_ENDINGS: [&str; 12] = [
-    "rs", "py", "md", "sh", "pl", "zip", "mov", "app", "ps", "cc", "so", "ml",
-];
+const FILE_ENDINGS: [&str; 12] = ["rs", "py", "md", "sh", "pl", "zip", "mov", "app", "ps", "cc", "so", "ml"];
 
 /// A dot-atom of RFC 5322 (without the marks that are separators in practice), an `@`, and a
 /// domain name under a public suffix, or a lower score for any other name with a dot.
@@ -24,18 +22,12 @@ pub(super) fn email(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
     let local = local.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '_');
     let run = host_run(&text[candidate.end..]);
     let start = candidate.start - local.len();
-    let hit = |host: &str, score_ppm| Judgement::Hit {
-        start,
-        end: candidate.end + host.len(),
-        score_ppm,
-    };
+    let hit = |host: &str, score_ppm| Judgement::Hit { start, end: candidate.end + host.len(), score_ppm };
     match (local.len(), under_public_suffix(run)) {
         (1..=LOCAL_MAX, Some(host)) => hit(host, 950_000),
         (1..=LOCAL_MAX, None) if is_private_host(run) => hit(trim_host(run), 500_000),
         // No run holds an `@`, so none is read twice.
-        _ => Judgement::Miss {
-            resume: candidate.end,
-        },
+        _ => Judgement::Miss { resume: candidate.end },
     }
 }
 
@@ -45,9 +37,7 @@ pub(super) fn url(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
     let reach = text.floor_char_boundary(candidate.end.saturating_add(AUTHORITY_MAX));
     let authority = &text[candidate.end..reach];
     let stop = |c: char| ends_url(c) || matches!(c, '/' | '?' | '#');
-    let authority = authority
-        .find(stop)
-        .map_or(authority, |at| &authority[..at]);
+    let authority = authority.find(stop).map_or(authority, |at| &authority[..at]);
     let host_at = authority.rfind('@').map_or(0, |at| at + 1);
 
     let host = &authority[host_at..];
@@ -59,18 +49,12 @@ pub(super) fn url(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
         _ => match under_public_suffix(run) {
             Some(name) => name.len(),
             None => {
-                return Judgement::Miss {
-                    resume: candidate.end,
-                };
+                return Judgement::Miss { resume: candidate.end };
             }
         },
     };
     let end = with_path(text, candidate.end + host_at + length);
-    Judgement::Hit {
-        start: candidate.start,
-        end,
-        score_ppm: 600_000,
-    }
+    Judgement::Hit { start: candidate.start, end, score_ppm: 600_000 }
 }
 
 /// A name under a public suffix, without a scheme, with the path that follows it.
@@ -102,19 +86,13 @@ pub(super) fn domain(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
         _ if FILE_ENDINGS.contains(&last.to_lowercase().as_str()) => 200_000,
         _ => 500_000,
     };
-    Judgement::Hit {
-        start,
-        end: with_path(text, start + name.len()),
-        score_ppm,
-    }
+    Judgement::Hit { start, end: with_path(text, start + name.len()), score_ppm }
 }
 
 /// The end of a host, or of the port, path, query and fragment that follow it.
 fn with_path(text: &str, host_end: usize) -> usize {
     let rest = &text[host_end..];
-    let is_port = rest
-        .strip_prefix(':')
-        .is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()));
+    let is_port = rest.strip_prefix(':').is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()));
     if !is_port && !rest.starts_with(['/', '?', '#']) {
         return host_end;
     }
@@ -175,9 +153,7 @@ fn has_public_suffix(name: &str) -> bool {
     let is_whole = suffix.as_bytes().len() == name.len();
     let is_rented = suffix.typ() == Some(psl::Type::Private);
     // `www.microsoft` is under a public suffix, yet nobody's site.
-    let is_bare = name
-        .strip_prefix("www.")
-        .is_some_and(|rest| rest.len() == suffix.as_bytes().len());
+    let is_bare = name.strip_prefix("www.").is_some_and(|rest| rest.len() == suffix.as_bytes().len());
     suffix.is_known() && (!is_whole || is_rented) && !is_bare
 }
 
@@ -189,9 +165,7 @@ fn is_private_host(run: &str) -> bool {
 }
 
 fn is_host(name: &str) -> bool {
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
-    };
+    let is_label = |label: &str| (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-');
     name.len() <= HOST_MAX && name.split('.').all(is_label)
 }
 
@@ -246,14 +220,8 @@ mod tests {
         check(
             Entity::Email,
             &[
-                (
-                    "zoë: zoe.o'neil+x@mail.example.co.uk.",
-                    &["zoe.o'neil+x@mail.example.co.uk"],
-                ),
-                (
-                    "<a@example.org>,b_c@example.com",
-                    &["a@example.org", "b_c@example.com"],
-                ),
+                ("zoë: zoe.o'neil+x@mail.example.co.uk.", &["zoe.o'neil+x@mail.example.co.uk"]),
+                ("<a@example.org>,b_c@example.com", &["a@example.org", "b_c@example.com"]),
                 ("mailto:a@example.org?subject=x", &["a@example.org"]),
                 ("'a@example.org'", &["a@example.org"]),
                 ("a@example.org.Then", &["a@example.org"]),
@@ -294,29 +262,14 @@ mod tests {
         check(
             Entity::Url,
             &[
-                (
-                    "see https://example.org/a?b=c#d.",
-                    &["https://example.org/a?b=c#d"],
-                ),
-                (
-                    "(https://example.org/a_(b))",
-                    &["https://example.org/a_(b)"],
-                ),
+                ("see https://example.org/a?b=c#d.", &["https://example.org/a?b=c#d"]),
+                ("(https://example.org/a_(b))", &["https://example.org/a_(b)"]),
                 ("[x](http://example.org)", &["http://example.org"]),
-                (
-                    "HTTP://user:pw@example.org:80/",
-                    &["HTTP://user:pw@example.org:80/"],
-                ),
+                ("HTTP://user:pw@example.org:80/", &["HTTP://user:pw@example.org:80/"]),
                 ("http://[2001:db8::7]:80/x", &["http://[2001:db8::7]:80/x"]),
                 ("http://203.0.113.9/é,", &["http://203.0.113.9/é"]),
-                (
-                    "http://example.org,http://example.com",
-                    &["http://example.org", "http://example.com"],
-                ),
-                (
-                    "„https://bücher.example.de/“",
-                    &["https://bücher.example.de/"],
-                ),
+                ("http://example.org,http://example.com", &["http://example.org", "http://example.com"]),
+                ("„https://bücher.example.de/“", &["https://bücher.example.de/"]),
             ],
         );
     }
@@ -328,10 +281,7 @@ mod tests {
             &[
                 ("on example.org/x, or", &["example.org/x"]),
                 ("www.example.co.uk", &["www.example.co.uk"]),
-                (
-                    "user.github.io and github.io",
-                    &["user.github.io", "github.io"],
-                ),
+                ("user.github.io and github.io", &["user.github.io", "github.io"]),
                 ("почта.рф", &[]),
                 ("http://intranet", &[]),
                 ("www.intranet", &[]),
