@@ -1,0 +1,93 @@
+//! What a run's result depends on beside its inputs, for the record: an adapter is repeated bit
+//! for bit only where these agree.
+
+/// The environment of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Environment(Vec<(String, String)>);
+
+impl Environment {
+    /// This machine and this build, computing on `threads` threads.
+    ///
+    /// `kernels` is the instruction set that matrix products use; `processor` and `caches` are
+    /// there because gemm divides its sums by the sizes of the caches.
+    pub fn current(threads: u32) -> Self {
+        let processor = processor();
+        let entries = [
+            ("os", std::env::consts::OS),
+            ("arch", std::env::consts::ARCH),
+            ("processor", processor.as_deref().unwrap_or("unknown")),
+            ("caches", &caches()),
+            ("kernels", kernels()),
+            ("threads", &threads.to_string()),
+            ("attestune-trainer", env!("CARGO_PKG_VERSION")),
+            ("candle-core", env!("ATTESTUNE_CANDLE_CORE")),
+            ("gemm", env!("ATTESTUNE_GEMM")),
+            ("tokenizers", env!("ATTESTUNE_TOKENIZERS")),
+            ("rustc", env!("ATTESTUNE_RUSTC")),
+        ];
+        Self(entries.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec())
+    }
+
+    /// Names and values, always in the same order.
+    pub fn entries(&self) -> &[(String, String)] {
+        &self.0
+    }
+}
+
+/// The widest kernels that gemm picks on this processor.
+fn kernels() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        if is_x86_feature_detected!("avx512f") && fma {
+            return "avx512";
+        }
+        if fma {
+            return "avx2";
+        }
+        "portable"
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        "neon"
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        "portable"
+    }
+}
+
+fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// Sizes of the first processor's caches as the system tells them, `L1 32K, L2 512K, L3 32768K`.
+fn caches() -> String {
+    let read = |index: u32, name: &str| {
+        let path = format!("/sys/devices/system/cpu/cpu0/cache/index{index}/{name}");
+        std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+    };
+    let levels: Vec<String> = (0..8)
+        .filter(|index| read(*index, "type").is_some_and(|kind| kind != "Instruction"))
+        .filter_map(|index| Some(format!("L{} {}", read(index, "level")?, read(index, "size")?)))
+        .collect();
+    if levels.is_empty() { "unknown".to_owned() } else { levels.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_has_a_value_and_a_name_of_its_own() {
+        let environment = Environment::current(2);
+        let mut names: Vec<&str> = environment.entries().iter().map(|(name, _)| name.as_str()).collect();
+        assert!(environment.entries().iter().all(|(_, value)| !value.is_empty()));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), environment.entries().len());
+        assert_eq!(environment, Environment::current(2));
+    }
+}

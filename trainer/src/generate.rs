@@ -1,0 +1,225 @@
+//! Answers of a model, with or without an adapter: greedy decoding and the likelihood of labels.
+
+use crate::{
+    adapter::{Adapter, AdapterError},
+    model::{BaseModel, ModelError},
+    nn::{
+        attention::Segments,
+        loss::{argmax, log_softmax},
+        matrix::Matrix,
+        network::{Cache, LayerAdapters},
+    },
+};
+
+/// Sequences that are computed together.
+const SEQUENCES_A_BATCH: usize = 32;
+/// Tokens of prompts that are computed together, unless one prompt alone is longer.
+const TOKENS_A_BATCH: usize = 2_048;
+
+/// A base model with an adapter or none, ready to answer.
+#[derive(Debug)]
+pub struct Model<'a> {
+    base: &'a BaseModel,
+    adapters: Option<Vec<LayerAdapters>>,
+}
+
+/// When an answer ends, apart from the model's end token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// Answers are cut after so many tokens.
+    pub max_new_tokens: u32,
+    /// Whether a line's end ends the answer. It isn't part of it.
+    pub at_newline: bool,
+}
+
+/// How likely a label is as the answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabelLikelihood {
+    /// The label as it was given.
+    pub label: String,
+    /// The natural logarithm of the probability of its tokens and the end token after them.
+    pub log_likelihood: f64,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// The tokenizer failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A prompt without tokens.
+    #[error("prompt {index} is empty")]
+    EmptyPrompt {
+        /// The prompt, counted from 0.
+        index: usize,
+    },
+    /// A prompt for whose answer the model has no room.
+    #[error(
+        "prompt {index} has {tokens} tokens and its answer up to {answer}; this model reads at most {max}: \
+         shorten the prompt"
+    )]
+    TooLong {
+        /// The prompt, counted from 0.
+        index: usize,
+        /// The prompt's length.
+        tokens: usize,
+        /// Tokens asked for.
+        answer: usize,
+        /// The model's longest sequence.
+        max: usize,
+    },
+    /// There is no label to choose, or one is empty.
+    #[error("there are no labels to choose from, or one is empty")]
+    NoLabels,
+}
+
+impl<'a> Model<'a> {
+    /// The base model, adapted if there is an adapter.
+    ///
+    /// # Errors
+    /// If the adapter is for another base model.
+    pub fn new(base: &'a BaseModel, adapter: Option<&Adapter>) -> Result<Self, AdapterError> {
+        let adapters = adapter.map(|adapter| adapter.layers(base)).transpose()?;
+        Ok(Self { base, adapters })
+    }
+
+    /// The most likely token again and again, for each prompt by itself: the answers, in order.
+    ///
+    /// # Errors
+    /// If a prompt is empty or too long; all are checked first.
+    pub fn greedy(&self, prompts: &[&str], stop: Stop) -> Result<Vec<String>, GenerateError> {
+        let prompts = self.encode(prompts, stop.max_new_tokens as usize)?;
+        let mut answers = Vec::with_capacity(prompts.len());
+        for batch in batches(&prompts) {
+            for tokens in self.greedy_batch(batch, stop)? {
+                let text = self.base.tokenizer.decode(&tokens)?;
+                let line = if stop.at_newline { text.split('\n').next().unwrap_or("") } else { &text };
+                answers.push(line.to_owned());
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Each label's likelihood as the answer to `prompt`, the likeliest first. A label is taken
+    /// as it stands, so give it the space that answers begin with.
+    ///
+    /// # Errors
+    /// If there is no label, one is empty, or prompt and label are too long.
+    pub fn likelihoods(&self, prompt: &str, labels: &[&str]) -> Result<Vec<LabelLikelihood>, GenerateError> {
+        let mut answers = Vec::with_capacity(labels.len());
+        for label in labels {
+            let mut tokens = self.base.tokenizer.encode(label, false)?;
+            if tokens.is_empty() {
+                return Err(GenerateError::NoLabels);
+            }
+            tokens.push(self.base.config.eos_token_id);
+            answers.push(tokens);
+        }
+        let longest = answers.iter().map(Vec::len).max().ok_or(GenerateError::NoLabels)?;
+        let prompt = self.encode(&[prompt], longest)?.remove(0);
+
+        let texts: Vec<Vec<u32>> = answers.iter().map(|answer| [&prompt[..], answer].concat()).collect();
+        let mut ranked = Vec::with_capacity(labels.len());
+        for batch in batches(&texts) {
+            let segments = Segments::of_lengths(batch.iter().map(Vec::len));
+            let (hidden, _) = self.base.weights.prefill_all(self.adapters.as_deref(), &batch.concat(), &segments);
+            let mut start = 0;
+            for text in batch {
+                let rows = start + prompt.len() - 1..start + text.len() - 1;
+                let logits = self.base.weights.logits(&hidden.gather_rows(rows));
+                let answer = &text[prompt.len()..];
+                let log_likelihood =
+                    (0..answer.len()).map(|row| f64::from(log_softmax(logits.row(row), answer[row] as usize))).sum();
+                ranked.push(LabelLikelihood { label: labels[ranked.len()].to_owned(), log_likelihood });
+                start += text.len();
+            }
+        }
+        ranked.sort_by(|a, b| b.log_likelihood.total_cmp(&a.log_likelihood));
+        Ok(ranked)
+    }
+
+    /// Logits `[tokens, vocabulary]` after each token of `text`, row by row, with the tokens: for
+    /// comparing this implementation with others.
+    ///
+    /// # Errors
+    /// If `text` is empty or too long.
+    pub fn logits(&self, text: &str) -> Result<(Vec<u32>, Vec<f32>), GenerateError> {
+        let tokens = self.encode(&[text], 0)?.remove(0);
+        let segments = Segments::of_lengths([tokens.len()]);
+        let (hidden, _) = self.base.weights.prefill_all(self.adapters.as_deref(), &tokens, &segments);
+        Ok((tokens, self.base.weights.logits(&hidden).data().to_vec()))
+    }
+
+    fn greedy_batch(&self, prompts: &[Vec<u32>], stop: Stop) -> Result<Vec<Vec<u32>>, ModelError> {
+        let mut answers = vec![Vec::new(); prompts.len()];
+        if stop.max_new_tokens == 0 {
+            return Ok(answers);
+        }
+        let weights = &self.base.weights;
+        let segments = Segments::of_lengths(prompts.iter().map(Vec::len));
+        let (mut logits, mut caches) = weights.prefill(self.adapters.as_deref(), &prompts.concat(), &segments);
+        // `open[i]` is the prompt that row `i` of the logits belongs to.
+        let mut open: Vec<usize> = (0..prompts.len()).collect();
+        loop {
+            let next: Vec<u32> = (0..open.len()).map(|row| argmax(logits.row(row)) as u32).collect();
+            let mut going = Vec::new();
+            for (prompt, token) in open.iter().zip(&next) {
+                if self.ends(*token, stop)? {
+                    continue;
+                }
+                answers[*prompt].push(*token);
+                if answers[*prompt].len() < stop.max_new_tokens as usize {
+                    going.push((*prompt, *token));
+                }
+            }
+            if going.is_empty() {
+                return Ok(answers);
+            }
+            open = going.iter().map(|(prompt, _)| *prompt).collect();
+            let tokens: Vec<u32> = going.iter().map(|(_, token)| *token).collect();
+            logits = self.step(&tokens, &open, &mut caches);
+        }
+    }
+
+    fn step(&self, tokens: &[u32], open: &[usize], caches: &mut [Cache]) -> Matrix {
+        let mut of_open: Vec<&mut Cache> =
+            caches.iter_mut().enumerate().filter(|(i, _)| open.contains(i)).map(|(_, cache)| cache).collect();
+        self.base.weights.step(self.adapters.as_deref(), tokens, &mut of_open)
+    }
+
+    fn ends(&self, token: u32, stop: Stop) -> Result<bool, ModelError> {
+        Ok(token == self.base.config.eos_token_id
+            || stop.at_newline && self.base.tokenizer.decode(&[token])?.starts_with('\n'))
+    }
+
+    fn encode(&self, prompts: &[&str], answer: usize) -> Result<Vec<Vec<u32>>, GenerateError> {
+        let max = self.base.config.max_position_embeddings;
+        let mut all = Vec::with_capacity(prompts.len());
+        for (index, prompt) in prompts.iter().enumerate() {
+            let tokens = self.base.tokenizer.encode(prompt, true)?;
+            if tokens.is_empty() {
+                return Err(GenerateError::EmptyPrompt { index });
+            }
+            if tokens.len().saturating_add(answer) > max {
+                return Err(GenerateError::TooLong { index, tokens: tokens.len(), answer, max });
+            }
+            all.push(tokens);
+        }
+        Ok(all)
+    }
+}
+
+/// Divides texts into runs that are computed together.
+fn batches(texts: &[Vec<u32>]) -> Vec<&[Vec<u32>]> {
+    let mut all = Vec::new();
+    let (mut start, mut tokens) = (0, 0);
+    for (i, text) in texts.iter().enumerate() {
+        if i > start && (i - start == SEQUENCES_A_BATCH || tokens + text.len() > TOKENS_A_BATCH) {
+            all.push(&texts[start..i]);
+            (start, tokens) = (i, 0);
+        }
+        tokens += text.len();
+    }
+    all.push(&texts[start..]);
+    all
+}

@@ -1,0 +1,196 @@
+//! Base models of the Llama family: read from a GGUF file or a Hugging Face folder, checked by
+//! digest, exported for other tools.
+
+mod config;
+pub(crate) mod export;
+mod folder;
+mod gguf;
+mod tiny;
+mod tokenizer;
+
+use std::path::{Path, PathBuf};
+
+use crate::{digest::Digest, nn::network::Weights};
+
+pub use config::ModelConfig;
+pub use tiny::write_tiny_model;
+pub(crate) use tokenizer::ModelTokenizer;
+
+/// The largest weights file that is read, in bytes.
+const WEIGHTS_BYTES_MAX: u64 = 64 << 30;
+/// The largest tokenizer or configuration file that is read, in bytes.
+const SIDE_FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// A base model in memory, in f32: weights, configuration and tokenizer.
+#[derive(Debug)]
+pub struct BaseModel {
+    pub(crate) config: ModelConfig,
+    pub(crate) weights: Weights,
+    pub(crate) tokenizer: ModelTokenizer,
+    weights_digest: Digest,
+    tokenizer_digest: Digest,
+}
+
+impl BaseModel {
+    /// Reads a GGUF file, or a folder with `config.json`, `tokenizer.json` and
+    /// `model.safetensors`.
+    ///
+    /// # Errors
+    /// If a file is missing, too large, not what it claims, or of another architecture.
+    pub fn load(path: &Path) -> Result<Self, ModelError> {
+        if path.is_dir() { folder::load(path) } else { gguf::load(path) }
+    }
+
+    /// As [`BaseModel::load`], but first compares the SHA-256 of the weights file.
+    ///
+    /// # Errors
+    /// As [`BaseModel::load`], and [`ModelError::WrongDigest`].
+    pub fn load_checked(path: &Path, expected: Digest) -> Result<Self, ModelError> {
+        let weights = if path.is_dir() { path.join(folder::WEIGHTS) } else { path.to_owned() };
+        let found = Digest::of(&read(&weights, WEIGHTS_BYTES_MAX)?);
+        if found != expected {
+            return Err(ModelError::WrongDigest { path: weights, expected, found });
+        }
+        let model = Self::load(path)?;
+        // The file may have been exchanged between the two reads.
+        match model.weights_digest == expected {
+            true => Ok(model),
+            false => Err(ModelError::WrongDigest { path: weights, expected, found: model.weights_digest }),
+        }
+    }
+
+    /// The SHA-256 of the GGUF or of `model.safetensors`.
+    pub fn weights_digest(&self) -> Digest {
+        self.weights_digest
+    }
+
+    /// The SHA-256 of `tokenizer.json`: the file's bytes for a folder; for a GGUF those of the
+    /// `tokenizer.json` that stands for its metadata (the one [`BaseModel::export`] writes).
+    pub fn tokenizer_digest(&self) -> Digest {
+        self.tokenizer_digest
+    }
+
+    /// Layers, widths and the rest.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// How many tokens `text` has, without special tokens.
+    ///
+    /// # Errors
+    /// If the tokenizer can't encode it.
+    pub fn count_tokens(&self, text: &str) -> Result<usize, ModelError> {
+        Ok(self.tokenizer.encode(text, false)?.len())
+    }
+
+    /// Writes `config.json`, `tokenizer.json` and `model.safetensors` (f32, Hugging Face's names)
+    /// into `folder`, so that Python's `transformers` and `peft` can load the model.
+    ///
+    /// # Errors
+    /// If a file can't be written.
+    pub fn export(&self, folder: &Path) -> Result<(), ModelError> {
+        export::write_all(self, folder)
+    }
+}
+
+/// Why a base model can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A file can't be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file can't be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is larger than any that is read.
+    #[error("{path} has {bytes} bytes; at most {max} are read")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The weights are not those that were asked for.
+    #[error(
+        "{path} has SHA-256 {found}, expected {expected}: this is another model, or the file is damaged; \
+         fetch it again"
+    )]
+    WrongDigest {
+        /// The weights file.
+        path: PathBuf,
+        /// The digest asked for.
+        expected: Digest,
+        /// The digest found.
+        found: Digest,
+    },
+    /// A file is not what its name or header claims.
+    #[error("{path} is damaged or no model: {reason}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file is well-formed, but of a kind that isn't supported.
+    #[error("{path} can't be used: {reason}")]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What isn't supported, and what is.
+        reason: String,
+    },
+    /// The tokenizer failed on a text.
+    #[error("the tokenizer can't encode a text of {bytes} bytes: {reason}")]
+    Tokenizer {
+        /// The text's length.
+        bytes: usize,
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl ModelError {
+    fn malformed(path: &Path, reason: impl ToString) -> Self {
+        Self::Malformed { path: path.to_owned(), reason: reason.to_string() }
+    }
+
+    fn unsupported(path: &Path, reason: impl ToString) -> Self {
+        Self::Unsupported { path: path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+/// Reads a whole file of at most `max` bytes.
+pub(crate) fn read(path: &Path, max: u64) -> Result<Vec<u8>, ModelError> {
+    let failed = |source| ModelError::Read { path: path.to_owned(), source };
+    let bytes = std::fs::metadata(path).map_err(failed)?.len();
+    if bytes > max {
+        return Err(ModelError::TooLarge { path: path.to_owned(), bytes, max });
+    }
+    std::fs::read(path).map_err(failed)
+}
+
+/// Writes a file by way of a temporary name, so that no half-written file ever has the name.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    let temporary = path.with_extension("part");
+    let written = std::fs::File::create(&temporary).and_then(|mut file| {
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    });
+    written.map_err(|source| ModelError::Write { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests;
