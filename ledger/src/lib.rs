@@ -19,8 +19,14 @@
 
 pub mod draft;
 pub mod envelope;
+#[cfg(feature = "store")]
+pub mod keyfile;
 pub mod log;
+#[cfg(feature = "store")]
+pub mod query;
 pub mod refusal;
+#[cfg(feature = "store")]
+pub mod replica;
 pub mod rules;
 pub mod state;
 #[cfg(feature = "store")]

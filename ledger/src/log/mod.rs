@@ -1,0 +1,89 @@
+//! The event log: entries in one order, durable, never changed.
+//!
+//! [`Embedded`] keeps it in a replica's own folder. Whatever keeps it passes the same suite,
+//! `conformance`.
+
+use std::ops::Range;
+use std::time::Duration;
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+#[cfg(feature = "store")]
+mod embedded;
+
+#[cfg(feature = "store")]
+pub use embedded::{Clock, Embedded, SystemClock};
+
+/// The largest value an entry may hold, in bytes: with its 8 bytes of time it must fit the
+/// two-byte length that tlog-tiles gives an entry.
+pub const VALUE_BYTES_MAX: usize = 65_535 - 8;
+
+/// One entry of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place, counted from 0 without gaps.
+    pub position: u64,
+    /// When the log took it in, in milliseconds since 1970 as the log's clock said, which may
+    /// have run backwards.
+    pub time_ms: u64,
+    /// The bytes that were appended.
+    pub value: Vec<u8>,
+}
+
+/// A log that entries are appended to and read from, by many threads at once.
+pub trait EventLog: Send + Sync {
+    /// Appends values, all or none, at consecutive positions, which are returned. Blocks until
+    /// they are durable. No values is allowed and changes nothing.
+    ///
+    /// # Errors
+    /// If a value is larger than [`VALUE_BYTES_MAX`], or the entries could not be made durable.
+    /// After the latter they may still turn out to be in the log.
+    fn append(&self, values: Vec<Vec<u8>>) -> Result<Range<u64>, LogError>;
+
+    /// Entries from position `from` on, at most `max_entries` of them and `max_bytes` of values;
+    /// but one, whatever the limits, if there is one. Never waits.
+    ///
+    /// # Errors
+    /// If the entry at `from` can't be read.
+    fn read(&self, from: u64, max_entries: usize, max_bytes: usize)
+    -> Result<Vec<Entry>, LogError>;
+
+    /// The position after the last durable entry.
+    ///
+    /// # Errors
+    /// If the log can't be reached.
+    fn end(&self) -> Result<u64, LogError>;
+
+    /// Waits until the end is past `end`, or for `timeout`, and returns the end.
+    ///
+    /// # Errors
+    /// If the log can't be reached.
+    fn wait_past(&self, end: u64, timeout: Duration) -> Result<u64, LogError>;
+}
+
+/// Why the log could not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    /// A value is too large for an entry. Nothing was appended.
+    #[error("value {index} of the batch has {size} bytes, an entry may have {limit}: split it")]
+    TooLarge {
+        /// Which value of the batch, from 0.
+        index: usize,
+        /// Its size in bytes.
+        size: usize,
+        /// The largest size, [`VALUE_BYTES_MAX`].
+        limit: usize,
+    },
+    /// An entry that was written can't be read.
+    #[error("entry {position} of the log can't be read: {cause}")]
+    Unreadable {
+        /// Its position.
+        position: u64,
+        /// What is wrong with it, and the way out.
+        cause: String,
+    },
+    /// The log's folder failed.
+    #[cfg(feature = "store")]
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+}
