@@ -303,3 +303,86 @@ fn groups(layer: &LayerAdapters) -> [(&Option<LowRank>, &'static [Target]); 4] {
 fn tensor_name(layer: usize, target: Target, matrix: char) -> String {
     format!("base_model.model.model.layers.{layer}.{}.lora_{matrix}.weight", target.path())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::{
+        config::TrainConfig,
+        model::write_tiny_model,
+        train::{TrainExample, train},
+    };
+
+    fn trained(targets: &[&str]) -> (BaseModel, Adapter) {
+        let folder = tempfile::tempdir().unwrap();
+        write_tiny_model(folder.path(), 3).unwrap();
+        let base = BaseModel::load(folder.path()).unwrap();
+        let examples = [TrainExample { prompt: "a".into(), answer: " b".into() }];
+        let targets = targets.iter().map(|target| target.to_string()).collect();
+        let config = TrainConfig { rank: 4, targets, ..TrainConfig::default() };
+        let trained = train(&base, &examples, &config, |_| ControlFlow::Continue(())).unwrap();
+        (base, trained.adapter)
+    }
+
+    #[test]
+    fn a_saved_adapter_is_read_back_with_the_same_bytes() {
+        let (base, adapter) = trained(&["v_proj", "q_proj", "down_proj"]);
+        let folder = tempfile::tempdir().unwrap();
+        adapter.save(folder.path()).unwrap();
+        let weights = std::fs::read(folder.path().join(WEIGHTS)).unwrap();
+        let loaded = Adapter::load(folder.path()).unwrap();
+        assert_eq!(Digest::of(&weights), adapter.digest());
+        assert_eq!(loaded.digest(), adapter.digest());
+        assert_eq!(loaded.config_bytes(), adapter.config_bytes());
+
+        let layers = loaded.layers(&base).unwrap();
+        let again = Adapter::of_layers(&layers, 4, 16, &loaded.targets);
+        assert_eq!(again.digest(), adapter.digest());
+        assert_eq!(adapter.parameters(), 2 * 4 * ((32 + 32) + (32 + 16) + (48 + 32)));
+    }
+
+    #[test]
+    fn tensors_have_the_names_and_shapes_that_peft_gives_them() {
+        let (_, adapter) = trained(&["k_proj", "up_proj"]);
+        let names: Vec<(&str, usize, usize)> =
+            adapter.tensors.iter().map(|(name, m)| (name.as_str(), m.rows(), m.cols())).collect();
+        assert_eq!(names[0], ("base_model.model.model.layers.0.mlp.up_proj.lora_A.weight", 4, 32));
+        assert_eq!(names[1], ("base_model.model.model.layers.0.mlp.up_proj.lora_B.weight", 48, 4));
+        assert_eq!(names[2], ("base_model.model.model.layers.0.self_attn.k_proj.lora_A.weight", 4, 32));
+        assert_eq!(names[3], ("base_model.model.model.layers.0.self_attn.k_proj.lora_B.weight", 16, 4));
+        assert_eq!(names.len(), 8);
+    }
+
+    #[test]
+    fn an_adapter_for_another_base_is_refused_by_the_tensor_that_does_not_fit() {
+        let (base, mut adapter) = trained(&["q_proj"]);
+        let name = adapter.tensors.keys().next().unwrap().clone();
+        adapter.tensors.insert(name.clone(), Matrix::zeros(4, 33));
+        let error = adapter.layers(&base).unwrap_err().to_string();
+        assert!(error.contains(&name) && error.contains("4×33") && error.contains("4×32"), "{error}");
+
+        adapter.tensors.remove(&name);
+        assert!(adapter.layers(&base).unwrap_err().to_string().contains("missing"));
+        adapter.tensors.insert(name, Matrix::zeros(4, 32));
+        adapter.tensors.insert("model.layers.7".into(), Matrix::zeros(1, 1));
+        assert!(adapter.layers(&base).is_err());
+    }
+
+    #[test]
+    fn damaged_files_and_other_kinds_of_adapters_are_errors() {
+        let (_, adapter) = trained(&["q_proj"]);
+        let (config, weights) = (adapter.config_bytes(), adapter.weights_bytes());
+        assert!(Adapter::from_bytes(&config, &weights).is_ok());
+        assert!(Adapter::from_bytes(b"{}", &weights).is_err());
+        for cut in [0, 9, weights.len() - 1] {
+            assert!(Adapter::from_bytes(&config, &weights[..cut]).is_err());
+        }
+        let config = String::from_utf8(config).unwrap();
+        for (from, to) in [("LORA", "IA3"), ("q_proj", "lm_head"), ("\"r\": 4", "\"r\": 0"), ("false", "true")] {
+            assert!(config.contains(from));
+            assert!(Adapter::from_bytes(config.replace(from, to).as_bytes(), &weights).is_err(), "{to}");
+        }
+    }
+}

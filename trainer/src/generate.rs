@@ -220,6 +220,81 @@ fn batches(texts: &[Vec<u32>]) -> Vec<&[Vec<u32>]> {
         }
         tokens += text.len();
     }
-    all.push(&texts[start..]);
+    if start < texts.len() {
+        all.push(&texts[start..]);
+    }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::write_tiny_model;
+
+    fn tiny() -> BaseModel {
+        let folder = tempfile::tempdir().unwrap();
+        write_tiny_model(folder.path(), 5).unwrap();
+        BaseModel::load(folder.path()).unwrap()
+    }
+
+    const STOP: Stop = Stop { max_new_tokens: 12, at_newline: false };
+
+    #[test]
+    fn greedy_takes_the_likeliest_token_of_the_whole_text_each_time() {
+        let base = tiny();
+        let model = Model::new(&base, None).unwrap();
+        let prompt = "Hello there";
+        let answer = model.greedy_batch(&[base.tokenizer.encode(prompt, true).unwrap()], STOP).unwrap().remove(0);
+        assert!(!answer.is_empty());
+        let mut tokens = base.tokenizer.encode(prompt, true).unwrap();
+        for token in answer {
+            let segments = Segments::of_lengths([tokens.len()]);
+            let (logits, _) = base.weights.prefill(None, &tokens, &segments);
+            assert_eq!(argmax(logits.row(0)) as u32, token);
+            tokens.push(token);
+        }
+    }
+
+    #[test]
+    fn an_answer_does_not_depend_on_what_else_is_asked() {
+        let base = tiny();
+        let model = Model::new(&base, None).unwrap();
+        let prompts: Vec<String> = (0..40).map(|i| format!("question {i} {}", "x".repeat(i))).collect();
+        let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
+        let together = model.greedy(&prompts, STOP).unwrap();
+        assert_eq!(together.len(), 40);
+        for (prompt, answer) in prompts.iter().zip(&together).step_by(13) {
+            assert_eq!(&model.greedy(&[prompt], STOP).unwrap()[0], answer);
+        }
+    }
+
+    #[test]
+    fn likelihoods_rank_labels_and_sum_over_their_tokens() {
+        let base = tiny();
+        let model = Model::new(&base, None).unwrap();
+        let ranked = model.likelihoods("text:", &[" a", " bb", " c"]).unwrap();
+        assert_eq!(ranked.len(), 3);
+        assert!(ranked.windows(2).all(|pair| pair[0].log_likelihood >= pair[1].log_likelihood));
+
+        let (tokens, logits) = model.logits("text: bb").unwrap();
+        let width = base.config.vocab_size;
+        let row = |t: usize| &logits[t * width..][..width];
+        let own: f32 = (5..8).map(|t| log_softmax(row(t - 1), tokens[t] as usize)).sum::<f32>()
+            + log_softmax(row(7), base.config.eos_token_id as usize);
+        let found = ranked.iter().find(|label| label.label == " bb").unwrap().log_likelihood;
+        assert!((found - f64::from(own)).abs() < 1e-4, "{found} is not {own}");
+    }
+
+    #[test]
+    fn empty_and_overlong_prompts_are_named() {
+        let base = tiny();
+        let model = Model::new(&base, None).unwrap();
+        assert_eq!(model.greedy(&["a", ""], STOP).unwrap_err().to_string(), "prompt 1 is empty");
+        let long = "x".repeat(250);
+        let error = model.greedy(&["a", &long], STOP).unwrap_err().to_string();
+        assert!(error.starts_with("prompt 1 has 250 tokens and its answer up to 12"), "{error}");
+        assert!(model.likelihoods("a", &[]).is_err());
+        assert!(model.likelihoods("a", &[""]).is_err());
+        assert!(model.greedy(&[], STOP).unwrap().is_empty());
+    }
 }

@@ -123,3 +123,62 @@ impl Report {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{BaseModel, write_tiny_model};
+
+    fn tiny() -> BaseModel {
+        let folder = tempfile::tempdir().unwrap();
+        write_tiny_model(folder.path(), 5).unwrap();
+        BaseModel::load(folder.path()).unwrap()
+    }
+
+    #[test]
+    fn a_report_counts_each_category_and_can_be_judged_again() {
+        let base = tiny();
+        let model = Model::new(&base, None).unwrap();
+        let suite = Suite::parse(
+            br#"
+name: s
+prompt_template: "Q: {prompt}\nA:"
+max_new_tokens: 6
+cases:
+  - { id: a, category: accuracy, prompt: one, judge: { exact: no such answer } }
+  - { id: b, category: accuracy, prompt: two, judge: { label: { expected: x, labels: [x, yy] } } }
+  - { id: c, category: format, prompt: three, judge: { regex: "" } }
+  - { id: d, category: safety, prompt: four, judge: { must_refuse: {} } }
+"#,
+        )
+        .unwrap();
+        let mut seen = Vec::new();
+        let report = run(&model, &suite, |done, total| seen.push((done, total))).unwrap();
+        assert_eq!(seen, [(4, 4)]);
+        assert_eq!(report.categories[&Category::Format], Score { passed: 1, total: 1 });
+        assert_eq!(report.categories[&Category::Safety], Score { passed: 0, total: 1 });
+        assert_eq!(report.categories[&Category::Accuracy].total, 2);
+        assert_eq!(report.cases[0].prompt, "Q: one\nA:");
+
+        let likeliest = model.likelihoods("Q: two\nA:", &[" x", " yy"]).unwrap();
+        assert_eq!(report.cases[1].output, likeliest[0].label.trim());
+        for (case, transcript) in suite.cases.iter().zip(&report.cases) {
+            let verdict = judge(case, &transcript.output);
+            assert_eq!((verdict.passed, &verdict.reason), (transcript.passed, &transcript.reason));
+        }
+    }
+
+    #[test]
+    fn a_prompt_that_is_too_long_is_named_by_its_case() {
+        let base = tiny();
+        let model = Model::new(&base, None).unwrap();
+        let long = "x".repeat(300);
+        let text = format!(
+            "name: s\ncases:\n  - {{ id: a, category: format, prompt: b, judge: {{ regex: b }} }}\n  \
+             - {{ id: too-long, category: format, prompt: {long}, judge: {{ regex: b }} }}\n"
+        );
+        let suite = Suite::parse(text.as_bytes()).unwrap();
+        let error = run(&model, &suite, |_, _| ()).unwrap_err().to_string();
+        assert!(error.starts_with("case `too-long`: prompt 1 has 300 tokens"), "{error}");
+    }
+}

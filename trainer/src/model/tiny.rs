@@ -62,12 +62,13 @@ pub fn write_tiny_model(folder: &Path, seed: u64) -> Result<(), ModelError> {
             random(format!("model.layers.{i}.{name}.weight"), vec![rows, cols]);
         }
     }
-    let norms = (0..config.num_hidden_layers)
-        .flat_map(|i| {
-            ["input_layernorm", "post_attention_layernorm"].map(|norm| format!("model.layers.{i}.{norm}.weight"))
-        })
-        .chain(["model.norm.weight".to_owned()]);
-    data.extend(norms.map(|name| (name, vec![hidden], vec![1.0; hidden])));
+    for i in 0..config.num_hidden_layers {
+        for norm in ["input_layernorm", "post_attention_layernorm"] {
+            data.push((format!("model.layers.{i}.{norm}.weight"), vec![hidden], vec![1.0; hidden]));
+        }
+    }
+    // With ones, no logit would be high enough to make a token certain, whatever is learnt.
+    data.push(("model.norm.weight".to_owned(), vec![hidden], vec![3.0; hidden]));
 
     let tensors =
         data.iter().map(|(name, shape, data)| (name.clone(), Tensor { shape: shape.clone(), data })).collect();

@@ -13,3 +13,6 @@ pub(crate) mod linear;
 pub(crate) mod loss;
 pub(crate) mod matrix;
 pub(crate) mod network;
+
+#[cfg(test)]
+mod tests;
