@@ -63,17 +63,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
         let mut elapsed_ms = 0;
+        let before = cpu_seconds();
         let trained = train(&base, &examples, &config, |progress| {
             elapsed_ms = progress.elapsed_ms;
             ControlFlow::Continue(())
         })?;
         ours.push((padded as u64 * u64::from(steps)) as f64 * 1e3 / elapsed_ms as f64);
+        let our_cpu = (cpu_seconds() - before) * 1e3 / f64::from(steps * padded as u32);
         let our_loss = trained.final_loss_micro as f64 / 1e6;
 
+        let before = cpu_seconds();
         let (speed, plain_loss) = plain_round(&folder, &start, &batch, steps, padded)?;
+        let plain_cpu = (cpu_seconds() - before) * 1e3 / f64::from(steps * padded as u32);
         theirs.push(speed);
         println!(
-            "round {round}: attestune {:.0} padded tokens/s, loss {our_loss:.6}; plain candle {speed:.0}, loss {plain_loss:.6}",
+            "round {round}: attestune {:.0} padded tokens/s ({our_cpu:.1} CPU ms each), loss {our_loss:.6}; \
+             plain candle {speed:.0} ({plain_cpu:.1} CPU ms each), loss {plain_loss:.6}",
             ours[ours.len() - 1]
         );
     }
@@ -143,4 +148,12 @@ fn encode(folder: &Path, examples: &[TrainExample]) -> Result<Vec<Example>, Box<
 fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers[numbers.len() / 2]
+}
+
+/// What this process has used of all processors so far. On a busy machine it says more than time.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    // utime and stime, fields 14 and 15 of proc(5), in hundredths of a second.
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }

@@ -1,4 +1,5 @@
-//! Trains an adapter on a CSV or JSONL file and counts right answers on another:
+//! Trains an adapter on CSV or JSONL files (several with commas between them), then runs a suite
+//! (`.yaml`) or counts right answers on another file:
 //!
 //! ```text
 //! cargo run -p attestune-trainer --example train_csv -- MODEL TRAIN [TEST] [--out FOLDER]
@@ -13,6 +14,7 @@ use std::{collections::BTreeMap, error::Error, ops::ControlFlow, path::Path, tim
 
 use attestune_trainer::{
     config::TrainConfig,
+    evaluate::{self, Suite},
     generate::{Model, Stop},
     model::BaseModel,
     plot,
@@ -50,7 +52,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err(format!("no option --{name}").into());
     }
 
-    let examples = read(Path::new(train_file), &prompt, &columns)?;
+    let mut examples = Vec::new();
+    for file in train_file.split(',') {
+        examples.extend(read(Path::new(file), &prompt, &columns)?);
+    }
     let started = Instant::now();
     let base = BaseModel::load(Path::new(model))?;
     eprintln!("loaded {model} ({}) in {:.1} s", base.weights_digest(), started.elapsed().as_secs_f64());
@@ -79,25 +84,47 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     if let Some(test_file) = files.get(2) {
-        let cases = read(Path::new(test_file), &prompt, &columns)?;
-        let started = Instant::now();
         let model = Model::new(&base, Some(&trained.adapter))?;
-        let prompts: Vec<&str> = cases.iter().map(|case| case.prompt.as_str()).collect();
-        let answers = model.greedy(&prompts, Stop { max_new_tokens: 16, at_newline: true })?;
-        let mut right = 0;
-        for (case, answer) in cases.iter().zip(&answers) {
-            match answer.trim() == case.answer.trim() {
-                true => right += 1,
-                false => eprintln!("wrong: {:?} answered {answer:?}, expected {:?}", case.prompt, case.answer),
-            }
+        match test_file.ends_with(".yaml") {
+            true => run_suite(&model, Path::new(test_file))?,
+            false => count_right(&model, &read(Path::new(test_file), &prompt, &columns)?)?,
         }
-        println!(
-            "{right} of {} right ({:.2} %) in {:.1} s",
-            cases.len(),
-            100.0 * f64::from(right) / cases.len() as f64,
-            started.elapsed().as_secs_f64()
-        );
     }
+    Ok(())
+}
+
+fn run_suite(model: &Model<'_>, path: &Path) -> Result<(), Box<dyn Error>> {
+    let suite = Suite::parse(&std::fs::read(path)?)?;
+    let started = Instant::now();
+    let report = evaluate::run(model, &suite, |done, total| eprint!("\r{done} of {total} cases   "))?;
+    eprintln!();
+    for case in report.cases.iter().filter(|case| !case.passed) {
+        eprintln!("failed: {} {:?} answered {:?}; {}", case.case_id, case.prompt, case.output, case.reason);
+    }
+    for (category, score) in &report.categories {
+        println!("{category:?}: {} of {} passed", score.passed, score.total);
+    }
+    println!("{} in {:.1} s", suite.name, started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn count_right(model: &Model<'_>, cases: &[TrainExample]) -> Result<(), Box<dyn Error>> {
+    let started = Instant::now();
+    let prompts: Vec<&str> = cases.iter().map(|case| case.prompt.as_str()).collect();
+    let answers = model.greedy(&prompts, Stop { max_new_tokens: 16, at_newline: true })?;
+    let mut right = 0;
+    for (case, answer) in cases.iter().zip(&answers) {
+        match answer.trim() == case.answer.trim() {
+            true => right += 1,
+            false => eprintln!("wrong: {:?} answered {answer:?}, expected {:?}", case.prompt, case.answer),
+        }
+    }
+    println!(
+        "{right} of {} right ({:.2} %) in {:.1} s",
+        cases.len(),
+        100.0 * f64::from(right) / cases.len() as f64,
+        started.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 

@@ -55,6 +55,8 @@ struct ConfigFile {
     #[serde(default)]
     use_dora: bool,
     #[serde(default)]
+    alpha_pattern: BTreeMap<String, u32>,
+    #[serde(default)]
     inference_mode: bool,
 }
 
@@ -136,6 +138,7 @@ impl Adapter {
             fan_in_fan_out: false,
             use_rslora: false,
             use_dora: false,
+            alpha_pattern: BTreeMap::new(),
             inference_mode: true,
         };
         serde_json::to_vec_pretty(&file).expect("a configuration of plain values can be written")
@@ -159,11 +162,13 @@ impl Adapter {
             && file.bias == "none"
             && !file.fan_in_fan_out
             && !file.use_rslora
-            && !file.use_dora;
+            && !file.use_dora
+            && file.alpha_pattern.is_empty();
         if !plain || !(1..=256).contains(&file.r) || !(1..=4096).contains(&file.lora_alpha) {
             return Err(ModelError::Unsupported {
                 path,
-                reason: "only plain LoRA of rank 1 to 256 is supported (no bias, rsLoRA or DoRA)".to_owned(),
+                reason: "only plain LoRA of rank 1 to 256 is supported (no bias, rsLoRA, DoRA or alpha pattern)"
+                    .to_owned(),
             }
             .into());
         }

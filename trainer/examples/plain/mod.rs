@@ -66,10 +66,8 @@ impl Plain {
         for (i, (tokens, answer)) in batch.iter().enumerate() {
             padded.extend_from_slice(tokens);
             padded.resize((i + 1) * longest, 0);
-            for t in *answer..tokens.len() {
-                rows.push((i * longest + t - 1) as u32);
-                targets.push(tokens[t]);
-            }
+            rows.extend((*answer..tokens.len()).map(|t| (i * longest + t - 1) as u32));
+            targets.extend_from_slice(&tokens[*answer..]);
         }
         let tokens = Tensor::from_vec(padded, (batch.len(), longest), &Device::Cpu)?;
         let hidden = self.hidden(&tokens)?.flatten_to(1)?;
@@ -133,14 +131,16 @@ impl Plain {
     }
 
     fn linear(&self, x: &Tensor, module: &str) -> Result<Tensor> {
-        let y = x.broadcast_matmul(&self.tensors[&format!("{module}.weight")].t()?)?;
-        match self.adapters.get(module) {
-            None => Ok(y),
-            Some((a, b)) => {
-                let low = x.broadcast_matmul(&a.t()?)?.broadcast_matmul(&b.t()?)?;
-                y + (low * self.scale)?
-            }
+        // As a matrix: candle would else make a gradient of the weight for every example.
+        let rows = x.flatten_to(D::Minus2)?;
+        let mut y = rows.matmul(&self.tensors[&format!("{module}.weight")].t()?)?;
+        if let Some((a, b)) = self.adapters.get(module) {
+            y = (y + (rows.matmul(&a.t()?)?.matmul(&b.t()?)? * self.scale)?)?;
         }
+        let mut shape = x.dims().to_vec();
+        shape.pop();
+        shape.push(y.dim(1)?);
+        y.reshape(shape)
     }
 
     fn norm(&self, x: &Tensor, module: &str) -> Result<Tensor> {

@@ -56,7 +56,7 @@ impl ModelConfig {
                 return Err(ModelError::malformed(path, format!("{name} is {value}; 1 to {max} is possible")));
             }
         }
-        if self.num_attention_heads % self.num_key_value_heads != 0 {
+        if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
             return Err(ModelError::malformed(
                 path,
                 format!(
@@ -65,7 +65,7 @@ impl ModelConfig {
                 ),
             ));
         }
-        if self.head_dim % 2 != 0 {
+        if !self.head_dim.is_multiple_of(2) {
             return Err(ModelError::malformed(path, format!("head_dim is {}, an odd number", self.head_dim)));
         }
         if self.eos_token_id as usize >= self.vocab_size {

@@ -182,11 +182,14 @@ impl Metadata<'_> {
     }
 
     fn texts(&self, key: &str) -> Result<Vec<&str>, ModelError> {
-        let text = |value| match value {
-            &Value::String(ref text) => Ok(text.as_str()),
-            _ => Err(ModelError::malformed(self.path, format!("`{key}` holds something that is no text"))),
-        };
-        self.list(key)?.iter().map(text).collect()
+        let mut texts = Vec::new();
+        for value in self.list(key)? {
+            match value {
+                Value::String(text) => texts.push(text.as_str()),
+                _ => return Err(ModelError::malformed(self.path, format!("`{key}` holds something that is no text"))),
+            }
+        }
+        Ok(texts)
     }
 
     fn integer(&self, key: &str) -> Result<usize, ModelError> {
