@@ -20,9 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rocksdb::{
-    ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, ReadOptions, WriteOptions,
-};
+use rocksdb::{ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, ReadOptions, WriteOptions};
 
 mod damage;
 mod error;
@@ -92,8 +90,7 @@ impl Batch<'_> {
 
     /// Deletes the rows from `from` (included) to `to` (excluded).
     pub fn delete_range(&mut self, family: Family, from: &[u8], to: &[u8]) {
-        self.writes
-            .delete_range_cf(self.store.family(family), from, to);
+        self.writes.delete_range_cf(self.store.family(family), from, to);
     }
 
     /// The memory that the writes take, in bytes.
@@ -110,19 +107,11 @@ impl Store {
     /// # Errors
     /// If another has it open, it is damaged elsewhere than at the end, or the disk fails.
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Arc<Self>, StoreError> {
-        let store = Self::open_with(
-            path.as_ref(),
-            options,
-            DBRecoveryMode::TolerateCorruptedTailRecords,
-        )?;
+        let store = Self::open_with(path.as_ref(), options, DBRecoveryMode::TolerateCorruptedTailRecords)?;
         Ok(Arc::new(store))
     }
 
-    fn open_with(
-        path: &Path,
-        options: &Options,
-        recovery: DBRecoveryMode,
-    ) -> Result<Self, StoreError> {
+    fn open_with(path: &Path, options: &Options, recovery: DBRecoveryMode) -> Result<Self, StoreError> {
         let database = options::database(options, recovery);
         let families = options::families(options);
         let db = if options.read_only {
@@ -145,10 +134,7 @@ impl Store {
 
     /// An empty batch of writes.
     pub fn batch(&self) -> Batch<'_> {
-        Batch {
-            store: self,
-            writes: rocksdb::WriteBatch::default(),
-        }
+        Batch { store: self, writes: rocksdb::WriteBatch::default() }
     }
 
     /// Writes a batch, all or nothing. With `sync` it is on disk on return, along with every
@@ -170,10 +156,7 @@ impl Store {
     pub fn flush(&self) -> Result<(), StoreError> {
         self.check_writable()?;
         let families = Family::ALL.map(|family| self.family(family));
-        self.or_poison(
-            self.db
-                .flush_cfs_opt(&families, &rocksdb::FlushOptions::default()),
-        )
+        self.or_poison(self.db.flush_cfs_opt(&families, &rocksdb::FlushOptions::default()))
     }
 
     /// Whether a write has failed; see [`StoreError::Poisoned`].
@@ -186,19 +169,17 @@ impl Store {
     /// # Errors
     /// If it can't be read or its checksum is wrong.
     pub fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.db
-            .get_cf(self.family(family), key)
-            .map_err(|error| self.error(&error))
+        self.db.get_cf(self.family(family), key).map_err(|error| self.error(&error))
     }
 
     /// The rows from `from` (included) to `to` (excluded; empty for no limit), in order of keys.
     /// The scan ends after the first error.
-    pub fn scan(
-        &self,
+    pub fn scan<'a>(
+        &'a self,
         family: Family,
         from: &[u8],
         to: &[u8],
-    ) -> impl Iterator<Item = Result<Row, StoreError>> {
+    ) -> impl Iterator<Item = Result<Row, StoreError>> + use<'a> {
         let mut options = ReadOptions::default();
         options.set_total_order_seek(true);
         if !to.is_empty() {
@@ -210,11 +191,11 @@ impl Store {
     }
 
     /// The rows whose keys begin with `prefix`, in order of keys.
-    pub fn scan_prefix(
-        &self,
+    pub fn scan_prefix<'a>(
+        &'a self,
         family: Family,
         prefix: &[u8],
-    ) -> impl Iterator<Item = Result<Row, StoreError>> {
+    ) -> impl Iterator<Item = Result<Row, StoreError>> + use<'a> {
         self.scan(family, prefix, &after_prefix(prefix))
     }
 
@@ -225,9 +206,7 @@ impl Store {
     pub fn last(&self, family: Family) -> Result<Option<Row>, StoreError> {
         let mut options = ReadOptions::default();
         options.set_total_order_seek(true);
-        let mut rows = self
-            .db
-            .iterator_cf_opt(self.family(family), options, IteratorMode::End);
+        let mut rows = self.db.iterator_cf_opt(self.family(family), options, IteratorMode::End);
         rows.next().transpose().map_err(|error| self.error(&error))
     }
 
@@ -244,9 +223,7 @@ impl Store {
     pub fn as_of(&self, row: &[u8], position: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
         let mut options = ReadOptions::default();
         options.set_prefix_same_as_start(true);
-        let mut rows = self
-            .db
-            .raw_iterator_cf_opt(self.family(Family::State), options);
+        let mut rows = self.db.raw_iterator_cf_opt(self.family(Family::State), options);
         rows.seek(state_key(row, position));
         rows.status().map_err(|error| self.error(&error))?;
         let found = rows.item().and_then(|(key, value)| {
@@ -258,22 +235,13 @@ impl Store {
 
     /// The bytes that the files of all families take on disk, the write-ahead log not counted.
     pub fn file_bytes(&self) -> u64 {
-        let bytes = |family| {
-            self.db.property_int_value_cf(
-                self.family(family),
-                rocksdb::properties::TOTAL_SST_FILES_SIZE,
-            )
-        };
-        Family::ALL
-            .into_iter()
-            .filter_map(|family| bytes(family).ok().flatten())
-            .sum()
+        let bytes =
+            |family| self.db.property_int_value_cf(self.family(family), rocksdb::properties::TOTAL_SST_FILES_SIZE);
+        Family::ALL.into_iter().filter_map(|family| bytes(family).ok().flatten()).sum()
     }
 
     fn family(&self, family: Family) -> &ColumnFamily {
-        self.db
-            .cf_handle(family.name())
-            .expect("every family is opened with the store")
+        self.db.cf_handle(family.name()).expect("every family is opened with the store")
     }
 
     fn check_writable(&self) -> Result<(), StoreError> {
@@ -309,10 +277,7 @@ pub fn state_key(row: &[u8], position: u64) -> Vec<u8> {
 
 /// The least key that is greater than all with this prefix; empty if there is none.
 fn after_prefix(prefix: &[u8]) -> Vec<u8> {
-    let kept = prefix
-        .iter()
-        .rposition(|&byte| byte < u8::MAX)
-        .map_or(0, |at| at + 1);
+    let kept = prefix.iter().rposition(|&byte| byte < u8::MAX).map_or(0, |at| at + 1);
     let mut after = prefix[..kept].to_vec();
     if let Some(last) = after.last_mut() {
         *last += 1;

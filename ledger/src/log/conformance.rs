@@ -28,31 +28,16 @@ fn an_empty_log_has_an_end_and_no_entries(log: &dyn EventLog) {
 
 fn what_is_appended_is_read_back_in_order(log: &dyn EventLog) {
     let largest = vec![7; VALUE_BYTES_MAX];
-    assert_eq!(
-        log.append(vec![b"a".to_vec(), vec![], b"a".to_vec()]),
-        Ok(0..3)
-    );
+    assert_eq!(log.append(vec![b"a".to_vec(), vec![], b"a".to_vec()]), Ok(0..3));
     assert_eq!(log.append(vec![largest.clone()]), Ok(3..4));
     assert_eq!(log.append(vec![]), Ok(4..4));
     assert_eq!(log.end(), Ok(4));
     let entries = read_all(log);
     let values: Vec<_> = entries.iter().map(|entry| entry.value.as_slice()).collect();
     assert_eq!(values, [&b"a"[..], b"", b"a", &largest]);
-    assert!(
-        entries
-            .iter()
-            .zip(0..)
-            .all(|(entry, position)| entry.position == position)
-    );
-    assert!(
-        entries.iter().all(|entry| entry.time_ms > 0),
-        "entries carry the log's time"
-    );
-    assert_eq!(
-        log.read(2, 1, 1000),
-        Ok(vec![entries[2].clone()]),
-        "an entry never changes"
-    );
+    assert!(entries.iter().zip(0..).all(|(entry, position)| entry.position == position));
+    assert!(entries.iter().all(|entry| entry.time_ms > 0), "entries carry the log's time");
+    assert_eq!(log.read(2, 1, 1000), Ok(vec![entries[2].clone()]), "an entry never changes");
 }
 
 fn a_read_keeps_its_limits_but_gives_at_least_one_entry(log: &dyn EventLog) {
@@ -68,40 +53,18 @@ fn a_read_keeps_its_limits_but_gives_at_least_one_entry(log: &dyn EventLog) {
         (10, 100, 10_000, 0),
         (11, 100, 10_000, 0),
     ] {
-        let entries = log
-            .read(from, max_entries, max_bytes)
-            .expect("the log is readable");
-        assert_eq!(
-            entries.len(),
-            count,
-            "from {from}, {max_entries} entries, {max_bytes} bytes"
-        );
-        assert!(
-            entries
-                .iter()
-                .zip(from..)
-                .all(|(entry, position)| entry.position == position)
-        );
+        let entries = log.read(from, max_entries, max_bytes).expect("the log is readable");
+        assert_eq!(entries.len(), count, "from {from}, {max_entries} entries, {max_bytes} bytes");
+        assert!(entries.iter().zip(from..).all(|(entry, position)| entry.position == position));
     }
 }
 
 fn a_batch_with_an_oversized_value_is_refused_whole(log: &dyn EventLog) {
     let size = VALUE_BYTES_MAX + 1;
     let refused = log.append(vec![b"good".to_vec(), vec![0; size]]);
-    assert_eq!(
-        refused,
-        Err(LogError::TooLarge {
-            index: 1,
-            size,
-            limit: VALUE_BYTES_MAX
-        })
-    );
+    assert_eq!(refused, Err(LogError::TooLarge { index: 1, size, limit: VALUE_BYTES_MAX }));
     assert_eq!(log.end(), Ok(0));
-    assert_eq!(
-        log.append(vec![b"next".to_vec()]),
-        Ok(0..1),
-        "the log goes on"
-    );
+    assert_eq!(log.append(vec![b"next".to_vec()]), Ok(0..1), "the log goes on");
 }
 
 fn waiting_ends_with_an_append_or_at_the_time_out(log: &dyn EventLog) {
@@ -116,11 +79,7 @@ fn waiting_ends_with_an_append_or_at_the_time_out(log: &dyn EventLog) {
         assert_eq!(log.append(vec![b"x".to_vec()]), Ok(0..1));
         assert_eq!(waiter.join().expect("the waiter ends"), Ok(1));
     });
-    assert_eq!(
-        log.wait_past(0, long),
-        Ok(1),
-        "what is already there is not waited for"
-    );
+    assert_eq!(log.wait_past(0, long), Ok(1), "what is already there is not waited for");
     assert!(start.elapsed() < long, "an append ends the wait");
 }
 
@@ -134,22 +93,11 @@ fn concurrent_batches_stay_whole_and_leave_no_gap(log: &dyn EventLog) {
     let mut ranges = thread::scope(|scope| {
         let write = |writer| {
             (0..BATCHES)
-                .map(|number| {
-                    (
-                        log.append(batch(writer, number)).expect("durable"),
-                        writer,
-                        number,
-                    )
-                })
+                .map(|number| (log.append(batch(writer, number)).expect("durable"), writer, number))
                 .collect::<Vec<_>>()
         };
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| scope.spawn(move || write(writer)))
-            .collect();
-        writers
-            .into_iter()
-            .flat_map(|writer| writer.join().expect("it ends"))
-            .collect::<Vec<_>>()
+        let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || write(writer))).collect();
+        writers.into_iter().flat_map(|writer| writer.join().expect("it ends")).collect::<Vec<_>>()
     });
     ranges.sort_by_key(|(range, ..)| range.start);
 
@@ -158,13 +106,8 @@ fn concurrent_batches_stay_whole_and_leave_no_gap(log: &dyn EventLog) {
     for (range, writer, number) in ranges {
         assert_eq!(range.start, end, "positions have no gap and no overlap");
         end = range.end;
-        let values = entries[range.start as usize..range.end as usize]
-            .iter()
-            .map(|e| &e.value);
-        assert!(
-            values.eq(&batch(writer, number)),
-            "a batch stands together, in its order"
-        );
+        let values = entries[range.start as usize..range.end as usize].iter().map(|e| &e.value);
+        assert!(values.eq(&batch(writer, number)), "a batch stands together, in its order");
     }
     assert_eq!(log.end(), Ok(end));
     assert_eq!(entries.len() as u64, end);
@@ -174,9 +117,7 @@ fn concurrent_batches_stay_whole_and_leave_no_gap(log: &dyn EventLog) {
 fn read_all(log: &dyn EventLog) -> Vec<Entry> {
     let mut entries = Vec::new();
     loop {
-        let more = log
-            .read(entries.len() as u64, 7, 1 << 20)
-            .expect("the log is readable");
+        let more = log.read(entries.len() as u64, 7, 1 << 20).expect("the log is readable");
         if more.is_empty() {
             return entries;
         }

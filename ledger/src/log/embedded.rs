@@ -40,9 +40,7 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
         // A host set before 1970 is as wrong as can be told in the record.
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_millis() as u64)
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
     }
 }
 
@@ -96,29 +94,15 @@ impl Embedded {
             Err(error) => return Err(locate(&store, error)),
         };
         let (waiting, tail) = (VecDeque::new(), VecDeque::new());
-        let state = State {
-            waiting,
-            closing: false,
-            end,
-            tail,
-            tail_bytes: 0,
-        };
-        let shared = Arc::new(Shared {
-            store,
-            clock,
-            state: Mutex::new(state),
-            work: Condvar::new(),
-            grown: Condvar::new(),
-        });
+        let state = State { waiting, closing: false, end, tail, tail_bytes: 0 };
+        let shared =
+            Arc::new(Shared { store, clock, state: Mutex::new(state), work: Condvar::new(), grown: Condvar::new() });
         let committing = Arc::clone(&shared);
         let committer = thread::Builder::new()
             .name("log-committer".into())
             .spawn(move || committing.commit_until_closed())
             .map_err(|error| shared.failed(error.to_string()))?;
-        Ok(Self {
-            shared,
-            committer: Some(committer),
-        })
+        Ok(Self { shared, committer: Some(committer) })
     }
 }
 
@@ -135,16 +119,9 @@ impl Drop for Embedded {
 
 impl EventLog for Embedded {
     fn append(&self, values: Vec<Vec<u8>>) -> Result<Range<u64>, LogError> {
-        if let Some(index) = values
-            .iter()
-            .position(|value| value.len() > VALUE_BYTES_MAX)
-        {
+        if let Some(index) = values.iter().position(|value| value.len() > VALUE_BYTES_MAX) {
             let size = values[index].len();
-            return Err(LogError::TooLarge {
-                index,
-                size,
-                limit: VALUE_BYTES_MAX,
-            });
+            return Err(LogError::TooLarge { index, size, limit: VALUE_BYTES_MAX });
         }
         let (reply, answer) = sync_channel(1);
         let mut state = self.shared.lock();
@@ -154,35 +131,18 @@ impl EventLog for Embedded {
         state.waiting.push_back(Request { values, reply });
         drop(state);
         self.shared.work.notify_one();
-        answer
-            .recv()
-            .unwrap_or_else(|_| Err(self.shared.failed("the committer ended".into())))
+        answer.recv().unwrap_or_else(|_| Err(self.shared.failed("the committer ended".into())))
     }
 
-    fn read(
-        &self,
-        from: u64,
-        max_entries: usize,
-        max_bytes: usize,
-    ) -> Result<Vec<Entry>, LogError> {
-        let mut limit = Limit {
-            entries: max_entries,
-            bytes: max_bytes,
-            first: true,
-        };
+    fn read(&self, from: u64, max_entries: usize, max_bytes: usize) -> Result<Vec<Entry>, LogError> {
+        let mut limit = Limit { entries: max_entries, bytes: max_bytes, first: true };
         let state = self.shared.lock();
         let end = state.end;
-        let in_tail = state
-            .tail
-            .front()
-            .is_some_and(|oldest| oldest.position <= from);
+        let in_tail = state.tail.front().is_some_and(|oldest| oldest.position <= from);
         if from >= end || in_tail {
             let skipped = state.tail.len() - end.saturating_sub(from) as usize;
             let entries = state.tail.range(skipped..);
-            return Ok(entries
-                .take_while(|entry| limit.admits(entry))
-                .cloned()
-                .collect());
+            return Ok(entries.take_while(|entry| limit.admits(entry)).cloned().collect());
         }
         drop(state);
         self.shared.read_stored(from, end, limit)
@@ -194,10 +154,7 @@ impl EventLog for Embedded {
 
     fn wait_past(&self, end: u64, timeout: Duration) -> Result<u64, LogError> {
         let state = self.shared.lock();
-        let waited = self
-            .shared
-            .grown
-            .wait_timeout_while(state, timeout, |state| state.end <= end);
+        let waited = self.shared.grown.wait_timeout_while(state, timeout, |state| state.end <= end);
         let (state, _) = waited.expect(NOT_POISONED);
         Ok(state.end)
     }
@@ -231,20 +188,14 @@ impl Shared {
     }
 
     fn failed(&self, what: String) -> LogError {
-        StoreError::Io {
-            path: self.store.path().to_owned(),
-            what,
-        }
-        .into()
+        StoreError::Io { path: self.store.path().to_owned(), what }.into()
     }
 
     fn commit_until_closed(&self) {
         let mut state = self.lock();
         loop {
-            state = self
-                .work
-                .wait_while(state, |state| state.waiting.is_empty() && !state.closing)
-                .expect(NOT_POISONED);
+            state =
+                self.work.wait_while(state, |state| state.waiting.is_empty() && !state.closing).expect(NOT_POISONED);
             if state.waiting.is_empty() {
                 return; // closing, and nothing is left to do
             }
@@ -271,17 +222,7 @@ impl Shared {
 
         let mut state = self.lock();
         for Request { values, reply } in group {
-            let answer = outcome.clone().map(|()| {
-                let start = state.end;
-                for value in values {
-                    state.push(Entry {
-                        position: state.end,
-                        time_ms,
-                        value,
-                    });
-                }
-                start..state.end
-            });
+            let answer = outcome.clone().map(|()| state.extend(time_ms, values));
             // A caller always waits for its answer; one that died needs none.
             let _ = reply.send(answer);
         }
@@ -293,9 +234,7 @@ impl Shared {
 
     /// Entries from `from` on, before `end`, out of the store.
     fn read_stored(&self, from: u64, end: u64, mut limit: Limit) -> Result<Vec<Entry>, LogError> {
-        let rows = self
-            .store
-            .scan(Family::Log, &from.to_be_bytes(), &end.to_be_bytes());
+        let rows = self.store.scan(Family::Log, &from.to_be_bytes(), &end.to_be_bytes());
         let mut entries = Vec::new();
         for (position, row) in (from..end).zip(rows) {
             let entry = match row {
@@ -317,49 +256,41 @@ impl Shared {
             }
             entries.push(entry);
         }
-        if entries.is_empty() {
-            Err(missing(from))
-        } else {
-            Ok(entries)
-        }
+        if entries.is_empty() { Err(missing(from)) } else { Ok(entries) }
     }
 
     fn read_one(&self, position: u64) -> Result<Entry, LogError> {
         match self.store.get(Family::Log, &position.to_be_bytes()) {
             Ok(Some(value)) => entry(position, &value).ok_or_else(|| too_short(position)),
             Ok(None) => Err(missing(position)),
-            Err(error @ StoreError::Corrupt { .. }) => Err(LogError::Unreadable {
-                position,
-                cause: error.to_string(),
-            }),
+            Err(error @ StoreError::Corrupt { .. }) => Err(LogError::Unreadable { position, cause: error.to_string() }),
             Err(error) => Err(error.into()),
         }
     }
 }
 
 impl State {
-    fn push(&mut self, entry: Entry) {
-        self.end = entry.position + 1;
-        self.tail_bytes += entry.value.len() + ENTRY_BYTES;
-        self.tail.push_back(entry);
+    /// Takes in values that are now durable, and returns their positions.
+    fn extend(&mut self, time_ms: u64, values: Vec<Vec<u8>>) -> Range<u64> {
+        let start = self.end;
+        for value in values {
+            self.tail_bytes += value.len() + ENTRY_BYTES;
+            self.tail.push_back(Entry { position: self.end, time_ms, value });
+            self.end += 1;
+        }
         while self.tail_bytes > TAIL_BYTES_MAX
             && let Some(oldest) = self.tail.pop_front()
         {
             self.tail_bytes -= oldest.value.len() + ENTRY_BYTES;
         }
+        start..self.end
     }
 }
 
 /// The requests at the front that fill one group; at least one.
 fn take_group(waiting: &mut VecDeque<Request>) -> Vec<Request> {
     let mut bytes = 0;
-    let size = |request: &Request| {
-        request
-            .values
-            .iter()
-            .map(|v| v.len() + ENTRY_BYTES)
-            .sum::<usize>()
-    };
+    let size = |request: &Request| request.values.iter().map(|v| v.len() + ENTRY_BYTES).sum::<usize>();
     let full = |request: &Request| {
         let full = bytes >= GROUP_BYTES_MAX;
         bytes += size(request);
@@ -375,11 +306,7 @@ fn position_of(key: &[u8]) -> Option<u64> {
 
 fn entry(position: u64, stored: &[u8]) -> Option<Entry> {
     let (time, value) = stored.split_first_chunk()?;
-    Some(Entry {
-        position,
-        time_ms: u64::from_be_bytes(*time),
-        value: value.to_vec(),
-    })
+    Some(Entry { position, time_ms: u64::from_be_bytes(*time), value: value.to_vec() })
 }
 
 fn missing(position: u64) -> LogError {
@@ -394,20 +321,13 @@ fn too_short(position: u64) -> LogError {
 
 fn foreign_key(store: &Store) -> LogError {
     let what = "a key of the log is not a position".into();
-    StoreError::Corrupt {
-        path: store.path().to_owned(),
-        what,
-    }
-    .into()
+    StoreError::Corrupt { path: store.path().to_owned(), what }.into()
 }
 
 /// Says which entry is meant, where a corruption lies in the log.
 fn locate(store: &Store, error: StoreError) -> LogError {
     match first_unreadable_entry(store.path()) {
-        Ok(Some(position)) => LogError::Unreadable {
-            position,
-            cause: error.to_string(),
-        },
+        Ok(Some(position)) => LogError::Unreadable { position, cause: error.to_string() },
         _ => error.into(),
     }
 }
@@ -429,10 +349,7 @@ mod tests {
     }
 
     /// An embedded log with the folder that it lives in.
-    struct Temporary(
-        Embedded,
-        #[expect(dead_code, reason = "dropped last")] tempfile::TempDir,
-    );
+    struct Temporary(Embedded, #[expect(dead_code, reason = "dropped last")] tempfile::TempDir);
 
     impl EventLog for Temporary {
         fn append(&self, values: Vec<Vec<u8>>) -> Result<Range<u64>, LogError> {
@@ -463,18 +380,12 @@ mod tests {
         let store = store_in(&folder);
         let log = open(&store);
         // More than the tail holds, so that the oldest are read from the store.
-        let values: Vec<_> = (0..300u32)
-            .map(|n| n.to_be_bytes().repeat(16_000 / 4 * 3))
-            .collect();
+        let values: Vec<_> = (0..300u32).map(|n| n.to_be_bytes().repeat(16_000 / 4 * 3)).collect();
         for batch in values.chunks(20) {
             log.append(batch.to_vec()).unwrap();
         }
         assert!(log.shared.lock().tail.len() < 300);
-        let read = |log: &Embedded| {
-            (0..300)
-                .map(|n| log.read(n, 1, 0).unwrap().remove(0).value)
-                .collect::<Vec<_>>()
-        };
+        let read = |log: &Embedded| (0..300).map(|n| log.read(n, 1, 0).unwrap().remove(0).value).collect::<Vec<_>>();
         assert_eq!(read(&log), values);
         drop((log, store));
         let log = open(&store_in(&folder));
@@ -497,12 +408,7 @@ mod tests {
             now.store(time, Ordering::SeqCst);
             log.append(vec![vec![0]]).unwrap();
         }
-        let times: Vec<_> = log
-            .read(0, 9, 99)
-            .unwrap()
-            .iter()
-            .map(|e| e.time_ms)
-            .collect();
+        let times: Vec<_> = log.read(0, 9, 99).unwrap().iter().map(|e| e.time_ms).collect();
         assert_eq!(times, [5_000, 9_000, 1, u64::MAX]);
     }
 
@@ -521,9 +427,6 @@ mod tests {
             let outcome = log.read(from, 99, 99);
             assert_eq!(outcome.is_err(), from == 4);
         }
-        assert!(matches!(
-            log.read(4, 9, 9),
-            Err(LogError::Unreadable { position: 4, .. })
-        ));
+        assert!(matches!(log.read(4, 9, 9), Err(LogError::Unreadable { position: 4, .. })));
     }
 }

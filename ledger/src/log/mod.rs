@@ -45,8 +45,7 @@ pub trait EventLog: Send + Sync {
     ///
     /// # Errors
     /// If the entry at `from` can't be read.
-    fn read(&self, from: u64, max_entries: usize, max_bytes: usize)
-    -> Result<Vec<Entry>, LogError>;
+    fn read(&self, from: u64, max_entries: usize, max_bytes: usize) -> Result<Vec<Entry>, LogError>;
 
     /// The position after the last durable entry.
     ///

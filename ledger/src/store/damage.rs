@@ -19,40 +19,43 @@ use super::{Family, Options, Store, StoreError};
 /// If the store is too damaged to be opened at all, or the disk fails otherwise.
 pub fn first_unreadable_entry(path: impl AsRef<Path>) -> Result<Option<u64>, StoreError> {
     let path = path.as_ref();
-    let options = Options {
-        read_only: true,
-        ..Options::default()
+    let options = Options { read_only: true, ..Options::default() };
+    let (store, wal_damaged) = match Store::open_with(path, &options, DBRecoveryMode::TolerateCorruptedTailRecords) {
+        Err(StoreError::Corrupt { .. }) => {
+            let salvage = DBRecoveryMode::SkipAnyCorruptedRecord;
+            (Store::open_with(path, &options, salvage)?, true)
+        }
+        store => (store?, false),
     };
-    let (store, wal_damaged) =
-        match Store::open_with(path, &options, DBRecoveryMode::TolerateCorruptedTailRecords) {
-            Err(StoreError::Corrupt { .. }) => {
-                let salvage = DBRecoveryMode::SkipAnyCorruptedRecord;
-                (Store::open_with(path, &options, salvage)?, true)
-            }
-            store => (store?, false),
-        };
     let (end, unreadable) = walk(&store)?;
     Ok(unreadable.or(wal_damaged.then_some(end)))
 }
 
 /// Reads the log entry by entry: (where it ends, the first position that can't be read).
 fn walk(store: &Store) -> Result<(u64, Option<u64>), StoreError> {
-    let known_end = known_end(store)?;
+    let files = log_files(store)?;
+    let known_end = files.iter().map(|file| file.last.saturating_add(1)).max().unwrap_or(0);
     let mut position = 0;
     loop {
         // A scan is fast, but fails early where a file that it will need later is damaged.
-        let mut scan = store.scan(Family::Log, &u64::to_be_bytes(position), &[]);
-        while let Some(Ok((key, _))) = scan.next() {
-            if *key != position.to_be_bytes() {
-                return Ok((known_end.max(position), Some(position)));
+        for row in store.scan(Family::Log, &u64::to_be_bytes(position), &[]) {
+            match row {
+                Ok((key, _)) if *key == position.to_be_bytes() => position += 1,
+                _ => break,
             }
-            position += 1;
         }
-        drop(scan);
         match store.get(Family::Log, &position.to_be_bytes()) {
             Ok(Some(_)) => position += 1,
-            Ok(None) if position < known_end => return Ok((known_end, Some(position))),
+            Ok(None) if position < known_end || has_later(store, position) => {
+                return Ok((known_end, Some(position)));
+            }
             Ok(None) => return Ok((position, None)),
+            // A filter may send a read into a damaged file that doesn't hold the entry.
+            Err(StoreError::Corrupt { what, .. })
+                if files.iter().any(|file| what.contains(&file.name) && position < file.first) =>
+            {
+                position += 1;
+            }
             Err(StoreError::Corrupt { .. }) => {
                 return Ok((known_end.max(position), Some(position)));
             }
@@ -61,15 +64,26 @@ fn walk(store: &Store) -> Result<(u64, Option<u64>), StoreError> {
     }
 }
 
-/// The position after the greatest key that the list of files promises.
-fn known_end(store: &Store) -> Result<u64, StoreError> {
+/// Whether entries follow that are in no file yet.
+fn has_later(store: &Store, position: u64) -> bool {
+    store.scan(Family::Log, &u64::to_be_bytes(position), &[]).any(|row| row.is_ok())
+}
+
+/// A table file of the log, and the positions of its first and last entry.
+struct LogFile {
+    name: String,
+    first: u64,
+    last: u64,
+}
+
+/// The files that the store's manifest promises.
+fn log_files(store: &Store) -> Result<Vec<LogFile>, StoreError> {
+    let position = |key: Option<Vec<u8>>| Some(u64::from_be_bytes(key?.try_into().ok()?));
     let files = store.db.live_files().map_err(|error| store.error(&error))?;
-    let ends = files
-        .into_iter()
-        .filter(|file| file.column_family_name == Family::Log.name())
-        .filter_map(|file| file.end_key?.try_into().ok());
-    Ok(ends
-        .map(|key| u64::from_be_bytes(key).saturating_add(1))
-        .max()
-        .unwrap_or(0))
+    let of_log = files.into_iter().filter(|file| file.column_family_name == Family::Log.name());
+    let files = of_log.filter_map(|file| {
+        let (first, last) = (position(file.start_key)?, position(file.end_key)?);
+        Some(LogFile { name: file.name, first, last })
+    });
+    Ok(files.collect())
 }

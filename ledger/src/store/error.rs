@@ -69,9 +69,7 @@ impl StoreError {
             _ if what.contains("No space left on device") => Self::DiskFull { path },
             rocksdb::ErrorKind::Corruption => Self::Corrupt { path, what },
             // A table or manifest that the store knows of is gone.
-            rocksdb::ErrorKind::IOError if not_found && !what.contains("CURRENT") => {
-                Self::Corrupt { path, what }
-            }
+            rocksdb::ErrorKind::IOError if not_found && !what.contains("CURRENT") => Self::Corrupt { path, what },
             rocksdb::ErrorKind::IOError if not_found => Self::Missing { path },
             rocksdb::ErrorKind::IOError if what.contains("/LOCK: ") && what.contains("lock") => {
                 Self::LockedByAnother { path }

@@ -1,8 +1,7 @@
 //! How RocksDB is set up, and why.
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel,
-    SliceTransform,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel, SliceTransform,
 };
 
 use super::Family;
@@ -22,11 +21,7 @@ pub struct Options {
 impl Default for Options {
     /// To write; 64 MiB of each kind of memory.
     fn default() -> Self {
-        Self {
-            read_only: false,
-            cache_bytes: 64 << 20,
-            write_buffer_bytes: 64 << 20,
-        }
+        Self { read_only: false, cache_bytes: 64 << 20, write_buffer_bytes: 64 << 20 }
     }
 }
 
@@ -72,7 +67,12 @@ fn family_options(family: Family, options: &Options, cache: &Cache) -> rocksdb::
     of_family.set_write_buffer_size(options.write_buffer_bytes / 2);
     match family {
         // Entries are read in order and repeat names and keys: bigger blocks compress better.
-        Family::Log => table.set_block_size(32 << 10),
+        // The filter keeps a damaged file from failing the reads of entries in other files:
+        // RocksDB doesn't look at the ranges of a few files before it reads them.
+        Family::Log => {
+            table.set_block_size(32 << 10);
+            table.set_bloom_filter(10.0, false);
+        }
         Family::State => {
             table.set_block_size(16 << 10);
             table.set_bloom_filter(10.0, false);

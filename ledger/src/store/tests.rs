@@ -10,13 +10,7 @@ fn open(path: &Path) -> Result<Arc<Store>, StoreError> {
 }
 
 fn read_only(path: &Path) -> Result<Arc<Store>, StoreError> {
-    Store::open(
-        path,
-        &Options {
-            read_only: true,
-            ..Options::default()
-        },
-    )
+    Store::open(path, &Options { read_only: true, ..Options::default() })
 }
 
 /// Writes entries one batch each, as a log does; the value of entry n is 100 bytes of n.
@@ -31,12 +25,8 @@ fn write_entries(store: &Store, positions: std::ops::Range<u64>) {
 
 /// The files of a store with this extension, the newest last.
 fn files(path: &Path, extension: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(path)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = entries
-        .filter(|path| path.extension().is_some_and(|of| of == extension))
-        .collect();
+    let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|of| of == extension)).collect();
     files.sort();
     files
 }
@@ -51,10 +41,7 @@ fn flip(file: &Path, at: usize) {
 fn find_entry(file: &Path, position: u8) -> usize {
     let bytes = fs::read(file).unwrap();
     let value = [position; 100];
-    bytes
-        .windows(100)
-        .position(|window| window == value)
-        .expect("the entry is in the file")
+    bytes.windows(100).position(|window| window == value).expect("the entry is in the file")
 }
 
 #[test]
@@ -86,17 +73,13 @@ fn scans_keep_their_bounds_and_order() {
     let store = open(folder.path()).unwrap();
     let keys: [&[u8]; 6] = [b"a", b"ab", b"b", b"b\xff", b"b\xff\xff", b"c"];
     let mut batch = store.batch();
-    keys.iter()
-        .for_each(|key| batch.put(Family::Tree, key, key));
+    keys.iter().for_each(|key| batch.put(Family::Tree, key, key));
     batch.delete(Family::Tree, b"a");
     store.write(batch, false).unwrap();
     let scan = |from: &[u8], to: &[u8]| keys_of(store.scan(Family::Tree, from, to));
     assert_eq!(scan(b"", b""), keys[1..]);
     assert_eq!(scan(b"ab", b"b\xff"), keys[1..3]);
-    assert_eq!(
-        keys_of(store.scan_prefix(Family::Tree, b"b\xff")),
-        keys[3..5]
-    );
+    assert_eq!(keys_of(store.scan_prefix(Family::Tree, b"b\xff")), keys[3..5]);
     assert_eq!(keys_of(store.scan_prefix(Family::Tree, b"")), keys[1..]);
     assert_eq!(&*store.last(Family::Tree).unwrap().unwrap().0, b"c");
     assert_eq!(store.last(Family::Meta).unwrap(), None);
@@ -136,13 +119,7 @@ fn a_row_of_the_state_reads_as_of_any_position() {
         ] {
             assert_eq!(store.as_of(b"\x01model-a", position).unwrap(), found);
         }
-        for absent in [
-            &b"\x01model-"[..],
-            b"\x01model-a2",
-            b"\x01model-c",
-            b"\x00",
-            b"",
-        ] {
+        for absent in [&b"\x01model-"[..], b"\x01model-a2", b"\x01model-c", b"\x00", b""] {
             assert_eq!(store.as_of(absent, u64::MAX).unwrap(), None);
         }
         assert_eq!(store.scan(Family::State, b"", b"").count(), 6);
@@ -155,16 +132,9 @@ fn a_folder_that_is_open_here_is_not_opened_again_for_writing() {
     let store = open(folder.path()).unwrap();
     write_entries(&store, 0..3);
     let path = folder.path().to_owned();
-    assert_eq!(
-        open(folder.path()).err(),
-        Some(StoreError::LockedByAnother { path })
-    );
+    assert_eq!(open(folder.path()).err(), Some(StoreError::LockedByAnother { path }));
     let reader = read_only(folder.path()).unwrap();
-    assert_eq!(
-        reader.scan(Family::Log, b"", b"").count(),
-        3,
-        "but it is read beside the writer"
-    );
+    assert_eq!(reader.scan(Family::Log, b"", b"").count(), 3, "but it is read beside the writer");
     drop(store);
     assert!(open(folder.path()).is_ok());
 }
@@ -195,33 +165,18 @@ fn a_folder_that_is_open_in_another_process_says_so() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let error = open(folder.path()).err().unwrap();
-    assert!(
-        matches!(error, StoreError::LockedByAnother { .. }),
-        "{error}"
-    );
-    assert!(
-        error
-            .to_string()
-            .contains("another process has this folder open")
-    );
+    assert!(matches!(error, StoreError::LockedByAnother { .. }), "{error}");
+    assert!(error.to_string().contains("another process has this folder open"));
     other.kill().unwrap();
     other.wait().unwrap();
-    assert!(
-        open(folder.path()).is_ok(),
-        "a killed process leaves no lock behind"
-    );
+    assert!(open(folder.path()).is_ok(), "a killed process leaves no lock behind");
 }
 
 #[test]
 fn reading_makes_no_store_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("none");
-    assert_eq!(
-        read_only(&missing).err(),
-        Some(StoreError::Missing {
-            path: missing.clone()
-        })
-    );
+    assert_eq!(read_only(&missing).err(), Some(StoreError::Missing { path: missing.clone() }));
     assert!(!missing.join("CURRENT").exists());
 
     drop(open(folder.path()).unwrap());
@@ -263,25 +218,15 @@ fn a_flipped_byte_in_the_write_ahead_log_stops_the_opening_and_names_the_entry()
         flip(&wal, at);
     }
     assert_eq!(first_unreadable_entry(folder.path()), Ok(None));
-    assert_eq!(
-        open(folder.path())
-            .unwrap()
-            .scan(Family::Log, b"", b"")
-            .count(),
-        2000
-    );
+    assert_eq!(open(folder.path()).unwrap().scan(Family::Log, b"", b"").count(), 2000);
 }
 
 #[test]
 fn a_flipped_byte_in_a_table_is_noticed_and_names_the_first_entry_of_its_block() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).unwrap();
-    // Two files of several blocks each; values that don't compress are found as they are.
-    let value = |position: u64| {
-        crate::tree::leaf_hash(&[&position.to_be_bytes()])
-            .0
-            .repeat(16)
-    };
+    // Two files of several blocks each, in which a value's first 32 bytes stand as they are.
+    let value = |position: u64| crate::tree::leaf_hash(&[&position.to_be_bytes()]).0.repeat(16);
     for positions in [0..400u64, 400..800] {
         let mut batch = store.batch();
         for position in positions {
@@ -291,37 +236,21 @@ fn a_flipped_byte_in_a_table_is_noticed_and_names_the_first_entry_of_its_block()
         store.flush().unwrap();
     }
     drop(store);
-    let holds = |file: &&PathBuf, needle: &[u8]| {
-        fs::read(file)
-            .unwrap()
-            .windows(needle.len())
-            .any(|window| window == needle)
-    };
+    let holds =
+        |file: &&PathBuf, needle: &[u8]| fs::read(file).unwrap().windows(needle.len()).any(|window| window == needle);
     let tables = files(folder.path(), "sst");
     for position in [0, 399, 400, 799] {
         let needle = &value(position)[..32];
         let table = tables.iter().find(|file| holds(file, needle)).unwrap();
-        let at = fs::read(table)
-            .unwrap()
-            .windows(32)
-            .position(|w| w == needle)
-            .unwrap();
+        let at = fs::read(table).unwrap().windows(32).position(|w| w == needle).unwrap();
         flip(table, at);
         let store = open(folder.path()).unwrap();
-        let error = store
-            .get(Family::Log, &u64::to_be_bytes(position))
-            .unwrap_err();
+        let error = store.get(Family::Log, &u64::to_be_bytes(position)).unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
-        assert!(
-            store.scan(Family::Log, b"", b"").any(|row| row.is_err()),
-            "a scan fails, too"
-        );
+        assert!(store.scan(Family::Log, b"", b"").any(|row| row.is_err()), "a scan fails, too");
         drop(store);
         let first = first_unreadable_entry(folder.path()).unwrap().unwrap();
-        assert!(
-            first <= position && position - first < 66,
-            "{first} for {position}"
-        );
+        assert!(first <= position && position - first < 66, "{first} for {position}");
         flip(table, at);
     }
 }
@@ -351,10 +280,7 @@ fn a_lost_or_cut_table_is_noticed() {
 fn a_full_disk_is_named_and_poisons_the_store_until_it_is_reopened() {
     let folder = tempfile::tempdir().unwrap();
     let mount = |args: &[&str]| {
-        let status = Command::new(args[0])
-            .args(&args[1..])
-            .arg(folder.path())
-            .output();
+        let status = Command::new(args[0]).args(&args[1..]).arg(folder.path()).output();
         status.is_ok_and(|output| output.status.success())
     };
     if !mount(&["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs"]) {
@@ -384,24 +310,12 @@ fn fill_and_recover(path: &Path) {
     let poisoned = Err(StoreError::Poisoned { path: path.clone() });
     assert_eq!(store.write(store.batch(), true), poisoned);
     assert_eq!(store.flush(), poisoned);
-    assert!(
-        store.get(Family::Log, &[0; 8]).unwrap().is_some(),
-        "it can still be read"
-    );
+    assert!(store.get(Family::Log, &[0; 8]).unwrap().is_some(), "it can still be read");
     drop(store);
 
-    let remount = Command::new("mount")
-        .args(["-o", "remount,size=64m"])
-        .arg(&path)
-        .status();
+    let remount = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&path).status();
     assert!(remount.unwrap().success());
     let store = open(&path).unwrap();
-    let entries = store
-        .scan(Family::Log, b"", b"")
-        .filter(|row| row.is_ok())
-        .count() as u64;
-    assert!(
-        entries >= acknowledged,
-        "{entries} of {acknowledged} are there"
-    );
+    let entries = store.scan(Family::Log, b"", b"").filter(|row| row.is_ok()).count() as u64;
+    assert!(entries >= acknowledged, "{entries} of {acknowledged} are there");
 }

@@ -43,8 +43,7 @@ impl Checkpoint {
     pub fn open(signed: &str, key: &VerifierKey) -> Result<Self, NoteError> {
         let text = note::open(signed, key)?;
         let mut lines = text.split_terminator('\n');
-        let (Some(origin), Some(size), Some(root), None) =
-            (lines.next(), lines.next(), lines.next(), lines.next())
+        let (Some(origin), Some(size), Some(root), None) = (lines.next(), lines.next(), lines.next(), lines.next())
         else {
             return Err(NoteError::BadCheckpoint("it must have exactly three lines"));
         };
@@ -52,34 +51,19 @@ impl Checkpoint {
             let (expected, found) = (key.name().clone(), origin.to_owned());
             return Err(NoteError::OtherOrigin { expected, found });
         }
-        let size = parse_decimal(size).ok_or(NoteError::BadCheckpoint(
-            "its size is not a canonical decimal number",
-        ))?;
-        let root = parse_hash(root).ok_or(NoteError::BadCheckpoint(
-            "its root is not the base64 of 32 bytes",
-        ))?;
-        Ok(Self {
-            origin: key.name().clone(),
-            size,
-            root,
-        })
+        let size = parse_decimal(size).ok_or(NoteError::BadCheckpoint("its size is not a canonical decimal number"))?;
+        let root = parse_hash(root).ok_or(NoteError::BadCheckpoint("its root is not the base64 of 32 bytes"))?;
+        Ok(Self { origin: key.name().clone(), size, root })
     }
 
     fn text(&self) -> String {
-        format!(
-            "{}\n{}\n{}\n",
-            self.origin,
-            self.size,
-            BASE64.encode(self.root.0)
-        )
+        format!("{}\n{}\n{}\n", self.origin, self.size, BASE64.encode(self.root.0))
     }
 }
 
 /// A number as `u64` prints it; no sign, no leading zero.
 pub(super) fn parse_decimal(text: &str) -> Option<u64> {
-    text.parse::<u64>()
-        .ok()
-        .filter(|number| number.to_string() == text)
+    text.parse::<u64>().ok().filter(|number| number.to_string() == text)
 }
 
 /// A hash in base64.
@@ -93,11 +77,7 @@ mod tests {
     use crate::tree::{empty_root, leaf_hash};
 
     fn checkpoint(size: u64, root: Hash) -> Checkpoint {
-        Checkpoint {
-            origin: "example.com/ledger".parse().unwrap(),
-            size,
-            root,
-        }
+        Checkpoint { origin: "example.com/ledger".parse().unwrap(), size, root }
     }
 
     fn key() -> SigningKey {
@@ -110,16 +90,9 @@ mod tests {
 
     #[test]
     fn a_signed_checkpoint_opens_under_its_verifier_key() {
-        for (size, root) in [
-            (0, empty_root()),
-            (1, leaf_hash(&[b"x"])),
-            (u64::MAX, Hash([255; 32])),
-        ] {
+        for (size, root) in [(0, empty_root()), (1, leaf_hash(&[b"x"])), (u64::MAX, Hash([255; 32]))] {
             let signed = checkpoint(size, root).sign(&key());
-            assert_eq!(
-                Checkpoint::open(&signed, &verifier()),
-                Ok(checkpoint(size, root))
-            );
+            assert_eq!(Checkpoint::open(&signed, &verifier()), Ok(checkpoint(size, root)));
         }
     }
 
@@ -130,9 +103,7 @@ mod tests {
         let signed = checkpoint(20_852_163, leaf_hash(&[b"x"])).sign(&key());
         let known = StandardVerifier::new(&verifier().to_string()).unwrap();
         let note = Note::from_bytes(signed.as_bytes()).unwrap();
-        let (by, others) = note
-            .verify(&VerifierList::new(vec![Box::new(known)]))
-            .unwrap();
+        let (by, others) = note.verify(&VerifierList::new(vec![Box::new(known)])).unwrap();
         assert_eq!((by.len(), others.len()), (1, 0));
         let read = tlog_tiles::Checkpoint::from_bytes(note.text()).unwrap();
         assert_eq!(read.origin(), "example.com/ledger");
@@ -144,17 +115,11 @@ mod tests {
     fn a_checkpoint_by_another_key_or_of_another_log_is_refused() {
         let mine = checkpoint(3, Hash([1; 32]));
         let by_other = mine.sign(&SigningKey::from_bytes(&[8; 32]));
-        assert!(matches!(
-            Checkpoint::open(&by_other, &verifier()),
-            Err(NoteError::NotSigned(_))
-        ));
+        assert!(matches!(Checkpoint::open(&by_other, &verifier()), Err(NoteError::NotSigned(_))));
 
         let text = "example.com/other\n3\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
         let signed = note::sign(text, &mine.origin, &key());
-        assert!(matches!(
-            Checkpoint::open(&signed, &verifier()),
-            Err(NoteError::OtherOrigin { .. })
-        ));
+        assert!(matches!(Checkpoint::open(&signed, &verifier()), Err(NoteError::OtherOrigin { .. })));
     }
 
     #[test]
@@ -178,10 +143,7 @@ mod tests {
             "3".to_owned(),
             format!("\n3\n{root}"),
         ] {
-            assert!(
-                matches!(open(body.clone()), Err(NoteError::BadCheckpoint(_))),
-                "{body}"
-            );
+            assert!(matches!(open(body.clone()), Err(NoteError::BadCheckpoint(_))), "{body}");
         }
     }
 }

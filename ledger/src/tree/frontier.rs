@@ -38,9 +38,7 @@ impl Frontier {
     /// If the reader fails, or gives fewer hashes than a tree of this size has.
     pub fn read<R: TileReader>(reader: &R, size: u64) -> Result<Self, TileError<R::Error>> {
         let mut tiles = Tiles::new(reader, size);
-        let peaks = subtrees(0, size)
-            .map(|(height, index)| tiles.subtree(height, index))
-            .collect::<Result<_, _>>()?;
+        let peaks = subtrees(0, size).map(|(height, index)| tiles.subtree(height, index)).collect::<Result<_, _>>()?;
         Ok(Self { size, peaks })
     }
 
@@ -52,26 +50,15 @@ impl Frontier {
     /// Appends a leaf and reports each hash that this completes for a tile: the leaf itself, and
     /// every 256th time the root of a tile, for the tile above.
     pub fn push_noting(&mut self, leaf: Hash, mut note: impl FnMut(TileHash)) {
-        note(TileHash {
-            level: 0,
-            index: self.size,
-            hash: leaf,
-        });
+        note(TileHash { level: 0, index: self.size, hash: leaf });
         let mut hash = leaf;
         // Each trailing one of the size is a complete subtree that the new node completes.
         for height in 1..=self.size.trailing_ones() {
-            let left = self
-                .peaks
-                .pop()
-                .expect("a peak for each one bit of the size");
+            let left = self.peaks.pop().expect("a peak for each one bit of the size");
             hash = node_hash(left, hash);
             if height.is_multiple_of(8) {
                 let level = (height / 8) as u8;
-                note(TileHash {
-                    level,
-                    index: self.size >> height,
-                    hash,
-                });
+                note(TileHash { level, index: self.size >> height, hash });
             }
         }
         self.peaks.push(hash);

@@ -38,9 +38,7 @@ mod tlog_proof;
 pub use checkpoint::Checkpoint;
 pub use frontier::{Frontier, TileHash};
 pub use note::{NoteError, Origin, VerifierKey};
-pub use proof::{
-    ProofError, consistency_proof, inclusion_proof, root_at, verify_consistency, verify_inclusion,
-};
+pub use proof::{ProofError, consistency_proof, inclusion_proof, root_at, verify_consistency, verify_inclusion};
 pub use tiles::{TILE_WIDTH, TileError, TileReader, tile_width};
 pub use tlog_proof::{TlogProof, TlogProofError};
 

@@ -125,9 +125,7 @@ impl FromStr for VerifierKey {
         let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(NoteError::BadKey("it must have the form name+id+key"));
         };
-        let material = BASE64
-            .decode(key)
-            .map_err(|_| NoteError::BadKey("its key is not base64"))?;
+        let material = BASE64.decode(key).map_err(|_| NoteError::BadKey("its key is not base64"))?;
         let [ED25519, key @ ..] = material.as_slice() else {
             return Err(NoteError::BadKey("its key is not of the type Ed25519"));
         };
@@ -147,13 +145,7 @@ impl FromStr for VerifierKey {
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let material = [&[ED25519], self.key.as_bytes().as_slice()].concat();
-        write!(
-            f,
-            "{}+{}+{}",
-            self.name,
-            hex::encode(self.id),
-            BASE64.encode(material)
-        )
+        write!(f, "{}+{}+{}", self.name, hex::encode(self.id), BASE64.encode(material))
     }
 }
 
@@ -174,28 +166,20 @@ pub(super) fn open<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, Note
     if note.bytes().any(|b| b < 0x20 && b != b'\n') {
         return Err(NoteError::BadNote("it holds control characters"));
     }
-    let split = note
-        .rfind("\n\n")
-        .ok_or(NoteError::BadNote("it has no empty line"))?;
+    let split = note.rfind("\n\n").ok_or(NoteError::BadNote("it has no empty line"))?;
     let text = &note[..=split];
     let lines = note[split + 2..]
         .strip_suffix('\n')
-        .ok_or(NoteError::BadNote(
-            "it doesn't end in a signature line and a newline",
-        ))?;
+        .ok_or(NoteError::BadNote("it doesn't end in a signature line and a newline"))?;
 
     let mut signed = false;
     for line in lines.split('\n') {
         let (name, signature) = line
             .strip_prefix("— ")
             .and_then(|line| line.split_once(' '))
-            .ok_or(NoteError::BadNote(
-                "a signature line has another form than `— name base64`",
-            ))?;
+            .ok_or(NoteError::BadNote("a signature line has another form than `— name base64`"))?;
         name.parse::<Origin>()?;
-        let bytes = BASE64
-            .decode(signature)
-            .map_err(|_| NoteError::BadNote("a signature is not base64"))?;
+        let bytes = BASE64.decode(signature).map_err(|_| NoteError::BadNote("a signature is not base64"))?;
         let Some((id, signature)) = bytes.split_first_chunk::<4>() else {
             return Err(NoteError::BadNote("a signature is too short"));
         };
@@ -207,11 +191,7 @@ pub(super) fn open<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, Note
             .map_err(|_| NoteError::BadSignature(key.name.clone()))?;
         signed = true;
     }
-    if signed {
-        Ok(text)
-    } else {
-        Err(NoteError::NotSigned(key.name.clone()))
-    }
+    if signed { Ok(text) } else { Err(NoteError::NotSigned(key.name.clone())) }
 }
 
 /// `SHA-256(name ‖ 0x0A ‖ signature type ‖ public key)`, its first four bytes.
@@ -267,51 +247,24 @@ mod tests {
 
     #[test]
     fn one_wrong_signature_by_the_key_spoils_the_note() {
-        let wrong = NOTE
-            .rsplit_once("— ")
-            .unwrap()
-            .1
-            .replace("Ueyz", "Ueya")
-            .replace('8', "9");
+        let wrong = NOTE.rsplit_once("— ").unwrap().1.replace("Ueyz", "Ueya").replace('8', "9");
         let both = format!("{NOTE}— {wrong}");
-        assert_eq!(
-            open(&both, &key()),
-            Err(NoteError::BadSignature(key().name))
-        );
+        assert_eq!(open(&both, &key()), Err(NoteError::BadSignature(key().name)));
     }
 
     #[test]
     fn bad_verifier_keys_are_refused() {
         for (text, why) in [
             ("example.com/foo", "it must have the form name+id+key"),
-            (
-                &KEY.replace("530d", "530e"),
-                "its id is not that of its name and key",
-            ),
-            (
-                &KEY.replace("530d", "530D"),
-                "its id is not that of its name and key",
-            ),
-            (
-                &KEY.replace("+Aeky", "+Beky"),
-                "its key is not of the type Ed25519",
-            ),
+            (&KEY.replace("530d", "530e"), "its id is not that of its name and key"),
+            (&KEY.replace("530d", "530D"), "its id is not that of its name and key"),
+            (&KEY.replace("+Aeky", "+Beky"), "its key is not of the type Ed25519"),
             (&KEY.replace("U2k", "U2k="), "its key is not base64"),
-            (
-                &KEY[..KEY.len() - 4],
-                "its key is not an Ed25519 public key",
-            ),
+            (&KEY[..KEY.len() - 4], "its key is not an Ed25519 public key"),
         ] {
-            assert_eq!(
-                text.parse::<VerifierKey>(),
-                Err(NoteError::BadKey(why)),
-                "{text}"
-            );
+            assert_eq!(text.parse::<VerifierKey>(), Err(NoteError::BadKey(why)), "{text}");
         }
         let spaced = KEY.replace("foo", "f o");
-        assert!(matches!(
-            spaced.parse::<VerifierKey>(),
-            Err(NoteError::BadName(_))
-        ));
+        assert!(matches!(spaced.parse::<VerifierKey>(), Err(NoteError::BadName(_))));
     }
 }

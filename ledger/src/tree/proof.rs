@@ -58,11 +58,7 @@ pub fn root_at<R: TileReader>(reader: &R, size: u64) -> Result<Hash, TileError<R
 ///
 /// # Errors
 /// If there is no such leaf, the reader fails or a tile is short.
-pub fn inclusion_proof<R: TileReader>(
-    reader: &R,
-    index: u64,
-    size: u64,
-) -> Result<Vec<Hash>, TileError<R::Error>> {
+pub fn inclusion_proof<R: TileReader>(reader: &R, index: u64, size: u64) -> Result<Vec<Hash>, TileError<R::Error>> {
     if index >= size {
         return Err(TileError::OutOfRange { asked: index, size });
     }
@@ -88,16 +84,9 @@ pub fn inclusion_proof<R: TileReader>(
 ///
 /// # Errors
 /// If `old` exceeds `new`, the reader fails or a tile is short.
-pub fn consistency_proof<R: TileReader>(
-    reader: &R,
-    old: u64,
-    new: u64,
-) -> Result<Vec<Hash>, TileError<R::Error>> {
+pub fn consistency_proof<R: TileReader>(reader: &R, old: u64, new: u64) -> Result<Vec<Hash>, TileError<R::Error>> {
     if old > new {
-        return Err(TileError::OutOfRange {
-            asked: old,
-            size: new,
-        });
+        return Err(TileError::OutOfRange { asked: old, size: new });
     }
     if old == 0 {
         return Ok(Vec::new());
@@ -128,13 +117,7 @@ pub fn consistency_proof<R: TileReader>(
 ///
 /// # Errors
 /// If it is not proven.
-pub fn verify_inclusion(
-    leaf: Hash,
-    index: u64,
-    size: u64,
-    proof: &[Hash],
-    root: Hash,
-) -> Result<(), ProofError> {
+pub fn verify_inclusion(leaf: Hash, index: u64, size: u64, proof: &[Hash], root: Hash) -> Result<(), ProofError> {
     if index >= size {
         return Err(ProofError::OutOfRange { index, size });
     }
@@ -142,10 +125,7 @@ pub fn verify_inclusion(
     let mut computed = leaf;
     for &sibling in proof {
         if last == 0 {
-            return Err(ProofError::Length {
-                got: proof.len(),
-                too_long: true,
-            });
+            return Err(ProofError::Length { got: proof.len(), too_long: true });
         }
         if node & 1 == 1 || node == last {
             computed = node_hash(sibling, computed);
@@ -157,10 +137,7 @@ pub fn verify_inclusion(
         last >>= 1;
     }
     if last != 0 {
-        return Err(ProofError::Length {
-            got: proof.len(),
-            too_long: false,
-        });
+        return Err(ProofError::Length { got: proof.len(), too_long: false });
     }
     same_root(size, root, computed)
 }
@@ -180,17 +157,9 @@ pub fn verify_consistency(
     new_root: Hash,
     proof: &[Hash],
 ) -> Result<(), ProofError> {
-    let length = |too_long| {
-        Err(ProofError::Length {
-            got: proof.len(),
-            too_long,
-        })
-    };
+    let length = |too_long| Err(ProofError::Length { got: proof.len(), too_long });
     if old_size > new_size {
-        return Err(ProofError::Shrunk {
-            old: old_size,
-            new: new_size,
-        });
+        return Err(ProofError::Shrunk { old: old_size, new: new_size });
     }
     if old_size == 0 || old_size == new_size {
         if !proof.is_empty() {
@@ -199,11 +168,7 @@ pub fn verify_consistency(
         if old_size == 0 {
             same_root(0, old_root, empty_root())?;
         }
-        return if old_size == new_size {
-            same_root(new_size, new_root, old_root)
-        } else {
-            Ok(())
-        };
+        return if old_size == new_size { same_root(new_size, new_root, old_root) } else { Ok(()) };
     }
 
     // A power of two: the old root is itself the first node of the path.
@@ -247,15 +212,7 @@ fn climb_past_lone_nodes(node: &mut u64, last: &mut u64) {
 }
 
 fn same_root(size: u64, given: Hash, computed: Hash) -> Result<(), ProofError> {
-    if given == computed {
-        Ok(())
-    } else {
-        Err(ProofError::WrongRoot {
-            size,
-            given,
-            computed,
-        })
-    }
+    if given == computed { Ok(()) } else { Err(ProofError::WrongRoot { size, given, computed }) }
 }
 
 /// Where RFC 6962 splits a range of `length` ≥ 2 leaves: the largest power of two below it.

@@ -60,16 +60,8 @@ fn leaves(size: u64) -> Vec<Hash> {
 }
 
 /// The eight leaves that Certificate Transparency's implementations test with.
-const CT_LEAVES: [&str; 8] = [
-    "",
-    "00",
-    "10",
-    "2021",
-    "3031",
-    "40414243",
-    "5051525354555657",
-    "606162636465666768696a6b6c6d6e6f",
-];
+const CT_LEAVES: [&str; 8] =
+    ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
 
 /// Their roots, for sizes 1 to 8 (certificate-transparency `merkle_tree_test`).
 const CT_ROOTS: [&str; 8] = [
@@ -161,14 +153,8 @@ fn a_tree_of_three_levels_reads_back_at_any_size() {
     assert_eq!(tree_widths(&tree), [(0, 258), (1, 2), (2, 1)]);
     let all = leaves(66_000);
     for size in [255, 256, 257, 65_535, 65_536, 65_537, 66_000] {
-        assert_eq!(
-            root_at(&tree, size).unwrap(),
-            naive_root(&all[..size as usize])
-        );
-        assert_eq!(
-            Frontier::read(&tree, size).unwrap().root(),
-            naive_root(&all[..size as usize])
-        );
+        assert_eq!(root_at(&tree, size).unwrap(), naive_root(&all[..size as usize]));
+        assert_eq!(Frontier::read(&tree, size).unwrap().root(), naive_root(&all[..size as usize]));
     }
 }
 
@@ -183,19 +169,10 @@ fn tile_widths_are_those_of_the_specifications_example() {
     assert_eq!(tile_width(0, 272, 70_000), 256);
     assert_eq!(tile_width(0, 273, 70_000), 112);
     assert_eq!(tile_width(0, 274, 70_000), 0);
-    assert_eq!(
-        [0, 1, 2].map(|index| tile_width(1, index, 70_000)),
-        [256, 17, 0]
-    );
+    assert_eq!([0, 1, 2].map(|index| tile_width(1, index, 70_000)), [256, 17, 0]);
     assert_eq!([0, 1].map(|index| tile_width(2, index, 70_000)), [1, 0]);
     assert_eq!([tile_width(0, 0, 256), tile_width(1, 0, 256)], [256, 1]);
-    assert_eq!(
-        [
-            tile_width(63, 0, u64::MAX),
-            tile_width(0, u64::MAX, u64::MAX)
-        ],
-        [0, 0]
-    );
+    assert_eq!([tile_width(63, 0, u64::MAX), tile_width(0, u64::MAX, u64::MAX)], [0, 0]);
 }
 
 #[test]
@@ -223,27 +200,14 @@ fn every_proof_of_the_small_trees_verifies_and_is_accepted_by_tlog_tiles() {
 #[test]
 fn the_empty_tree_and_the_same_tree_need_no_proof_but_the_right_roots() {
     let (one, other) = (leaf(1), leaf(2));
-    assert_eq!(
-        verify_consistency(0, empty_root(), 0, empty_root(), &[]),
-        Ok(())
-    );
+    assert_eq!(verify_consistency(0, empty_root(), 0, empty_root(), &[]), Ok(()));
     assert_eq!(verify_consistency(0, empty_root(), 9, other, &[]), Ok(()));
     assert_eq!(verify_consistency(1, one, 1, one, &[]), Ok(()));
-    for (old, old_root, new, new_root) in [
-        (0, one, 9, other),
-        (0, empty_root(), 0, one),
-        (1, one, 1, other),
-    ] {
+    for (old, old_root, new, new_root) in [(0, one, 9, other), (0, empty_root(), 0, one), (1, one, 1, other)] {
         let error = verify_consistency(old, old_root, new, new_root, &[]).unwrap_err();
         assert!(matches!(error, ProofError::WrongRoot { .. }), "{error}");
         let error = verify_consistency(old, old_root, new, old_root, &[one]).unwrap_err();
-        assert_eq!(
-            error,
-            ProofError::Length {
-                got: 1,
-                too_long: true
-            }
-        );
+        assert_eq!(error, ProofError::Length { got: 1, too_long: true });
     }
     let shrunk = verify_consistency(2, one, 1, one, &[]);
     assert_eq!(shrunk, Err(ProofError::Shrunk { old: 2, new: 1 }));
@@ -256,30 +220,16 @@ fn what_is_not_in_the_tree_has_no_proof() {
     assert_eq!(inclusion_proof(&tree, 5, 5), beyond(5, 5));
     assert_eq!(inclusion_proof(&tree, 0, 0), beyond(0, 0));
     assert_eq!(consistency_proof(&tree, 6, 5), beyond(6, 5));
-    assert_eq!(
-        verify_inclusion(leaf(5), 5, 5, &[], leaf(5)),
-        Err(ProofError::OutOfRange { index: 5, size: 5 })
-    );
+    assert_eq!(verify_inclusion(leaf(5), 5, 5, &[], leaf(5)), Err(ProofError::OutOfRange { index: 5, size: 5 }));
 }
 
 #[test]
 fn a_tile_that_is_missing_or_short_is_named() {
     let mut tree = Memory::of(300);
     tree.tiles.get_mut(&(0, 1)).unwrap().truncate(43);
-    assert_eq!(
-        root_at(&tree, 300),
-        Err(TileError::Short {
-            level: 0,
-            index: 1,
-            wanted: 44,
-            got: 43
-        })
-    );
+    assert_eq!(root_at(&tree, 300), Err(TileError::Short { level: 0, index: 1, wanted: 44, got: 43 }));
     tree.tiles.remove(&(0, 1));
-    assert_eq!(
-        root_at(&tree, 300),
-        Err(TileError::Read("no such tile".into()))
-    );
+    assert_eq!(root_at(&tree, 300), Err(TileError::Read("no such tile".into())));
 }
 
 #[test]
@@ -288,17 +238,8 @@ fn hashes_print_and_parse_as_lowercase_hex_only() {
     let hash: Hash = text.parse().unwrap();
     assert_eq!(hash.to_string(), text);
     assert_eq!(format!("{hash:?}"), "6e340b9c…");
-    for bad in [
-        "",
-        &text[1..],
-        &text.to_uppercase(),
-        &format!("{text}0"),
-        &text.replace('6', "g"),
-    ] {
-        assert_eq!(
-            bad.parse::<Hash>(),
-            Err(ParseHashError { length: bad.len() })
-        );
+    for bad in ["", &text[1..], &text.to_uppercase(), &format!("{text}0"), &text.replace('6', "g")] {
+        assert_eq!(bad.parse::<Hash>(), Err(ParseHashError { length: bad.len() }));
     }
 }
 

@@ -61,13 +61,10 @@ pub fn tile_width(level: u8, index: u64, size: u64) -> u16 {
 /// every range that RFC 6962's definitions name.
 pub(super) fn subtrees(begin: u64, end: u64) -> impl Iterator<Item = (u32, u64)> {
     let length = end - begin;
-    (0..u64::BITS)
-        .rev()
-        .filter(move |height| length >> height & 1 == 1)
-        .map(move |height| {
-            let bigger = length.checked_shr(height + 1).unwrap_or(0);
-            (height, (begin >> height) + (bigger << 1))
-        })
+    (0..u64::BITS).rev().filter(move |height| length >> height & 1 == 1).map(move |height| {
+        let bigger = length.checked_shr(height + 1).unwrap_or(0);
+        (height, (begin >> height) + (bigger << 1))
+    })
 }
 
 /// A reader for one tree size that keeps the last tile of each level.
@@ -79,22 +76,14 @@ pub(super) struct Tiles<'a, R> {
 
 impl<'a, R: TileReader> Tiles<'a, R> {
     pub fn new(reader: &'a R, size: u64) -> Self {
-        Self {
-            reader,
-            size,
-            last: Default::default(),
-        }
+        Self { reader, size, last: Default::default() }
     }
 
     /// The root over leaves `begin..end`, not empty; see [`subtrees`] for what `begin` may be.
     pub fn range(&mut self, begin: u64, end: u64) -> Result<Hash, TileError<R::Error>> {
-        let peaks = subtrees(begin, end)
-            .map(|(height, index)| self.subtree(height, index))
-            .collect::<Result<Vec<_>, _>>()?;
-        let root = peaks
-            .into_iter()
-            .rev()
-            .reduce(|right, left| node_hash(left, right));
+        let peaks =
+            subtrees(begin, end).map(|(height, index)| self.subtree(height, index)).collect::<Result<Vec<_>, _>>()?;
+        let root = peaks.into_iter().rev().reduce(|right, left| node_hash(left, right));
         Ok(root.expect("the range is not empty"))
     }
 
@@ -107,10 +96,7 @@ impl<'a, R: TileReader> Tiles<'a, R> {
         let tile = self.tile(level, first / u64::from(TILE_WIDTH))?;
         let mut row = tile[start..start + count].to_vec();
         while row.len() > 1 {
-            row = row
-                .chunks_exact(2)
-                .map(|pair| node_hash(pair[0], pair[1]))
-                .collect();
+            row = row.chunks_exact(2).map(|pair| node_hash(pair[0], pair[1])).collect();
         }
         Ok(row[0])
     }
@@ -121,12 +107,7 @@ impl<'a, R: TileReader> Tiles<'a, R> {
             let wanted = tile_width(level, index, self.size);
             let hashes = self.reader.tile(level, index, wanted)?;
             if hashes.len() < usize::from(wanted) {
-                return Err(TileError::Short {
-                    level,
-                    index,
-                    wanted,
-                    got: hashes.len(),
-                });
+                return Err(TileError::Short { level, index, wanted, got: hashes.len() });
             }
             *slot = Some((index, hashes));
         }

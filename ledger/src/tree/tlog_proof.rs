@@ -57,13 +57,7 @@ impl TlogProof {
     /// If the checkpoint is not signed by `key`, or the path doesn't lead from `leaf` to its root.
     pub fn verify(&self, leaf: Hash, key: &VerifierKey) -> Result<Checkpoint, TlogProofError> {
         let checkpoint = Checkpoint::open(&self.checkpoint, key)?;
-        verify_inclusion(
-            leaf,
-            self.index,
-            checkpoint.size,
-            &self.path,
-            checkpoint.root,
-        )?;
+        verify_inclusion(leaf, self.index, checkpoint.size, &self.path, checkpoint.root)?;
         Ok(checkpoint)
     }
 }
@@ -88,19 +82,13 @@ impl FromStr for TlogProof {
     /// Reads the text form; the checkpoint is kept as it is and judged by [`TlogProof::verify`].
     fn from_str(text: &str) -> Result<Self, TlogProofError> {
         let bad = TlogProofError::Malformed;
-        let body = text
-            .strip_prefix(HEADER)
-            .ok_or(bad("its first line is another"))?;
-        let (head, checkpoint) = body
-            .split_once("\n\n")
-            .ok_or(bad("it has no empty line before its checkpoint"))?;
+        let body = text.strip_prefix(HEADER).ok_or(bad("its first line is another"))?;
+        let (head, checkpoint) = body.split_once("\n\n").ok_or(bad("it has no empty line before its checkpoint"))?;
         let mut lines = head.split('\n').peekable();
 
         let mut extra = Vec::new();
         if let Some(data) = lines.peek().and_then(|line| line.strip_prefix("extra ")) {
-            extra = BASE64
-                .decode(data)
-                .map_err(|_| bad("its extra data is not base64"))?;
+            extra = BASE64.decode(data).map_err(|_| bad("its extra data is not base64"))?;
             if extra.is_empty() {
                 return Err(bad("its extra line is empty; such a line is left out"));
             }
@@ -110,9 +98,7 @@ impl FromStr for TlogProof {
             .next()
             .and_then(|line| line.strip_prefix("index "))
             .and_then(parse_decimal)
-            .ok_or(bad(
-                "its index is missing or not a canonical decimal number",
-            ))?;
+            .ok_or(bad("its index is missing or not a canonical decimal number"))?;
         let path = lines
             .take(PATH_LENGTH_MAX + 1)
             .map(parse_hash)
@@ -121,12 +107,7 @@ impl FromStr for TlogProof {
         if path.len() > PATH_LENGTH_MAX {
             return Err(bad("its path is longer than any tree is high"));
         }
-        Ok(Self {
-            extra,
-            index,
-            path,
-            checkpoint: checkpoint.to_owned(),
-        })
+        Ok(Self { extra, index, path, checkpoint: checkpoint.to_owned() })
     }
 }
 
@@ -148,18 +129,9 @@ mod tests {
     fn two_leaves(extra: &[u8]) -> TlogProof {
         let (left, right) = (leaf_hash(&[b"left"]), leaf_hash(&[b"right"]));
         let origin = "example.com/ledger".parse().unwrap();
-        let checkpoint = Checkpoint {
-            origin,
-            size: 2,
-            root: node_hash(left, right),
-        };
+        let checkpoint = Checkpoint { origin, size: 2, root: node_hash(left, right) };
         let checkpoint = checkpoint.sign(&key());
-        TlogProof {
-            extra: extra.to_vec(),
-            index: 1,
-            path: vec![left],
-            checkpoint,
-        }
+        TlogProof { extra: extra.to_vec(), index: 1, path: vec![left], checkpoint }
     }
 
     #[test]
@@ -168,12 +140,7 @@ mod tests {
             let text = two_leaves(extra).to_string();
             let read: TlogProof = text.parse().unwrap();
             assert_eq!(read, two_leaves(extra));
-            assert_eq!(
-                read.verify(leaf_hash(&[b"right"]), &verifier())
-                    .unwrap()
-                    .size,
-                2
-            );
+            assert_eq!(read.verify(leaf_hash(&[b"right"]), &verifier()).unwrap().size, 2);
         }
     }
 
@@ -181,46 +148,23 @@ mod tests {
     fn the_only_leaf_of_a_tree_has_a_proof_without_path() {
         let leaf = leaf_hash(&[b"only"]);
         let origin = "example.com/ledger".parse().unwrap();
-        let checkpoint = Checkpoint {
-            origin,
-            size: 1,
-            root: leaf,
-        }
-        .sign(&key());
-        let proof = TlogProof {
-            extra: Vec::new(),
-            index: 0,
-            path: Vec::new(),
-            checkpoint,
-        };
+        let checkpoint = Checkpoint { origin, size: 1, root: leaf }.sign(&key());
+        let proof = TlogProof { extra: Vec::new(), index: 0, path: Vec::new(), checkpoint };
         let text = proof.to_string();
         assert!(text.starts_with("c2sp.org/tlog-proof@v1\nindex 0\n\nexample.com/ledger\n1\n"));
-        assert!(
-            text.parse::<TlogProof>()
-                .unwrap()
-                .verify(leaf, &verifier())
-                .is_ok()
-        );
+        assert!(text.parse::<TlogProof>().unwrap().verify(leaf, &verifier()).is_ok());
     }
 
     #[test]
     fn a_proof_of_another_leaf_fails() {
-        let error = two_leaves(b"")
-            .verify(leaf_hash(&[b"wrong"]), &verifier())
-            .unwrap_err();
-        assert!(matches!(
-            error,
-            TlogProofError::Path(ProofError::WrongRoot { size: 2, .. })
-        ));
+        let error = two_leaves(b"").verify(leaf_hash(&[b"wrong"]), &verifier()).unwrap_err();
+        assert!(matches!(error, TlogProofError::Path(ProofError::WrongRoot { size: 2, .. })));
     }
 
     #[test]
     fn text_of_another_form_is_refused() {
         let good = two_leaves(b"age-v1").to_string();
-        let long = format!(
-            "index 1\n{}",
-            format!("{}\n", BASE64.encode([0; 32])).repeat(64)
-        );
+        let long = format!("index 1\n{}", format!("{}\n", BASE64.encode([0; 32])).repeat(64));
         for (from, to) in [
             ("proof@v1", "proof@v2"),
             ("extra YWdlLXYx", "extra "),
@@ -233,11 +177,8 @@ mod tests {
         ] {
             let text = good.replacen(from, to, 1);
             assert_ne!(text, good);
-            let outcome = text.parse().and_then(|proof: TlogProof| {
-                proof
-                    .verify(leaf_hash(&[b"right"]), &verifier())
-                    .map(|_| ())
-            });
+            let outcome =
+                text.parse().and_then(|proof: TlogProof| proof.verify(leaf_hash(&[b"right"]), &verifier()).map(|_| ()));
             assert!(outcome.is_err(), "{from:?} → {to:?}");
         }
     }
