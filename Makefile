@@ -1,0 +1,37 @@
+# Attestune: the commands. Builds go into a folder outside the tree, so that a fresh clone finds what was built before.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/attestune/target
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: setup build test demo acceptance interop faults clean
+
+setup:
+	@scripts/setup
+
+build: setup
+	cargo build -p attestune
+	@mkdir -p bin
+	@install -m 755 "$(CARGO_TARGET_DIR)/debug/attestune" bin/attestune
+	@echo "bin/attestune is built"
+
+# Formatting, lints, every test; the last line counts all of them.
+test: setup
+	@scripts/test
+
+# The story of a model, from its first ticket to its rollback.
+demo: build
+	@demo/run
+
+# The same life on real rows; skipped where the data is absent.
+acceptance: build
+	@acceptance/run
+
+# What needs heavy tools from outside: Python's peft, an independent verifier.
+interop: build
+	@scripts/interop
+
+# Long faults: processes killed at random moments, full disks.
+faults: build
+	@scripts/faults
+
+clean:
+	rm -rf bin demo/out acceptance/out
