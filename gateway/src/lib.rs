@@ -1,1 +1,29 @@
-//! The server: gRPC over a replica.
+//! The gateway: gRPC over a replica. It decides nothing: the rules do, in the fold.
+//!
+//! It stops at the door what costs nothing to judge, checks the tokens of readers, and records each read of a text by
+//! a person before it releases the text.
+
+mod access;
+mod convert;
+mod serve;
+mod services;
+
+pub use serve::{ServeError, serve_in_process, serve_tcp, serve_uds};
+
+use attestune_ledger::envelope::SigningKey;
+use attestune_ledger::replica::Replica;
+use attestune_ledger::vault::Vault;
+use std::sync::Arc;
+
+/// What a gateway serves, and who it is.
+#[derive(Clone)]
+pub struct Gateway {
+    /// The replica whose state it shows.
+    pub replica: Arc<Replica>,
+    /// The vault, if this gateway may open texts.
+    pub vault: Option<Arc<Vault>>,
+    /// Signs what the gateway records.
+    pub key: SigningKey,
+    /// The actor under which that key is registered.
+    pub actor: String,
+}

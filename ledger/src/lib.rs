@@ -32,3 +32,5 @@ pub mod state;
 #[cfg(feature = "store")]
 pub mod store;
 pub mod tree;
+#[cfg(feature = "store")]
+pub mod vault;

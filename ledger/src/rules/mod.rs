@@ -7,6 +7,7 @@ pub mod bound;
 mod check;
 mod data;
 mod datasets;
+pub use datasets::tally;
 pub mod decode;
 pub mod eligibility;
 mod evaluation;

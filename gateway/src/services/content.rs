@@ -1,0 +1,122 @@
+//! Texts in the vault: sealing, and opening with the read on the record first.
+
+use super::Services;
+use crate::access::{reader, release};
+use crate::convert::{query_failed, vault_failed};
+use attestune_ledger::query;
+use attestune_ledger::state::Reader as _;
+use attestune_ledger::vault::Vault;
+use attestune_proto::v1::content_server::Content;
+use attestune_proto::v1::{Envelope, Event, OpenRequest, OpenResponse, SealRequest, SealResponse, event::Body};
+use prost::Message as _;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+use tonic::{Request, Response, Status};
+
+/// Most contents of one call.
+const CONTENTS_MAX: usize = 4096;
+
+/// Fingerprints of documents that are on the ledger, by batch.
+#[derive(Default)]
+pub struct Known(Mutex<HashMap<u64, HashSet<[u8; 16]>>>);
+
+impl Services {
+    fn vault(&self) -> Result<Arc<Vault>, Status> {
+        self.gateway.vault.clone().ok_or_else(|| Status::unavailable("this gateway has no vault"))
+    }
+
+    /// Fingerprints of all documents that a collection holds.
+    async fn fingerprints(&self, vault: &Vault, collection: &str) -> Result<HashSet<[u8; 16]>, Status> {
+        let view = self.gateway.replica.view();
+        let batches = query::list_batches(&view, collection).map_err(query_failed)?.documents;
+        let mut known = self.known.0.lock().await;
+        let mut all = HashSet::new();
+        for batch in batches {
+            if let Some(prints) = known.get(&batch.position) {
+                all.extend(prints.iter().copied());
+                continue;
+            }
+            let Some(pack) = pack_of(&view, batch.position) else { continue };
+            let prints: HashSet<_> = vault.fingerprints(&pack).await.map_err(vault_failed)?.into_iter().collect();
+            all.extend(prints.iter().copied());
+            known.insert(batch.position, prints);
+        }
+        Ok(all)
+    }
+}
+
+fn pack_of(view: &attestune_ledger::replica::StoreView, position: u64) -> Option<Vec<u8>> {
+    let bytes = view.entry(position).ok()??;
+    let event = Event::decode(Envelope::decode(bytes.as_slice()).ok()?.payload.as_slice()).ok()?;
+    match event.body? {
+        Body::DocumentsIngested(body) => Some(body.pack),
+        _ => None,
+    }
+}
+
+#[tonic::async_trait]
+impl Content for Services {
+    async fn seal(&self, request: Request<SealRequest>) -> Result<Response<SealResponse>, Status> {
+        let reader = reader(&self.gateway, &request)?;
+        if reader.actor.roles.is_empty() {
+            return Err(Status::permission_denied(format!("{} holds no role", reader.actor.actor)));
+        }
+        let SealRequest { contents, collection } = request.into_inner();
+        if contents.len() > CONTENTS_MAX {
+            return Err(Status::invalid_argument(format!("{} contents, {CONTENTS_MAX} are allowed", contents.len())));
+        }
+        let vault = self.vault()?;
+        let mut response = SealResponse::default();
+        let mut fresh = Vec::with_capacity(contents.len());
+        if collection.is_empty() {
+            fresh = contents;
+        } else {
+            let mut known = self.fingerprints(&vault, &collection).await?;
+            for (index, content) in contents.into_iter().enumerate() {
+                if known.insert(vault.fingerprint(&content)) {
+                    fresh.push(content);
+                } else {
+                    response.known.push(index as u32);
+                }
+            }
+        }
+        if !fresh.is_empty() {
+            let sealed = vault.seal(&fresh).await.map_err(vault_failed)?;
+            response.pack = sealed.pack.to_vec();
+            response.commitments = sealed.items.iter().map(|i| i.commitment.to_vec()).collect();
+            response.salts = sealed.items.iter().map(|i| i.salt.to_vec()).collect();
+        }
+        Ok(Response::new(response))
+    }
+
+    async fn open(&self, request: Request<OpenRequest>) -> Result<Response<OpenResponse>, Status> {
+        let reader = reader(&self.gateway, &request)?;
+        let wanted = request.into_inner().contents;
+        if wanted.is_empty() || wanted.len() > CONTENTS_MAX {
+            return Err(Status::invalid_argument(format!("1 to {CONTENTS_MAX} contents may be opened at once")));
+        }
+        if wanted.iter().any(|s| s.commitment.len() != 32 || s.pack.len() != 16) {
+            return Err(Status::invalid_argument("a pack has 16 bytes, a commitment 32"));
+        }
+        let vault = self.vault()?;
+        let commitments = wanted.iter().map(|s| s.commitment.clone()).collect();
+        release(&self.gateway, &self.denials, &reader, commitments).await?;
+        let mut packs: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>> = BTreeMap::new();
+        let mut contents = Vec::with_capacity(wanted.len());
+        for sealed in &wanted {
+            // A whole pack at once where much of it is wanted.
+            if !packs.contains_key(&sealed.pack) && wanted.iter().filter(|s| s.pack == sealed.pack).count() > 8 {
+                let opened = vault.open_pack(&sealed.pack).await.map_err(vault_failed)?;
+                let opened = opened.into_iter().filter_map(|(c, text)| Some((c, text.ok()?))).collect();
+                packs.insert(sealed.pack.clone(), opened);
+            }
+            let ready = packs.get(&sealed.pack).and_then(|p| p.get(&sealed.commitment)).cloned();
+            contents.push(match ready {
+                Some(content) => content,
+                None => vault.open_one(&sealed.pack, &sealed.commitment).await.map_err(vault_failed)?,
+            });
+        }
+        Ok(Response::new(OpenResponse { contents }))
+    }
+}

@@ -1,0 +1,109 @@
+//! Examples and the members of datasets.
+
+use super::{QueryError, answer, not_found};
+use crate::replica::StoreView;
+use crate::rules::eligibility::{self, Example};
+use crate::state::{Datasets, Ledgers, Policies, View};
+use attestune_proto::v1::{
+    DatasetRow, ExampleInfo, ExampleRef, ExampleStatus, Finding, ListExamplesRequest, ListExamplesResponse,
+    ListMembersResponse, Member, Policy, PrepareDatasetResponse, Sealed, event::Body,
+};
+use std::collections::BTreeMap;
+
+/// Examples of a collection with what is known of each.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn list_examples(view: &StoreView, request: &ListExamplesRequest) -> Result<ListExamplesResponse, QueryError> {
+    let view = view.view();
+    let policy = policy_in_force(&view);
+    let mut found = Vec::new();
+    for batch in eligibility::batches(&view, std::slice::from_ref(&request.collection)) {
+        let mut examples = eligibility::batch(&view, &view, &policy, &batch);
+        if request.awaiting_review {
+            examples.retain(|e| e.status == ExampleStatus::AwaitingReview);
+        }
+        if examples.is_empty() {
+            continue;
+        }
+        let mut findings = findings(&view, batch.position);
+        found.extend(examples.into_iter().map(|e| ExampleInfo {
+            findings: findings.remove(&e.index).unwrap_or_default(),
+            status: e.status as i32,
+            redacted: e.redacted,
+            example: Some(ExampleRef { batch: e.batch, index: e.index }),
+            content: Some(Sealed { pack: e.pack, commitment: e.commitment }),
+        }));
+    }
+    answer(&view, ListExamplesResponse { examples: found })
+}
+
+/// What every scan of a batch found, by index.
+fn findings(view: &View<'_>, batch: u64) -> BTreeMap<u32, Vec<Finding>> {
+    let mut found: BTreeMap<u32, Vec<Finding>> = BTreeMap::new();
+    for scan in view.scan(&crate::state::Scans::under(batch)) {
+        let position = scan.signer.map_or(0, |s| s.position);
+        let Some(Body::ExamplesScanned(body)) = view.body(position) else { continue };
+        for example in body.findings {
+            found.entry(example.index).or_default().extend(example.spans);
+        }
+    }
+    found
+}
+
+/// What a DatasetFrozen of these collections must name now.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn prepare_dataset(view: &StoreView, collections: &[String]) -> Result<PrepareDatasetResponse, QueryError> {
+    let at = view.size().saturating_sub(1);
+    let view = view.view();
+    let mut collections = collections.to_vec();
+    collections.sort_unstable();
+    collections.dedup();
+    let policy = policy_in_force(&view);
+    let all = eligibility::examples(&view, &view, &policy, &collections);
+    let (root, count) = eligibility::members_root(all.iter().filter(|e| e.status == ExampleStatus::Eligible));
+    let with = |status| all.iter().filter(|e| e.status == status).count() as u64;
+    let response = PrepareDatasetResponse {
+        at,
+        root: root.0.to_vec(),
+        count,
+        counts: Some(crate::rules::tally(&all)),
+        unchecked: with(ExampleStatus::Unchecked),
+        awaiting_review: with(ExampleStatus::AwaitingReview),
+    };
+    answer(&view, response)
+}
+
+/// The members of a frozen dataset, derived again from the versioned tables.
+///
+/// # Errors
+/// If there is no such dataset, or the state can't be read.
+pub fn list_members(view: &StoreView, dataset: u64) -> Result<ListMembersResponse, QueryError> {
+    let view = view.view();
+    let row = view.get(&Datasets::key(dataset)).ok_or_else(|| not_found("dataset at position", dataset))?;
+    let members = members_of(&view, &row).into_iter().map(|e| Member {
+        example: Some(ExampleRef { batch: e.batch, index: e.index }),
+        content: Some(Sealed { pack: e.pack, commitment: e.commitment }),
+    });
+    let response = ListMembersResponse { members: members.collect() };
+    answer(&view, response)
+}
+
+/// The members as the fold computed them: the data as of the position named, judged as of the freeze.
+pub fn members_of(view: &View<'_>, dataset: &DatasetRow) -> Vec<Example> {
+    let then = view.as_of(dataset.at + 1);
+    let judge = view.as_of(dataset.position);
+    let policy = policy_in_force(&judge);
+    let mut all = eligibility::examples(&then, &judge, &policy, &dataset.collections);
+    view.absorb(&then);
+    view.absorb(&judge);
+    all.retain(|e| e.status == ExampleStatus::Eligible);
+    all
+}
+
+pub(super) fn policy_in_force(view: &View<'_>) -> Policy {
+    let ledger = view.get(&Ledgers::key()).unwrap_or_default();
+    view.get(&Policies::key(ledger.policy_version)).and_then(|p| p.policy).unwrap_or_default()
+}

@@ -1,0 +1,141 @@
+//! Lists of what there is.
+
+use super::{QueryError, answer};
+use crate::replica::StoreView;
+use crate::state::{
+    Actors, Bases, Checks, CollectionBatches, Datasets, Documents, Evaluations, Examples, Keys, Leakages, Ledgers,
+    Models, Policies, Promotions, RowKey, Runs, Scans, Suites, Versions, View,
+};
+use attestune_proto::v1 as pb;
+use pb::{CheckRow, Kind, OpenWork, Policy, ScanRow, Signer, WorkStatus};
+
+macro_rules! list {
+    ($(#[doc = $doc:literal])+ $name:ident, $response:ident { $field:ident }, $table:ident, $match:ident) => {
+        $(#[doc = $doc])+
+        ///
+        /// # Errors
+        /// If the state can't be read.
+        pub fn $name(view: &StoreView, name: &str) -> Result<pb::$response, QueryError> {
+            let view = view.view();
+            let mut rows = view.scan(&$table::all());
+            rows.retain(|row| name.is_empty() || row.$match == name);
+            answer(&view, pb::$response { $field: rows })
+        }
+    };
+}
+
+list!(/// Models, all or one.
+    list_models, ListModelsResponse { models }, Models, model);
+list!(/// Versions, all or those of one model.
+    list_versions, ListVersionsResponse { versions }, Versions, model);
+list!(/// Frozen datasets, all or those of one name.
+    list_datasets, ListDatasetsResponse { datasets }, Datasets, dataset);
+list!(/// Training runs, all or those of one model.
+    list_runs, ListRunsResponse { runs }, Runs, model);
+list!(/// Suites, all or those of one name.
+    list_suites, ListSuitesResponse { suites }, Suites, suite);
+list!(/// Base models, all or those of one name.
+    list_bases, ListBasesResponse { bases }, Bases, base);
+list!(/// Evaluations, all or those of one model.
+    list_evaluations, ListEvaluationsResponse { evaluations }, Evaluations, model);
+list!(/// Promotions, all or those of one model.
+    list_promotions, ListPromotionsResponse { promotions }, Promotions, model);
+
+/// Actors with their keys.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn list_actors(view: &StoreView, name: &str) -> Result<pb::ListActorsResponse, QueryError> {
+    let view = view.view();
+    let wanted = |actor: &str| name.is_empty() || actor == name;
+    let mut actors = view.scan(&Actors::all());
+    let mut keys = view.scan(&Keys::all());
+    actors.retain(|a| wanted(&a.actor));
+    keys.retain(|k| wanted(&k.actor));
+    answer(&view, pb::ListActorsResponse { actors, keys })
+}
+
+/// Batches of documents and examples, all or those of one collection.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn list_batches(view: &StoreView, collection: &str) -> Result<pb::ListBatchesResponse, QueryError> {
+    let view = view.view();
+    let mut documents = view.scan(&Documents::all());
+    documents.retain(|d| collection.is_empty() || d.collection == collection);
+    let mut examples = if collection.is_empty() {
+        view.scan(&Examples::all())
+    } else {
+        let batches = view.scan(&CollectionBatches::under(collection));
+        batches.iter().filter_map(|b| view.get(&Examples::key(b.position))).collect()
+    };
+    examples.sort_by_key(|e| e.position);
+    answer(&view, pb::ListBatchesResponse { documents, examples })
+}
+
+/// A policy, or with 0 the one in force.
+///
+/// # Errors
+/// If there is none, or the state can't be read.
+pub fn policy(view: &StoreView, version: u32) -> Result<pb::PolicyRow, QueryError> {
+    let view = view.view();
+    let ledger = view.get(&Ledgers::key()).unwrap_or_default();
+    let version = if version == 0 { ledger.policy_version } else { version };
+    let row = view.get(&Policies::key(version));
+    answer(&view, row)?.ok_or_else(|| super::not_found("policy", version))
+}
+
+/// What waits for workers.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn open_work(view: &StoreView) -> Result<OpenWork, QueryError> {
+    let policy = policy(view, 0)?.policy.unwrap_or_default();
+    let view = view.view();
+    let mut work = OpenWork::default();
+    for batch in view.scan(&Examples::all()) {
+        let position = batch.position;
+        let scan = |d: &pb::Tool| waits_scan(&view, &Scans::key(position, &d.name, &d.version));
+        let check = |c: &pb::Tool| waits_check(&view, &Checks::key(position, &c.name, &c.version));
+        if policy.detectors.iter().any(scan) {
+            work.batches_to_scan.push(position);
+        }
+        if policy.checkers.iter().any(check) {
+            work.batches_to_check.push(position);
+        }
+    }
+    let open = |status: i32| status == WorkStatus::Open as i32 || status == WorkStatus::Claimed as i32;
+    work.runs = view.scan(&Runs::all());
+    work.runs.retain(|r| open(r.status));
+    let evaluations = view.scan(&Evaluations::all());
+    leakage_to_check(&view, &policy, &evaluations, &mut work);
+    work.evaluations = evaluations.into_iter().filter(|e| open(e.status)).collect();
+    answer(&view, work)
+}
+
+fn waits_scan(view: &View<'_>, row: &RowKey<ScanRow>) -> bool {
+    view.get(row).is_none()
+}
+
+fn waits_check(view: &View<'_>, row: &RowKey<CheckRow>) -> bool {
+    view.get(row).is_none()
+}
+
+/// Pairs of training set and suite that an evaluation brought together and nobody compared yet.
+fn leakage_to_check(view: &View<'_>, policy: &Policy, evaluations: &[pb::EvaluationRow], work: &mut OpenWork) {
+    let mut pairs: Vec<(u64, u64)> = Vec::new();
+    for evaluation in evaluations {
+        let version = view.get(&Versions::key(&evaluation.model, evaluation.version));
+        let run = version.and_then(|v| v.run).and_then(|r| view.get(&Runs::key(r)));
+        pairs.extend(run.map(|r| (r.dataset, evaluation.suite)));
+    }
+    pairs.sort_unstable();
+    pairs.dedup();
+    for (dataset, suite) in pairs {
+        let known = view.get(&Leakages::key(dataset, suite));
+        let counts = |s: &Signer| crate::rules::counts(view, policy, s, Kind::LeakageChecked);
+        if !known.as_ref().is_some_and(|k| k.signer.as_ref().is_some_and(counts)) {
+            work.leakage_to_check.push(pb::LeakageProvenance { dataset, suite, leakage: known });
+        }
+    }
+}
