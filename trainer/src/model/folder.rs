@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, safetensors::SliceSafetensors};
 use serde::Deserialize;
 
-use super::{BaseModel, ModelConfig, ModelError, ModelTokenizer, SIDE_FILE_BYTES_MAX, WEIGHTS_BYTES_MAX, read};
+use super::{BaseModel, ModelConfig, ModelError, ModelTokenizer, SIDE_FILE_BYTES_MAX, read, read_weights};
 use crate::{
     digest::Digest,
     nn::{
@@ -59,13 +59,8 @@ enum EndTokens {
     Several(Vec<u32>),
 }
 
-pub(super) fn load(folder: &Path) -> Result<BaseModel, ModelError> {
+pub(super) fn load(folder: &Path, expected: Option<Digest>) -> Result<BaseModel, ModelError> {
     let config = read_config(&folder.join(CONFIG))?;
-    let tokenizer_path = folder.join(TOKENIZER);
-    let json = read(&tokenizer_path, SIDE_FILE_BYTES_MAX)?;
-    let tokenizer_digest = Digest::of(&json);
-    let tokenizer = ModelTokenizer::parse(&tokenizer_path, json, config.vocab_size)?;
-
     let path = folder.join(WEIGHTS);
     if !path.exists() && folder.join("model.safetensors.index.json").exists() {
         return Err(ModelError::unsupported(
@@ -73,8 +68,12 @@ pub(super) fn load(folder: &Path) -> Result<BaseModel, ModelError> {
             "the weights lie in several files; save the model as one model.safetensors first",
         ));
     }
-    let bytes = read(&path, WEIGHTS_BYTES_MAX)?;
-    let weights_digest = Digest::of(&bytes);
+    let (bytes, weights_digest) = read_weights(&path, expected)?;
+
+    let tokenizer_path = folder.join(TOKENIZER);
+    let json = read(&tokenizer_path, SIDE_FILE_BYTES_MAX)?;
+    let tokenizer_digest = Digest::of(&json);
+    let tokenizer = ModelTokenizer::parse(&tokenizer_path, json, config.vocab_size)?;
     let file = SliceSafetensors::new(&bytes).map_err(|e| ModelError::malformed(&path, e))?;
     let weights = Tensors { path, file }.weights(&config)?;
     Ok(BaseModel { config, weights, tokenizer, weights_digest, tokenizer_digest })

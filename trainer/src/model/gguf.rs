@@ -14,7 +14,7 @@ use candle_core::{
 };
 use serde_json::json;
 
-use super::{BaseModel, ModelConfig, ModelError, ModelTokenizer, WEIGHTS_BYTES_MAX, read};
+use super::{BaseModel, ModelConfig, ModelError, ModelTokenizer, read_weights};
 use crate::{
     digest::Digest,
     nn::{
@@ -24,9 +24,8 @@ use crate::{
     },
 };
 
-pub(super) fn load(path: &Path) -> Result<BaseModel, ModelError> {
-    let bytes = read(path, WEIGHTS_BYTES_MAX)?;
-    let weights_digest = Digest::of(&bytes);
+pub(super) fn load(path: &Path, expected: Option<Digest>) -> Result<BaseModel, ModelError> {
+    let (bytes, weights_digest) = read_weights(path, expected)?;
     let mut reader = Cursor::new(bytes.as_slice());
     // candle's reader divides by an alignment that it takes from the file.
     let content = catch_unwind(AssertUnwindSafe(|| Content::read(&mut reader)))

@@ -38,25 +38,20 @@ impl BaseModel {
     /// # Errors
     /// If a file is missing, too large, not what it claims, or of another architecture.
     pub fn load(path: &Path) -> Result<Self, ModelError> {
-        if path.is_dir() { folder::load(path) } else { gguf::load(path) }
+        Self::load_expecting(path, None)
     }
 
-    /// As [`BaseModel::load`], but first compares the SHA-256 of the weights file.
+    /// As [`BaseModel::load`], but the weights file must have this SHA-256; it is compared before
+    /// anything of the file is parsed.
     ///
     /// # Errors
     /// As [`BaseModel::load`], and [`ModelError::WrongDigest`].
     pub fn load_checked(path: &Path, expected: Digest) -> Result<Self, ModelError> {
-        let weights = if path.is_dir() { path.join(folder::WEIGHTS) } else { path.to_owned() };
-        let found = Digest::of(&read(&weights, WEIGHTS_BYTES_MAX)?);
-        if found != expected {
-            return Err(ModelError::WrongDigest { path: weights, expected, found });
-        }
-        let model = Self::load(path)?;
-        // The file may have been exchanged between the two reads.
-        match model.weights_digest == expected {
-            true => Ok(model),
-            false => Err(ModelError::WrongDigest { path: weights, expected, found: model.weights_digest }),
-        }
+        Self::load_expecting(path, Some(expected))
+    }
+
+    fn load_expecting(path: &Path, expected: Option<Digest>) -> Result<Self, ModelError> {
+        if path.is_dir() { folder::load(path, expected) } else { gguf::load(path, expected) }
     }
 
     /// The SHA-256 of the GGUF or of `model.safetensors`.
@@ -168,6 +163,16 @@ impl ModelError {
 
     fn unsupported(path: &Path, reason: impl ToString) -> Self {
         Self::Unsupported { path: path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+/// Reads a weights file and compares its digest before anyone parses it.
+fn read_weights(path: &Path, expected: Option<Digest>) -> Result<(Vec<u8>, Digest), ModelError> {
+    let bytes = read(path, WEIGHTS_BYTES_MAX)?;
+    let found = Digest::of(&bytes);
+    match expected {
+        Some(expected) if expected != found => Err(ModelError::WrongDigest { path: path.to_owned(), expected, found }),
+        _ => Ok((bytes, found)),
     }
 }
 

@@ -54,7 +54,7 @@ fn a_wrong_digest_names_both_digests_and_the_file() {
 #[test]
 fn missing_files_are_named() {
     let (folder, _) = tiny();
-    for name in ["model.safetensors", "tokenizer.json", "config.json"] {
+    for name in ["tokenizer.json", "model.safetensors", "config.json"] {
         std::fs::remove_file(folder.path().join(name)).unwrap();
         assert!(error(folder.path()).contains(name), "{}", error(folder.path()));
     }
