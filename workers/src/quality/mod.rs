@@ -16,6 +16,11 @@ pub use balance::{LabelBalance, label_balance};
 pub use duplicates::{DuplicateIndex, Likeness, Match};
 pub use leakage::{LEAKAGE_THRESHOLD_PPM, Leak, leakage};
 
+/// The name under which these checks stand on the log.
+pub const CHECKER_NAME: &str = "attestune-quality";
+/// Counts up whenever a check judges otherwise.
+pub const VERSION: &str = "1";
+
 /// An example to be judged, under a key that the caller understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Example<'t, K> {

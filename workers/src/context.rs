@@ -1,0 +1,250 @@
+//! What a worker works with: replica, vault and key; and how it acts.
+
+use crate::{WorkerError, example::ExampleText};
+use attestune_ledger::{
+    draft::{draft, kind, worker_id},
+    envelope::SigningKey,
+    query,
+    replica::{Replica, ReplicaError, StoreView},
+    vault::{SealedPack, Vault},
+};
+use attestune_proto::v1::{Event, ExamplesDerived, Kind, Lease, OpenWork, Receipt, Sealed, Seen, Verdict, event::Body};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use tokio::runtime::Handle;
+
+/// How long a refused act rests after its n-th attempt: 2ⁿ seconds, and no longer than this.
+const REST_MAX: Duration = Duration::from_secs(600);
+
+/// A worker's name on the log and its key.
+#[derive(Debug, Clone)]
+pub struct Signer {
+    /// The actor.
+    pub actor: String,
+    /// A registered key of the actor.
+    pub key: SigningKey,
+}
+
+/// What became of an act.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It stands, from now on.
+    Accepted(Receipt),
+    /// It stands since before: this is a repetition after a crash.
+    Before(Receipt),
+    /// The rules refused it. It stands on the record as that.
+    Refused(Receipt),
+    /// It was refused lately and is not tried again yet.
+    Resting,
+}
+
+/// What a worker works with.
+#[derive(Clone)]
+pub struct Context {
+    replica: Arc<Replica>,
+    vault: Arc<Vault>,
+    signer: Signer,
+    runtime: Handle,
+    stop: Arc<AtomicBool>,
+    resting: Arc<Mutex<HashMap<String, Instant>>>,
+}
+
+impl Context {
+    /// A context whose vault is awaited on `runtime`. Workers block, so they run on threads that are not the runtime's.
+    pub fn new(replica: Arc<Replica>, vault: Arc<Vault>, signer: Signer, runtime: Handle) -> Self {
+        Self { replica, vault, signer, runtime, stop: Arc::default(), resting: Arc::default() }
+    }
+
+    /// The same with a flag that ends long work.
+    pub(crate) fn stopped_by(&self, stop: &Arc<AtomicBool>) -> Self {
+        Self { stop: stop.clone(), ..self.clone() }
+    }
+
+    /// Whether the worker was told to stop.
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The replica.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// The newest state.
+    pub fn view(&self) -> StoreView {
+        self.replica.view()
+    }
+
+    /// What waits for workers.
+    ///
+    /// # Errors
+    /// If the state can't be read.
+    pub fn open_work(&self) -> Result<OpenWork, WorkerError> {
+        let view = self.view();
+        // Before genesis there is no policy, and nothing to do.
+        if view.size() == 0 { Ok(OpenWork::default()) } else { Ok(query::open_work(&view)?) }
+    }
+
+    /// Signs an act and appends it. Its id comes of cause, kind, part and the number of attempts refused so far, so that
+    /// the same act after a crash is the same event.
+    ///
+    /// # Errors
+    /// If the act did not get onto the log.
+    pub fn act(&self, cause: u64, part: &str, body: Body) -> Result<Outcome, WorkerError> {
+        let kind = kind(&body);
+        if self.rests(cause, kind, part) {
+            return Ok(Outcome::Resting);
+        }
+        let mut attempt = 0;
+        let id = loop {
+            let id = worker_id(cause, kind, part, attempt);
+            match self.replica.receipt(&self.signer.actor, &id)? {
+                None => break id,
+                Some(receipt) if receipt.verdict() == Verdict::Accepted => return Ok(Outcome::Before(receipt)),
+                Some(_) => attempt += 1,
+            }
+        };
+        let head = self.replica.head().ok_or(ReplicaError::NoLedger)?;
+        let seen = Seen { size: head.size, root: head.entry_root };
+        let event = draft(&head.ledger, &self.signer.actor, id, now_ms(), Some(seen), body);
+        let event = Event { cause: Some(cause), ..event };
+        let receipts = self.replica.append(vec![self.signer.key.sign_event(&event)])?;
+        let receipt = receipts.into_iter().next().unwrap_or_default();
+        if receipt.verdict() == Verdict::Accepted {
+            return Ok(Outcome::Accepted(receipt));
+        }
+        let refusal = receipt.refusal.clone().unwrap_or_default();
+        tracing::warn!(
+            actor = self.signer.actor, kind = kind.as_str_name(), cause, position = receipt.position,
+            code = refusal.code, "refused: {}", refusal.message
+        );
+        self.rest(cause, kind, part, attempt);
+        Ok(Outcome::Refused(receipt))
+    }
+
+    /// Whether an act was refused, or failed, so lately that it is not tried again yet.
+    pub(crate) fn rests(&self, cause: u64, kind: Kind, part: &str) -> bool {
+        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.get(&act_name(cause, kind, part)).is_some_and(|until| Instant::now() < *until)
+    }
+
+    /// Lets an act rest, the longer the more often it was tried.
+    pub(crate) fn rest(&self, cause: u64, kind: Kind, part: &str, attempt: u32) {
+        let rest = Duration::from_secs(1 << attempt.min(10)).min(REST_MAX);
+        let now = Instant::now();
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.retain(|_, until| now < *until);
+        resting.insert(act_name(cause, kind, part), now + rest);
+    }
+
+    /// Whether something rests that may be tried again without a new entry.
+    pub(crate) fn anything_rests(&self) -> bool {
+        !self.resting.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Opens one content.
+    ///
+    /// # Errors
+    /// If the vault can't.
+    pub fn open(&self, what: &'static str, position: u64, sealed: &Sealed) -> Result<Vec<u8>, WorkerError> {
+        let bad = || WorkerError::Content { what, position, why: "its pack or commitment is malformed".into() };
+        let pack = sealed.pack.as_slice().try_into().map_err(|_| bad())?;
+        let commitment = sealed.commitment.as_slice().try_into().map_err(|_| bad())?;
+        Ok(self.runtime.block_on(self.vault.open_one(pack, commitment))?)
+    }
+
+    /// Opens contents in their order, reading each pack once.
+    ///
+    /// # Errors
+    /// If one can't be opened.
+    pub fn open_all(
+        &self,
+        what: &'static str,
+        position: u64,
+        contents: &[Sealed],
+    ) -> Result<Vec<Vec<u8>>, WorkerError> {
+        let mut packs: HashMap<&[u8], HashMap<[u8; 32], Vec<u8>>> = HashMap::new();
+        let bad = |why: String| WorkerError::Content { what, position, why };
+        let mut opened = Vec::with_capacity(contents.len());
+        for sealed in contents {
+            if !packs.contains_key(sealed.pack.as_slice()) {
+                let pack = sealed.pack.as_slice().try_into().map_err(|_| bad("its pack is malformed".into()))?;
+                let mut texts = HashMap::new();
+                for (commitment, content) in self.runtime.block_on(self.vault.open_pack(pack))? {
+                    // One that is damaged or erased is an error only for whoever names it.
+                    if let Ok(content) = content {
+                        texts.insert(commitment, content);
+                    }
+                }
+                packs.insert(&sealed.pack, texts);
+            }
+            let content = packs.get(sealed.pack.as_slice()).and_then(|texts| texts.get(sealed.commitment.as_slice()));
+            match content {
+                Some(content) => opened.push(content.clone()),
+                // Asked for alone, the vault says why.
+                None => opened.push(self.open(what, position, sealed)?),
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Seals contents as one pack.
+    ///
+    /// # Errors
+    /// If the vault can't.
+    pub fn seal(&self, contents: &[Vec<u8>]) -> Result<SealedPack, WorkerError> {
+        Ok(self.runtime.block_on(self.vault.seal(contents))?)
+    }
+
+    /// The event that made a batch of examples, with its texts in order.
+    ///
+    /// # Errors
+    /// If a text can't be opened or is no example.
+    pub(crate) fn batch(&self, position: u64) -> Result<(ExamplesDerived, Vec<ExampleText>), WorkerError> {
+        let event = query::event_of(&self.view(), position)?;
+        let Some(Body::ExamplesDerived(body)) = event.and_then(|event| event.body) else {
+            let why = "the entry is no batch of examples".into();
+            return Err(WorkerError::Content { what: "batch", position, why });
+        };
+        let sealed = |commitment: &Vec<u8>| Sealed { pack: body.pack.clone(), commitment: commitment.clone() };
+        let contents: Vec<_> = body.commitments.iter().map(sealed).collect();
+        let texts = parse_examples(position, &self.open_all("example", position, &contents)?)?;
+        Ok((body, texts))
+    }
+}
+
+/// Reads example texts; an error names the place, never the text.
+pub(crate) fn parse_examples(position: u64, contents: &[Vec<u8>]) -> Result<Vec<ExampleText>, WorkerError> {
+    let parse = |(index, content): (usize, &Vec<u8>)| {
+        serde_json::from_slice(content).map_err(|error| {
+            let place = (error.line(), error.column());
+            let why = format!("number {index} is not JSON of a prompt and an answer (line {}, column {})", place.0, place.1);
+            WorkerError::Content { what: "example", position, why }
+        })
+    };
+    contents.iter().enumerate().map(parse).collect()
+}
+
+/// The claim to replace, if a lease is free: nobody holds it, or it has run out by this machine's clock.
+pub(crate) fn claimable(lease: Option<&Lease>) -> Option<Option<u64>> {
+    match lease {
+        None => Some(None),
+        Some(lease) if lease.expires_ms < now_ms() => Some(lease.holder.as_ref().map(|holder| holder.position)),
+        Some(_) => None,
+    }
+}
+
+fn act_name(cause: u64, kind: Kind, part: &str) -> String {
+    format!("{cause}/{}/{part}", kind as i32)
+}
+
+/// What the clock says, in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
