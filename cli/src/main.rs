@@ -1,2 +1,197 @@
-//! The binary attestune: a thin shell over gRPC.
-fn main() {}
+//! The binary `attestune`: a thin shell over gRPC. It parses, signs, asks and prints; the rules live in the ledger.
+//!
+//! Every command is a gRPC call: to `--server`, else to the folder's running `attestune up` over its Unix socket, else
+//! to a gateway that the command opens over the folder inside its own process.
+//!
+//! Exit codes: 0 yes or done; 1 no (refused, does not verify); 2 could not (misuse, I/O).
+
+mod base;
+mod connect;
+mod context;
+mod dataset;
+mod derive;
+mod doctor;
+mod eval;
+mod folder;
+mod history;
+mod in_force;
+mod ingest;
+mod init;
+mod json;
+mod key;
+mod lineage;
+mod local;
+mod log;
+mod output;
+mod policy;
+mod policy_yaml;
+mod problem;
+mod promote;
+mod provenance;
+mod refold;
+mod registry;
+mod replay;
+mod review;
+mod role;
+mod rollback;
+mod rows;
+mod scan;
+mod session;
+mod suite;
+mod template;
+mod token;
+mod train;
+mod up;
+mod verify;
+mod wait;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use context::Context;
+use std::process::ExitCode;
+
+/// A signed, append-only system of record for fine-tuned language models.
+#[derive(Parser)]
+#[command(name = "attestune", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    context: Context,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Create a ledger: keys of its root admins, policy, genesis, the server's own actors
+    Init(init::Args),
+    /// Run the ledger: log, replica, gateway and workers in one process
+    Up(up::Args),
+    /// Check the folder and say what to do about what is wrong
+    Doctor(doctor::Args),
+    /// Keys: make, list, register, revoke
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Roles: grant, withdraw
+    #[command(subcommand)]
+    Role(role::Command),
+    /// The policy: show, adopt
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Ingest documents from a file of CSV, JSONL, text or Markdown
+    Ingest(ingest::Args),
+    /// Derive examples from a collection's documents by a template
+    Derive(derive::Args),
+    /// Scan examples for personal data and check their quality
+    Scan(scan::Args),
+    /// Review examples: list, show, approve, reject, redact
+    #[command(subcommand)]
+    Review(review::Command),
+    /// Datasets: freeze, show, list
+    #[command(subcommand)]
+    Dataset(dataset::Command),
+    /// Base models: register, list
+    #[command(subcommand)]
+    Base(base::Command),
+    /// Training runs: request, status, verify
+    #[command(subcommand)]
+    Train(train::Command),
+    /// Evaluation suites: register, list
+    #[command(subcommand)]
+    Suite(suite::Command),
+    /// Evaluations: request, show
+    #[command(subcommand)]
+    Eval(eval::Command),
+    /// Promotions: request, approve, reject, withdraw
+    #[command(subcommand)]
+    Promote(promote::Command),
+    /// Go back to an earlier version that was in force
+    Rollback(rollback::Args),
+    /// List what the ledger knows
+    Registry(registry::Args),
+    /// Everything that made a version and everything decided on it
+    Provenance(provenance::Args),
+    /// What a thing was made from, or what was made from it
+    Lineage(lineage::Args),
+    /// What happened, event by event
+    History(history::Args),
+    /// Which version is, or was, in force, and why
+    InForce(in_force::Args),
+    /// Fold the log again from nothing and compare the result with the server's
+    Replay(replay::Args),
+    /// Check a folder's log or an export offline, without trust in the server
+    Verify(verify::Args),
+    /// The raw log: tail, export, decode
+    #[command(subcommand)]
+    Log(log::Command),
+    /// Sign an access token, for other gRPC clients
+    Token(token::Args),
+    /// Print a shell's completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ATTESTUNE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return problem::report(&anyhow::Error::new(error).context("cannot start")),
+    };
+    let outcome = runtime.block_on(run(&cli));
+    // Blocking work that outlives its command (a worker in a long step) must not hold the process.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => problem::report(&error),
+    }
+}
+
+async fn run(cli: &Cli) -> anyhow::Result<()> {
+    let context = &cli.context;
+    match &cli.command {
+        Command::Init(args) => init::run(context, args).await,
+        Command::Up(args) => up::run(context, args).await,
+        Command::Doctor(args) => doctor::run(context, args).await,
+        Command::Key(command) => key::run(context, command).await,
+        Command::Role(command) => role::run(context, command).await,
+        Command::Policy(command) => policy::run(context, command).await,
+        Command::Ingest(args) => ingest::run(context, args).await,
+        Command::Derive(args) => derive::run(context, args).await,
+        Command::Scan(args) => scan::run(context, args).await,
+        Command::Review(command) => review::run(context, command).await,
+        Command::Dataset(command) => dataset::run(context, command).await,
+        Command::Base(command) => base::run(context, command).await,
+        Command::Train(command) => train::run(context, command).await,
+        Command::Suite(command) => suite::run(context, command).await,
+        Command::Eval(command) => eval::run(context, command).await,
+        Command::Promote(command) => promote::run(context, command).await,
+        Command::Rollback(args) => rollback::run(context, args).await,
+        Command::Registry(args) => registry::run(context, args).await,
+        Command::Provenance(args) => provenance::run(context, args).await,
+        Command::Lineage(args) => lineage::run(context, args).await,
+        Command::History(args) => history::run(context, args).await,
+        Command::InForce(args) => in_force::run(context, args).await,
+        Command::Replay(args) => replay::run(context, args).await,
+        Command::Verify(args) => verify::run(context, args).await,
+        Command::Log(command) => log::run(context, command).await,
+        Command::Token(args) => token::run(context, args).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "attestune", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,109 @@
+//! What every command may be told: where the ledger is, who acts, how to answer.
+
+use crate::{connect, folder::Folder, problem, session::Session};
+use attestune_ledger::{envelope::SigningKey, keyfile::KeyFile};
+use std::path::{Path, PathBuf};
+
+/// Options of every command.
+#[derive(clap::Args, Debug, Clone)]
+pub struct Context {
+    /// The ledger's folder
+    #[arg(long, global = true, env = "ATTESTUNE_FOLDER", default_value = "attestune-ledger", value_name = "FOLDER")]
+    folder: PathBuf,
+    /// A server to talk to instead of the folder, for instance http://127.0.0.1:7400
+    #[arg(long, global = true, env = "ATTESTUNE_SERVER", value_name = "URL")]
+    server: Option<String>,
+    /// Who acts
+    #[arg(long = "as", global = true, env = "ATTESTUNE_ACTOR", value_name = "ACTOR")]
+    actor: Option<String>,
+    /// The actor's key file, instead of FOLDER/keys/ACTOR.key
+    #[arg(long, global = true, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// Who acts, with the key to sign.
+#[derive(Debug, Clone)]
+pub struct Signer {
+    /// The actor's name.
+    pub actor: String,
+    /// The actor's key.
+    pub key: SigningKey,
+}
+
+impl Context {
+    /// The ledger's folder.
+    pub fn folder(&self) -> Folder {
+        Folder::new(&self.folder)
+    }
+
+    /// The server named on the command line.
+    pub fn server(&self) -> Option<&str> {
+        self.server.as_deref()
+    }
+
+    /// The key file named with `--key`.
+    pub fn key_file(&self) -> Option<PathBuf> {
+        self.key.clone()
+    }
+
+    /// Connects as the actor named, or, for answers that need no person, as the folder's own gateway.
+    pub async fn connect(&self) -> anyhow::Result<Session> {
+        let signer = match &self.actor {
+            Some(_) => self.signer()?,
+            None => self.server_signer()?,
+        };
+        connect::connect(self, Some(signer)).await
+    }
+
+    /// Connects as the actor named; for acts and for reading texts.
+    pub async fn connect_as_actor(&self) -> anyhow::Result<Session> {
+        let signer = self.signer()?;
+        connect::connect(self, Some(signer)).await
+    }
+
+    /// The actor named with `--as`, with the key.
+    pub fn signer(&self) -> anyhow::Result<Signer> {
+        let Some(actor) = &self.actor else {
+            return Err(problem::cannot(
+                "nobody is named to sign this",
+                "say who acts: --as ACTOR, or set ATTESTUNE_ACTOR",
+            ));
+        };
+        let path = self.key.clone().unwrap_or_else(|| self.folder().key(actor));
+        Ok(Signer { actor: actor.clone(), key: load_key(&path)? })
+    }
+
+    /// A further signer, written `ACTOR` or `ACTOR=KEYFILE`.
+    pub fn other_signer(&self, text: &str) -> anyhow::Result<Signer> {
+        let (actor, path) = match text.split_once('=') {
+            Some((actor, path)) => (actor, PathBuf::from(path)),
+            None => (text, self.folder().key(text)),
+        };
+        Ok(Signer { actor: actor.to_owned(), key: load_key(&path)? })
+    }
+
+    fn server_signer(&self) -> anyhow::Result<Signer> {
+        let path = self.folder().server_key("gateway");
+        if !path.exists() {
+            return self.signer();
+        }
+        Ok(Signer { actor: "gateway".into(), key: load_key(&path)? })
+    }
+}
+
+/// Loads a private key from its file.
+///
+/// # Errors
+/// If there is none, or it is open to others.
+pub fn load_key(path: &Path) -> anyhow::Result<SigningKey> {
+    if !path.exists() {
+        return Err(problem::cannot(
+            format!("there is no key file {}", path.display()),
+            "make one with `attestune key new ACTOR`, or name it with --key FILE",
+        ));
+    }
+    KeyFile::load(path).map_err(|error| problem::cannot(error.to_string(), "a key file must belong to you alone: chmod 600"))
+}

@@ -1,0 +1,185 @@
+//! `attestune init`: a new ledger.
+
+use crate::{
+    connect,
+    context::{Context, Signer},
+    folder::{Folder, LedgerFile, WORKERS},
+    local::Local,
+    output, policy_yaml, problem,
+    session::{Session, accepted, now_ms},
+};
+use anyhow::Context as _;
+use attestune_ledger::{
+    draft::draft,
+    envelope::{SigningKey, ledger_id},
+    keyfile::KeyFile,
+    rules::RULES_VERSION,
+};
+use attestune_proto::v1::{
+    ActorKind, AppendRequest, KeyAlgorithm, KeyCustody, KeyRegistered, LedgerCreated, Policy, Role, RoleGranted,
+    RootKey, event::Body, ledger_client::LedgerClient,
+};
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The ledger's name: a-z, 0-9, dot, underscore, hyphen
+    name: String,
+    /// A root admin, `ACTOR=Printed Name`; repeat it for each (two at least, so that roles can be granted)
+    #[arg(long = "root", required = true, value_parser = root, value_name = "ACTOR=NAME")]
+    roots: Vec<(String, String)>,
+    /// Signatures that a root event needs
+    #[arg(long, default_value_t = 1)]
+    threshold: u32,
+    /// The first policy, in YAML; without it the default (see `attestune policy default`)
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+}
+
+fn root(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((actor, name)) if !actor.is_empty() && !name.trim().is_empty() => Ok((actor.into(), name.trim().into())),
+        _ => Err("write it ACTOR=\"Printed Name\", for instance ada=\"Ada Lovelace\"".into()),
+    }
+}
+
+pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
+    let folder = context.folder();
+    if folder.exists() || folder.db().exists() {
+        return Err(problem::cannot(
+            format!("there is a ledger in {} already", folder.path().display()),
+            "choose another folder with --folder; a ledger is never overwritten",
+        ));
+    }
+    let policy = match &args.policy {
+        Some(path) => policy_yaml::read(path)?,
+        None => policy_yaml::default_policy(policy_yaml::DEFAULT_SUITE),
+    };
+    // Keys come first: a second try after a failure finds and uses them.
+    let roots = root_signers(&folder, args)?;
+    let gateway = server_key(&folder, "gateway")?;
+    let checkpoint = server_key(&folder, "checkpoint")?;
+    let genesis = genesis(args, &roots, policy, &checkpoint);
+    let id = ledger_id(&genesis);
+
+    let local = Local::open(&folder, Some(id)).await?;
+    let receipt = LedgerClient::new(local.channel.clone()).append(AppendRequest { envelope: genesis }).await?;
+    let receipt = accepted(receipt.into_inner())?;
+    folder.write_ledger(&LedgerFile {
+        name: args.name.clone(),
+        ledger: hex::encode(id),
+        checkpoint_key: hex::encode(checkpoint.public()),
+    })?;
+
+    let session = Session::open(local.channel.clone(), roots.first().cloned(), Some(id), Some(local)).await?;
+    register(&session, "gateway", &gateway, ActorKind::Gateway, Role::Gateway).await?;
+    for (name, role) in WORKERS.iter().zip([Role::Scanner, Role::Checker, Role::Trainer, Role::Evaluator]) {
+        register(&session, name, &server_key(&folder, name)?, ActorKind::Worker, role).await?;
+    }
+    answer(context, args, &folder, &id, &receipt)
+}
+
+fn root_signers(folder: &Folder, args: &Args) -> anyhow::Result<Vec<Signer>> {
+    if args.threshold == 0 || args.threshold as usize > args.roots.len() {
+        return Err(problem::cannot(
+            format!("a threshold of {} cannot be met by {} root keys", args.threshold, args.roots.len()),
+            "--threshold is 1 to the number of --root",
+        ));
+    }
+    args.roots
+        .iter()
+        .map(|(actor, _)| Ok(Signer { actor: actor.clone(), key: make_or_load(&folder.key(actor))? }))
+        .collect()
+}
+
+fn server_key(folder: &Folder, name: &str) -> anyhow::Result<SigningKey> {
+    make_or_load(&folder.server_key(name))
+}
+
+fn make_or_load(path: &std::path::Path) -> anyhow::Result<SigningKey> {
+    if path.exists() {
+        return crate::context::load_key(path);
+    }
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).with_context(|| format!("cannot make the folder {}", parent.display()))?;
+    }
+    Ok(KeyFile::create(path)?)
+}
+
+fn genesis(args: &Args, roots: &[Signer], policy: Policy, checkpoint: &SigningKey) -> Vec<u8> {
+    let root_keys = roots.iter().zip(&args.roots).map(|(signer, (actor, printed_name))| RootKey {
+        actor: actor.clone(),
+        printed_name: printed_name.clone(),
+        public_key: signer.key.public().to_vec(),
+        possession: signer.key.possession(&[], actor).to_vec(),
+    });
+    let body = LedgerCreated {
+        name: args.name.clone(),
+        root_keys: root_keys.collect(),
+        threshold: args.threshold,
+        policy: Some(policy),
+        rules_version: RULES_VERSION,
+        checkpoint_key: checkpoint.public().to_vec(),
+    };
+    let (first, others) = roots.split_first().expect("clap requires a root");
+    let id = uuid::Uuid::now_v7().into_bytes();
+    let event = draft(&[], &first.actor, id, now_ms(), None, Body::LedgerCreated(body));
+    let mut envelope = first.key.sign_event(&event);
+    for other in others.iter().take(args.threshold as usize - 1) {
+        envelope = other.key.cosign(&envelope).expect("each root has a key of its own, and the bytes are an envelope");
+    }
+    envelope
+}
+
+async fn register(
+    session: &Session,
+    actor: &str,
+    key: &SigningKey,
+    kind: ActorKind,
+    role: Role,
+) -> anyhow::Result<()> {
+    let body = KeyRegistered {
+        actor: actor.into(),
+        printed_name: format!("Attestune {actor}"),
+        actor_kind: kind.into(),
+        algorithm: KeyAlgorithm::Ed25519.into(),
+        public_key: key.public().to_vec(),
+        possession: key.possession(session.ledger_id(), actor).to_vec(),
+        custody: KeyCustody::File.into(),
+    };
+    session.act(Body::KeyRegistered(body)).await?;
+    session.act(Body::RoleGranted(RoleGranted { actor: actor.into(), role: role.into() })).await?;
+    Ok(())
+}
+
+fn answer(
+    context: &Context,
+    args: &Args,
+    folder: &Folder,
+    id: &[u8; 32],
+    receipt: &attestune_proto::v1::Receipt,
+) -> anyhow::Result<()> {
+    if context.json {
+        return output::value(&serde_json::json!({
+            "name": args.name,
+            "ledger": hex::encode(id),
+            "folder": folder.path(),
+            "roots": args.roots.iter().map(|(actor, _)| actor).collect::<Vec<_>>(),
+            "receipt": crate::json::message("Receipt", receipt)?,
+        }));
+    }
+    println!("ledger {} created in {}", args.name, folder.path().display());
+    println!("  id     {}", hex::encode(id));
+    for (actor, name) in &args.roots {
+        println!("  admin  {actor} ({name}), key {}", folder.key(actor).display());
+    }
+    println!("  server gateway, {} are registered", WORKERS.join(", "));
+    eprintln!("Note the id outside this machine: it is what an outsider checks the log against.");
+    eprintln!("Next: `attestune key new ACTOR`, `key register`, `role grant`; then `ingest`.");
+    Ok(())
+}
+
+/// Whether an `up` serves the folder, which then must not be opened here.
+pub async fn is_served(folder: &Folder) -> bool {
+    connect::running(folder).await.is_some()
+}

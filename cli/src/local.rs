@@ -1,0 +1,142 @@
+//! The ledger opened inside this process: store, log, replica, vault, gateway and, on demand, the workers.
+
+use crate::{context::load_key, folder::Folder, problem};
+use attestune_gateway::Gateway;
+use attestune_ledger::{
+    envelope::SigningKey,
+    log::{Embedded, SystemClock},
+    replica::{Replica, ReplicaOptions},
+    store::{Options, Store, StoreError},
+    vault::Vault,
+};
+use attestune_workers::{BaseModels, Evaluator, Pii, Quality, Signer, Trainer, Worker};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+use tonic::transport::Channel;
+
+/// A ledger opened in this process, and the channel to its gateway.
+pub struct Local {
+    /// The replica.
+    pub replica: Arc<Replica>,
+    /// The vault.
+    pub vault: Arc<Vault>,
+    /// The gateway behind [`Local::channel`].
+    pub gateway: Gateway,
+    /// Calls to the gateway.
+    pub channel: Channel,
+    folder: Folder,
+}
+
+impl Local {
+    /// Opens the folder; the log must begin with the pinned ledger, if there is a pin.
+    ///
+    /// # Errors
+    /// If another process has it open, it is damaged, or its ledger is not the pinned one.
+    pub async fn open(folder: &Folder, pin: Option<[u8; 32]>) -> anyhow::Result<Self> {
+        let gateway_key = load_key(&folder.server_key("gateway"))?;
+        let checkpoint_key = load_key(&folder.server_key("checkpoint"))?;
+        let replica = {
+            let folder = folder.clone();
+            tokio::task::spawn_blocking(move || open_replica(&folder, Some(checkpoint_key), pin)).await??
+        };
+        let vault = Arc::new(Vault::open_folder(&folder.vault()).await?);
+        let gateway =
+            Gateway { replica: replica.clone(), vault: Some(vault.clone()), key: gateway_key, actor: "gateway".into() };
+        let channel = attestune_gateway::serve_in_process(gateway.clone()).await?;
+        Ok(Self { replica, vault, gateway, channel, folder: folder.clone() })
+    }
+
+    /// Starts the workers in threads of their own; they stop when the handle is dropped.
+    pub fn work(&self) -> anyhow::Result<Working> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let models = BaseModels::new(self.folder.model_paths()?);
+        let workers: [(&str, Box<dyn Worker + Send>); 4] = [
+            ("scanner", Box::new(Pii::default())),
+            ("checker", Box::new(Quality::default())),
+            ("trainer", Box::new(Trainer::new(models.clone()))),
+            ("evaluator", Box::new(Evaluator::new(models))),
+        ];
+        let runtime = tokio::runtime::Handle::current();
+        let mut threads = Vec::new();
+        for (actor, worker) in workers {
+            let signer = Signer { actor: actor.into(), key: load_key(&self.folder.server_key(actor))? };
+            let context =
+                attestune_workers::Context::new(self.replica.clone(), self.vault.clone(), signer, runtime.clone());
+            let stop = stop.clone();
+            threads.push(std::thread::spawn(move || attestune_workers::run(worker, &context, &stop)));
+        }
+        Ok(Working { stop, threads })
+    }
+
+    /// Trains a completed run again; answers the adapter's digest.
+    pub async fn verify_run(&self, run: u64) -> anyhow::Result<Vec<u8>> {
+        let signer = Signer { actor: "trainer".into(), key: load_key(&self.folder.server_key("trainer"))? };
+        let runtime = tokio::runtime::Handle::current();
+        let context = attestune_workers::Context::new(self.replica.clone(), self.vault.clone(), signer, runtime);
+        let models = BaseModels::new(self.folder.model_paths()?);
+        let digest = tokio::task::spawn_blocking(move || attestune_workers::verify_run(&context, &models, run)).await??;
+        Ok(digest.to_vec())
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.replica.shut_down();
+    }
+}
+
+/// Opens store, log and replica of a folder.
+pub fn open_replica(
+    folder: &Folder,
+    checkpoint_key: Option<SigningKey>,
+    pin: Option<[u8; 32]>,
+) -> anyhow::Result<Arc<Replica>> {
+    let store = Store::open(folder.db(), &Options::default()).map_err(|error| match error {
+        StoreError::LockedByAnother { .. } => problem::cannot(
+            format!("another process has {} open", folder.path().display()),
+            "if that is `attestune up`, wait until it is ready and try again; else wait until the other command ends",
+        ),
+        other => anyhow::Error::new(other),
+    })?;
+    let log = Arc::new(Embedded::open(store.clone(), Arc::new(SystemClock))?);
+    Ok(Replica::open(store, log, ReplicaOptions { checkpoint_key, pin })?)
+}
+
+/// Workers at work in this process.
+pub struct Working {
+    stop: Arc<AtomicBool>,
+    threads: Vec<std::thread::JoinHandle<Result<(), attestune_workers::WorkerError>>>,
+}
+
+impl Working {
+    /// Why a worker stopped by itself, if one did.
+    pub fn failure(&self) -> Option<String> {
+        self.threads.iter().any(|thread| thread.is_finished()).then(|| "see the messages above".to_owned())
+    }
+
+    /// Lets each worker end what it does, and waits for that.
+    pub async fn stop(mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let threads = std::mem::take(&mut self.threads);
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                match thread.join() {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(%error, "a worker failed"),
+                    Err(_) => tracing::warn!("a worker panicked"),
+                }
+            }
+        });
+        if let Err(error) = joined.await {
+            tracing::warn!(%error, "could not wait for the workers");
+        }
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,215 @@
+//! `attestune log`: the entries themselves.
+
+use crate::{context::Context, output, problem, wait};
+use anyhow::Context as _;
+use attestune_ledger::draft::{kind, plain};
+use attestune_proto::v1::{CheckpointRequest, Decided, Entry, Envelope, Event, ReadRequest, SubscribeRequest};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use prost::Message as _;
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+/// The first line of an export.
+const MAGIC: &str = "attestune log export v1\n";
+/// An entry's value with its frame is never longer, in bytes.
+const FRAME_BYTES_MAX: u64 = 1 << 17;
+
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Show the newest entries with their verdicts
+    Tail {
+        /// How many
+        #[arg(short = 'n', default_value_t = 20)]
+        count: u64,
+        /// Go on with new ones
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Write the whole log with its checkpoints into a file, for `attestune verify` and for safe-keeping
+    Export {
+        /// The file, which must not exist
+        file: PathBuf,
+    },
+    /// Show one entry: envelope, signatures, event, verdict
+    Decode {
+        /// Its position
+        position: u64,
+    },
+}
+
+pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Tail { count, follow } => tail(context, *count, *follow).await,
+        Command::Export { file } => export(context, file).await,
+        Command::Decode { position } => decode(context, *position).await,
+    }
+}
+
+async fn tail(context: &Context, count: u64, follow: bool) -> anyhow::Result<()> {
+    let session = context.connect().await?;
+    let from = session.head().await?.size.saturating_sub(count);
+    let mut entries = session.log().subscribe(SubscribeRequest { from, to_end: !follow }).await?.into_inner();
+    while let Some(decided) = entries.message().await? {
+        if context.json {
+            println!("{}", decided_json(&decided)?);
+        } else {
+            println!("{}", line(&decided));
+        }
+    }
+    Ok(())
+}
+
+fn line(decided: &Decided) -> String {
+    let (what, who) = match event(&decided.envelope) {
+        Ok((_, event)) => {
+            let kind = event.body.as_ref().map_or("unknown-kind".into(), |body| plain(kind(body).as_str_name(), "KIND_"));
+            (kind, event.actor)
+        }
+        Err(_) => (format!("{} bytes", decided.envelope.len()), String::new()),
+    };
+    let why = decided.refusal.as_ref().map_or(String::new(), |refusal| format!("  {}: {}", refusal.code, refusal.message));
+    let verdict = output::verdict(decided.verdict());
+    format!("{:>6}  {}  {verdict:<9}  {what:<22}  {who}{why}", decided.position, output::time(decided.time_ms)).trim_end().into()
+}
+
+fn event(envelope: &[u8]) -> anyhow::Result<(Envelope, Event)> {
+    let envelope = Envelope::decode(envelope)?;
+    let event = Event::decode(envelope.payload.as_slice())?;
+    Ok((envelope, event))
+}
+
+/// A decided entry with its event opened.
+fn decided_json(decided: &Decided) -> anyhow::Result<serde_json::Value> {
+    let mut json = crate::json::message("Decided", decided)?;
+    if let Ok((envelope, event)) = event(&decided.envelope) {
+        json["signers"] = envelope.signatures.iter().map(|signature| signature.keyid.clone()).collect();
+        json["event"] = crate::json::message("Event", &event)?;
+    }
+    Ok(json)
+}
+
+async fn decode(context: &Context, position: u64) -> anyhow::Result<()> {
+    let session = context.connect().await?;
+    if position >= session.head().await?.size {
+        return Err(problem::cannot(format!("there is no entry {position}"), "see `attestune log tail`"));
+    }
+    let mut entries = session.log().subscribe(SubscribeRequest { from: position, to_end: true }).await?.into_inner();
+    let decided = entries.message().await?;
+    let decided = decided.ok_or_else(|| problem::cannot(format!("there is no entry {position}"), "see `attestune log tail`"))?;
+    output::value(&decided_json(&decided)?)
+}
+
+async fn export(context: &Context, path: &Path) -> anyhow::Result<()> {
+    let session = context.connect().await?;
+    let entries_note = session.log().checkpoint(CheckpointRequest { verdicts: false }).await?.into_inner();
+    let verdicts_note = session.log().checkpoint(CheckpointRequest { verdicts: true }).await?.into_inner();
+    // Both checkpoints lie behind us now, so that the head covers them.
+    let head = session.head().await?;
+    let file = File::create_new(path)
+        .map_err(|error| problem::cannot(format!("cannot make {}: {error}", path.display()), "name a file that does not exist yet"))?;
+    let mut out = BufWriter::new(file);
+    out.write_all(MAGIC.as_bytes())?;
+    for note in [&entries_note.note, &verdicts_note.note] {
+        writeln!(out, "{}", BASE64_STANDARD.encode(note))?;
+    }
+    let bar = wait::bar("exporting");
+    bar.set_length(head.size);
+    let mut entries = session.log().read(ReadRequest { from: 0, limit: head.size }).await?.into_inner();
+    let mut count = 0;
+    while let Some(entry) = entries.message().await? {
+        out.write_all(&entry.encode_length_delimited_to_vec())?;
+        count += 1;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
+    if context.json {
+        return output::value(&serde_json::json!({ "file": path, "entries": count }));
+    }
+    println!("{count} entries are in {}", path.display());
+    eprintln!("check it anywhere: `attestune verify {} --ledger ID --checkpoint-key KEY`", path.display());
+    Ok(())
+}
+
+/// An export, being read.
+///
+/// ```text
+/// attestune log export v1
+/// base64 of the entry tree's checkpoint
+/// base64 of the verdict tree's checkpoint
+/// for each entry: its length as a varint, attestune.v1.Entry
+/// ```
+pub struct Export {
+    reader: BufReader<File>,
+    /// The entry tree's checkpoint, a signed note.
+    pub entries_note: String,
+    /// The verdict tree's checkpoint, a signed note.
+    pub verdicts_note: String,
+    path: PathBuf,
+    entries: u64,
+}
+
+impl Export {
+    /// Opens an export and reads its head.
+    ///
+    /// # Errors
+    /// If it can't be read or is none.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut reader = BufReader::new(file);
+        let mut magic = vec![0; MAGIC.len()];
+        let is_export = reader.read_exact(&mut magic).is_ok() && magic == MAGIC.as_bytes();
+        if !is_export {
+            return Err(problem::cannot(format!("{} is no export of a log", path.display()), "make one: `attestune log export FILE`"));
+        }
+        let mut note = || -> anyhow::Result<String> {
+            let mut line = String::new();
+            (&mut reader).take(FRAME_BYTES_MAX).read_line(&mut line)?;
+            Ok(String::from_utf8(BASE64_STANDARD.decode(line.trim_end())?)?)
+        };
+        let (entries_note, verdicts_note) = match (note(), note()) {
+            (Ok(entries), Ok(verdicts)) => (entries, verdicts),
+            _ => return Err(problem::no(format!("the checkpoints in {} are damaged", path.display()), "export the log again")),
+        };
+        Ok(Self { reader, entries_note, verdicts_note, path: path.to_owned(), entries: 0 })
+    }
+
+    /// The next entry.
+    ///
+    /// # Errors
+    /// If the file ends inside an entry, or an entry is damaged.
+    pub fn next(&mut self) -> anyhow::Result<Option<Entry>> {
+        if self.reader.fill_buf()?.is_empty() {
+            return Ok(None);
+        }
+        let damaged = || problem::no(format!("entry {} of {} is damaged or cut off", self.entries, self.path.display()), "export the log again");
+        let mut frame = Vec::new();
+        // The varint of a length: seven bits a byte, least first.
+        loop {
+            let mut byte = [0];
+            self.reader.read_exact(&mut byte).map_err(|_| damaged())?;
+            frame.extend(byte);
+            if byte[0] & 0x80 == 0 {
+                break;
+            }
+            if frame.len() == 10 {
+                return Err(damaged());
+            }
+        }
+        let length = prost::decode_length_delimiter(frame.as_slice()).map_err(|_| damaged())? as u64;
+        if length > FRAME_BYTES_MAX {
+            return Err(damaged());
+        }
+        let mut entry = Vec::new();
+        (&mut self.reader).take(length).read_to_end(&mut entry)?;
+        if entry.len() as u64 != length {
+            return Err(damaged());
+        }
+        let entry = Entry::decode(entry.as_slice()).map_err(|_| damaged())?;
+        self.entries += 1;
+        Ok(Some(entry))
+    }
+}

@@ -1,0 +1,59 @@
+//! `attestune policy`: what the company demands.
+
+use crate::{
+    context::{Context, Signer},
+    output, policy_yaml,
+};
+use attestune_proto::v1::{GetPolicyRequest, PolicyAdopted, event::Body};
+use std::path::PathBuf;
+
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Show the policy in force, or an earlier one, as YAML
+    Show {
+        /// Its version; the one in force without it
+        #[arg(long)]
+        version: Option<u32>,
+    },
+    /// Print the default policy as YAML, to start one's own from
+    Default {
+        /// The suite that gates staging and production
+        #[arg(long, default_value = policy_yaml::DEFAULT_SUITE)]
+        suite: String,
+    },
+    /// Adopt a policy; signed by as many root keys as the ledger's threshold
+    Adopt {
+        /// The policy in YAML
+        file: PathBuf,
+        /// Further root signers, ACTOR or ACTOR=KEYFILE
+        #[arg(long = "with", value_name = "ACTOR")]
+        others: Vec<String>,
+    },
+}
+
+pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Show { version } => {
+            let session = context.connect().await?;
+            let request = GetPolicyRequest { version: version.unwrap_or(0) };
+            let row = session.registry().get_policy(request).await?.into_inner();
+            if context.json {
+                return output::message("PolicyRow", &row);
+            }
+            println!("# policy version {}, adopted at position {}", row.version, row.position);
+            print!("{}", policy_yaml::write(&row.policy.unwrap_or_default())?);
+            Ok(())
+        }
+        Command::Default { suite } => {
+            print!("{}", policy_yaml::write(&policy_yaml::default_policy(suite))?);
+            Ok(())
+        }
+        Command::Adopt { file, others } => {
+            let policy = policy_yaml::read(file)?;
+            let others: Vec<Signer> = others.iter().map(|other| context.other_signer(other)).collect::<Result<_, _>>()?;
+            let body = Body::PolicyAdopted(PolicyAdopted { policy: Some(policy) });
+            let receipt = context.connect_as_actor().await?.act_with(body, None, &others).await?;
+            output::receipt(context.json, &receipt, "the policy is in force")
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Errors as the shell shows them: one line of what, one of what to do, and an exit code.
+
+use std::process::ExitCode;
+use tonic_types::StatusExt as _;
+
+/// An answer of no (exit 1), or something that could not be done (exit 2), with the way out.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    what: String,
+    remedy: String,
+    code: u8,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// The answer is no: refused, or does not verify.
+pub fn no(what: impl Into<String>, remedy: impl Into<String>) -> anyhow::Error {
+    Problem { what: what.into(), remedy: remedy.into(), code: 1 }.into()
+}
+
+/// It could not be done.
+pub fn cannot(what: impl Into<String>, remedy: impl Into<String>) -> anyhow::Error {
+    Problem { what: what.into(), remedy: remedy.into(), code: 2 }.into()
+}
+
+/// Prints an error on stderr and gives its exit code.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    let problem = error.downcast_ref::<Problem>();
+    let status = error.chain().find_map(|cause| cause.downcast_ref::<tonic::Status>());
+    match (problem, status) {
+        (Some(problem), _) => {
+            eprintln!("attestune: {}", problem.what);
+            if !problem.remedy.is_empty() {
+                eprintln!("  {}", problem.remedy);
+            }
+        }
+        (None, Some(status)) => report_status(status),
+        (None, None) => eprintln!("attestune: {error:#}"),
+    }
+    ExitCode::from(problem.map_or(2, |problem| problem.code))
+}
+
+fn report_status(status: &tonic::Status) {
+    match status.get_details_error_info() {
+        Some(info) => eprintln!("attestune: {}: {}", info.reason, status.message()),
+        None if status.message().is_empty() => eprintln!("attestune: the server answered {}", status.code()),
+        None => eprintln!("attestune: {}", status.message()),
+    }
+    let remedy = match status.code() {
+        tonic::Code::Unauthenticated => "sign as a registered actor: --as ACTOR, with that actor's key in the folder or --key FILE",
+        tonic::Code::PermissionDenied => "ask an admin for the role, or sign as somebody who holds it (--as ACTOR)",
+        tonic::Code::Unavailable => "check that the server runs, and its log: `attestune doctor`",
+        tonic::Code::DataLoss => "keep the folder as it is and run `attestune doctor --deep`",
+        _ => return,
+    };
+    eprintln!("  {remedy}");
+}

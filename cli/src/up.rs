@@ -1,0 +1,83 @@
+//! `attestune up`: everything in one process, until it is told to stop.
+
+use crate::{context::Context, init, local::Local, problem};
+use std::net::SocketAddr;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Where programs reach it by TCP; loopback only, as it is plain text
+    #[arg(long, default_value = "127.0.0.1:7400", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// Serve on the folder's Unix socket only
+    #[arg(long, conflicts_with = "listen")]
+    no_tcp: bool,
+    /// Run no workers
+    #[arg(long)]
+    no_workers: bool,
+}
+
+pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
+    let folder = context.folder();
+    let ledger = folder.ledger()?;
+    if init::is_served(&folder).await {
+        return Err(problem::cannot(
+            format!("an `attestune up` serves {} already", folder.path().display()),
+            "use it: every command with this --folder goes there",
+        ));
+    }
+    if !args.no_tcp && !args.listen.ip().is_loopback() {
+        return Err(problem::cannot(
+            format!("{} is not a loopback address, and TLS is not there yet", args.listen),
+            "listen on 127.0.0.1 and put a TLS proxy before it",
+        ));
+    }
+    // Signals first: one that comes during the opening must not kill it half-way.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let local = Local::open(&folder, Some(ledger.id()?)).await?;
+
+    let (stop, stopped) = watch::channel(false);
+    let mut servers = tokio::task::JoinSet::new();
+    let _ = std::fs::remove_file(folder.socket()); // left by a process that was killed; nobody answered there
+    servers.spawn(attestune_gateway::serve_uds(local.gateway.clone(), folder.socket(), stopped.clone()));
+    if !args.no_tcp {
+        servers.spawn(attestune_gateway::serve_tcp(local.gateway.clone(), args.listen, stopped));
+    }
+    let working = if args.no_workers { None } else { Some(local.work()?) };
+
+    eprintln!("ledger {} is up at position {}", ledger.name, local.replica.position());
+    eprintln!("  socket {}", folder.socket().display());
+    if !args.no_tcp {
+        eprintln!("  gRPC   http://{}", args.listen);
+    }
+    let failure = tokio::select! {
+        _ = interrupt.recv() => None,
+        _ = terminate.recv() => None,
+        ended = servers.join_next() => Some(ended),
+        why = failed(&local) => return Err(problem::cannot(format!("the replica stopped: {why}"), "keep the folder as it is and run `attestune doctor`")),
+    };
+    eprintln!("stopping");
+    stop.send_replace(true);
+    if let Some(working) = working {
+        working.stop().await;
+    }
+    while servers.join_next().await.is_some() {}
+    let _ = std::fs::remove_file(folder.socket());
+    match failure {
+        Some(Some(Ok(Err(error)))) => Err(anyhow::Error::new(error)),
+        Some(Some(Err(error))) => Err(anyhow::Error::new(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Ends once the replica has failed, with the reason.
+async fn failed(local: &Local) -> String {
+    loop {
+        if let Some(why) = local.replica.failure() {
+            return why;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+}

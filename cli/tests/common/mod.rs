@@ -1,0 +1,95 @@
+//! A ledger in a temporary folder, driven by the real binary.
+#![allow(dead_code)] // each test file uses a part
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A temporary folder with a ledger in it, or not yet.
+pub struct Ledger {
+    dir: tempfile::TempDir,
+}
+
+impl Ledger {
+    /// An empty folder.
+    pub fn none() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// A ledger with two root admins, ada and ben.
+    pub fn new() -> Self {
+        let ledger = Self::none();
+        ledger.ok(&["init", "test", "--root", "ada=Ada Okafor", "--root", "ben=Ben Lindqvist"]);
+        ledger
+    }
+
+    /// The same with a steward, a reviewer and an engineer.
+    pub fn staffed() -> Self {
+        let ledger = Self::new();
+        for (actor, role) in [("stella", "steward"), ("rita", "reviewer"), ("mina", "engineer")] {
+            ledger.ok(&["key", "new", actor]);
+            ledger.ok(&["key", "register", actor, "--name", actor, "--as", "ada"]);
+            ledger.ok(&["role", "grant", actor, role, "--as", "ada"]);
+        }
+        ledger
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        self.dir.path().join("ledger")
+    }
+
+    /// Writes a file beside the ledger.
+    pub fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_attestune"));
+        command.args(args).env("ATTESTUNE_FOLDER", self.folder());
+        for name in ["ATTESTUNE_SERVER", "ATTESTUNE_ACTOR", "ATTESTUNE_LOG"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Runs what must succeed; answers stdout.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The same, answered in JSON.
+    pub fn json(&self, args: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.ok(&[args, &["--json"]].concat())).unwrap()
+    }
+
+    /// Runs what must fail with an exit code; answers stderr.
+    pub fn fails(&self, code: i32, args: &[&str]) -> String {
+        let output = self.run(args);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+        stderr
+    }
+
+    /// Entries on the log.
+    pub fn size(&self) -> usize {
+        self.ok(&["log", "tail", "-n", "100000"]).lines().count()
+    }
+}
+
+/// Flips a bit of a file.
+pub fn flip(path: &Path, at: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
