@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use std::{
     collections::HashMap,
     fs::File,
-    io,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
@@ -69,8 +69,13 @@ fn digest(read: &mut Read, path: &Path) -> io::Result<Digest> {
     if let Some(digest) = read.digests.get(&name) {
         return Ok(*digest);
     }
-    let mut hash = Sha256::new();
-    io::copy(&mut File::open(&name.0)?, &mut hash)?;
+    let (mut file, mut hash, mut bytes) = (File::open(&name.0)?, Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut bytes)? {
+            0 => break,
+            count => hash.update(&bytes[..count]),
+        }
+    }
     let digest = Digest(hash.finalize().into());
     read.digests.insert(name, digest);
     Ok(digest)

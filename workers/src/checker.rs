@@ -12,11 +12,8 @@ use attestune_proto::v1::{ExampleRef, ExamplesChecked, ExamplesDerived, Kind, Qu
 use serde::Deserialize;
 use std::collections::HashMap;
 
-/// The name under which this checker's word is put on record.
-pub const CHECKER_NAME: &str = "attestune-quality";
+pub use crate::quality::{CHECKER_NAME, VERSION as CHECKER_VERSION};
 
-/// The version of its behaviour: it changes whenever some texts could give other issues than before.
-pub const CHECKER_VERSION: &str = "1";
 
 /// This build's checker, as events name it.
 pub(crate) fn tool() -> Tool {

@@ -169,14 +169,12 @@ impl Context {
         position: u64,
         contents: &[Sealed],
     ) -> Result<Vec<Vec<u8>>, WorkerError> {
-        let mut packs: HashMap<&[u8], HashMap<[u8; 32], Vec<u8>>> = HashMap::new();
-        let bad = |why: String| WorkerError::Content { what, position, why };
+        let mut packs: HashMap<&[u8], HashMap<Vec<u8>, Vec<u8>>> = HashMap::new();
         let mut opened = Vec::with_capacity(contents.len());
         for sealed in contents {
             if !packs.contains_key(sealed.pack.as_slice()) {
-                let pack = sealed.pack.as_slice().try_into().map_err(|_| bad("its pack is malformed".into()))?;
                 let mut texts = HashMap::new();
-                for (commitment, content) in self.runtime.block_on(self.vault.open_pack(pack))? {
+                for (commitment, content) in self.runtime.block_on(self.vault.open_pack(&sealed.pack))? {
                     // One that is damaged or erased is an error only for whoever names it.
                     if let Ok(content) = content {
                         texts.insert(commitment, content);

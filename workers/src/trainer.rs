@@ -155,7 +155,7 @@ impl Inputs {
         Ok(Self { base: model, examples: examples.collect(), config, dataset_root })
     }
 
-    fn train(&self, progress: impl FnMut(train::Progress) -> ControlFlow<()>) -> Result<Trained, WorkerError> {
+    fn train(&self, progress: impl FnMut(train::Progress) -> ControlFlow<()> + Send) -> Result<Trained, WorkerError> {
         Ok(train::train(&self.base, &self.examples, &self.config, progress)?)
     }
 }
@@ -178,7 +178,7 @@ fn config(asked: &Hyperparameters) -> TrainConfig {
 }
 
 /// Puts progress on record now and then, and stops the run when it was told to or has lost its lease.
-fn reporter<'c>(context: &'c Context, run: u64, token: u64) -> impl FnMut(train::Progress) -> ControlFlow<()> + 'c {
+fn reporter<'c>(context: &'c Context, run: u64, token: u64) -> impl FnMut(train::Progress) -> ControlFlow<()> + Send + 'c {
     let mut last = Instant::now();
     move |now| {
         if context.stopping() {
