@@ -1,0 +1,173 @@
+//! Who may read, and what is put on record of it.
+
+mod world;
+
+use attestune_ledger::envelope::TOKEN_PAYLOAD_TYPE;
+use attestune_proto::v1::{
+    AccessToken, DocumentsIngested, KeyRevoked, ListRequest, OpenRequest, RevocationReason, Role, RoleWithdrawn,
+    SealRequest, Sealed, content_client::ContentClient, event::Body, registry_client::RegistryClient,
+};
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
+use tonic::{Code, Request, Status, transport::Channel};
+use world::{World, key, now_ms, with_token};
+
+fn content(world: &World) -> ContentClient<Channel> {
+    ContentClient::new(world.channel.clone())
+}
+
+async fn list(world: &World, request: Request<ListRequest>) -> Result<usize, Status> {
+    let mut registry = RegistryClient::new(world.channel.clone());
+    Ok(registry.list_actors(request).await?.into_inner().actors.len())
+}
+
+async fn sealed(world: &World, texts: &[&str]) -> Vec<Sealed> {
+    let contents = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    let request = world.ask("sten", SealRequest { contents, collection: String::new() });
+    let answer = content(world).seal(request).await.unwrap().into_inner();
+    answer.commitments.into_iter().map(|commitment| Sealed { pack: answer.pack.clone(), commitment }).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_holds_only_as_signed_for_this_ledger_and_this_hour() {
+    let world = World::new().await;
+    let good = world.token("sten");
+    let request = |signer: &str, token: AccessToken| {
+        let envelope = key(signer).sign(TOKEN_PAYLOAD_TYPE, &token.encode_to_vec());
+        with_token(ListRequest::default(), &envelope)
+    };
+    assert_eq!(list(&world, request("sten", good.clone())).await.unwrap(), 7);
+
+    let bad = [
+        ("no token", Request::new(ListRequest::default())),
+        ("no envelope", with_token(ListRequest::default(), b"no envelope")),
+        ("another's key", request("rita", good.clone())),
+        ("an unknown key", request("stranger", good.clone())),
+        ("another ledger", request("sten", AccessToken { ledger: vec![9; 32], ..good.clone() })),
+        ("another audience", request("sten", AccessToken { audience: "mlflow".into(), ..good.clone() })),
+        ("expired", request("sten", AccessToken { not_after_ms: now_ms() - 1, ..good.clone() })),
+        ("for two hours", request("sten", AccessToken { not_after_ms: now_ms() + 7_200_000, ..good.clone() })),
+        ("an event's type", with_token(ListRequest::default(), &world.signed("sten", ingested(vec![1; 16], vec![])))),
+    ];
+    for (what, request) in bad {
+        let status = list(&world, request).await.expect_err(what);
+        assert_eq!(status.code(), Code::Unauthenticated, "{what}: {}", status.message());
+        assert!(!status.message().is_empty(), "{what}");
+    }
+
+    let revoked = KeyRevoked { keyid: key("sten").keyid(), reason: RevocationReason::Lost.into() };
+    world.must("ada", Body::KeyRevoked(revoked));
+    assert_eq!(list(&world, request("sten", good)).await.unwrap_err().code(), Code::Unauthenticated);
+}
+
+fn ingested(pack: Vec<u8>, commitments: Vec<Vec<u8>>) -> Body {
+    Body::DocumentsIngested(DocumentsIngested { collection: "tickets".into(), pack, commitments })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_persons_read_is_on_record_before_the_texts_are_released() {
+    let world = World::new().await;
+    let contents = sealed(&world, &["first", "second", "third"]).await;
+    let asked = vec![contents[2].clone(), contents[0].clone()];
+    let token = key("rita").sign(TOKEN_PAYLOAD_TYPE, &world.token("rita").encode_to_vec());
+    let request = with_token(OpenRequest { contents: asked.clone() }, &token);
+    let opened = content(&world).open(request).await.unwrap().into_inner().contents;
+    assert_eq!(opened, [b"third".to_vec(), b"first".to_vec()]);
+
+    let Body::ContentAccessed(recorded) = world.last() else { panic!("{:?}", world.last()) };
+    assert_eq!(recorded.reader, "rita");
+    assert_eq!(recorded.token_hash, Sha256::digest(&token).to_vec());
+    assert_eq!(recorded.commitments, asked.into_iter().map(|s| s.commitment).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_texts_of_one_pack_come_in_the_order_asked_for() {
+    let world = World::new().await;
+    let texts: Vec<String> = (0..600).map(|n| format!("text {n}")).collect();
+    let contents = sealed(&world, &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let before = world.gateway.replica.position();
+    let request = world.ask("rita", OpenRequest { contents: contents.into_iter().rev().collect() });
+    let opened = content(&world).open(request).await.unwrap().into_inner().contents;
+    assert!(opened.iter().eq(texts.iter().rev().map(String::as_bytes)));
+    // At most 512 commitments fit an event.
+    assert_eq!(world.gateway.replica.position(), before + 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_without_a_role_gets_no_text_and_that_is_recorded_once() {
+    let world = World::new().await;
+    let contents = sealed(&world, &["secret"]).await;
+    let before = world.gateway.replica.position();
+    for _ in 0..3 {
+        let request = world.ask("paul", OpenRequest { contents: contents.clone() });
+        let status = content(&world).open(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::PermissionDenied);
+    }
+    assert_eq!(world.gateway.replica.position(), before + 1);
+    let Body::AccessDenied(recorded) = world.last() else { panic!("{:?}", world.last()) };
+    assert_eq!((recorded.reader.as_str(), recorded.commitments.len()), ("paul", 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_reads_without_a_record() {
+    let world = World::new().await;
+    let contents = sealed(&world, &["text"]).await;
+    let before = world.gateway.replica.position();
+    let opened = content(&world).open(world.ask("scanner", OpenRequest { contents })).await.unwrap();
+    assert_eq!(opened.into_inner().contents, [b"text"]);
+    assert_eq!(world.gateway.replica.position(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_text_is_released_when_the_read_cannot_be_recorded() {
+    let world = World::new().await;
+    let contents = sealed(&world, &["secret"]).await;
+    let withdrawn = RoleWithdrawn { actor: "gateway".into(), role: Role::Gateway.into() };
+    world.must("ada", Body::RoleWithdrawn(withdrawn));
+    let status = content(&world).open(world.ask("rita", OpenRequest { contents })).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(!status.message().contains("secret"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_that_is_not_in_the_vault_is_named_as_missing() {
+    let world = World::new().await;
+    let unknown = Sealed { pack: vec![7; 16], commitment: vec![7; 32] };
+    let status = content(&world).open(world.ask("rita", OpenRequest { contents: vec![unknown] })).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+    let malformed = Sealed { pack: vec![7; 15], commitment: vec![7; 32] };
+    let request = world.ask("rita", OpenRequest { contents: vec![malformed] });
+    assert_eq!(content(&world).open(request).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn documents_that_a_collection_holds_are_known_by_their_content() {
+    let world = World::new().await;
+    let seal = async |texts: &[&str]| {
+        let contents = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+        let request = world.ask("sten", SealRequest { contents, collection: "tickets".into() });
+        content(&world).seal(request).await.unwrap().into_inner()
+    };
+    // A text that repeats in one request is sealed once.
+    let first = seal(&["a", "b", "a"]).await;
+    assert_eq!((first.commitments.len(), first.known.as_slice()), (2, [2].as_slice()));
+    // Sealed is not ingested: nothing is known before the log names it.
+    assert!(seal(&["a"]).await.known.is_empty());
+    world.must("sten", ingested(first.pack, first.commitments));
+    let second = seal(&["c", "b", "a"]).await;
+    assert_eq!((second.commitments.len(), second.known.as_slice()), (1, [1, 2].as_slice()));
+    let none = seal(&["a", "b"]).await;
+    assert_eq!((none.pack.len(), none.known.len()), (0, 2));
+
+    // Another collection knows nothing of them.
+    let request = SealRequest { contents: vec![b"a".to_vec()], collection: "letters".into() };
+    assert!(content(&world).seal(world.ask("sten", request)).await.unwrap().into_inner().known.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_without_a_role_seals_nothing() {
+    let world = World::new().await;
+    let request = SealRequest { contents: vec![b"a".to_vec()], collection: String::new() };
+    let status = content(&world).seal(world.ask("paul", request)).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+}
