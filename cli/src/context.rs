@@ -4,23 +4,23 @@ use crate::{connect, folder::Folder, problem, session::Session};
 use attestune_ledger::{envelope::SigningKey, keyfile::KeyFile};
 use std::path::{Path, PathBuf};
 
-/// Options of every command.
+/// Options of every command. Their ids have a prefix, as clap would else take them for a command's own of that name.
 #[derive(clap::Args, Debug, Clone)]
 pub struct Context {
     /// The ledger's folder
-    #[arg(long, global = true, env = "ATTESTUNE_FOLDER", default_value = "attestune-ledger", value_name = "FOLDER")]
+    #[arg(id = "context.folder", long = "folder", global = true, env = "ATTESTUNE_FOLDER", default_value = "attestune-ledger", value_name = "FOLDER")]
     folder: PathBuf,
     /// A server to talk to instead of the folder, for instance http://127.0.0.1:7400
-    #[arg(long, global = true, env = "ATTESTUNE_SERVER", value_name = "URL")]
+    #[arg(id = "context.server", long = "server", global = true, env = "ATTESTUNE_SERVER", value_name = "URL")]
     server: Option<String>,
     /// Who acts
-    #[arg(long = "as", global = true, env = "ATTESTUNE_ACTOR", value_name = "ACTOR")]
+    #[arg(id = "context.as", long = "as", global = true, env = "ATTESTUNE_ACTOR", value_name = "ACTOR")]
     actor: Option<String>,
     /// The actor's key file, instead of FOLDER/keys/ACTOR.key
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(id = "context.key", long = "key", global = true, value_name = "FILE")]
     key: Option<PathBuf>,
     /// Answer in JSON
-    #[arg(long, global = true)]
+    #[arg(id = "context.json", long = "json", global = true)]
     pub json: bool,
 }
 

@@ -112,8 +112,13 @@ pub struct Working {
 
 impl Working {
     /// Why a worker stopped by itself, if one did.
-    pub fn failure(&self) -> Option<String> {
-        self.threads.iter().any(|thread| thread.is_finished()).then(|| "see the messages above".to_owned())
+    pub fn failure(&mut self) -> Option<String> {
+        let ended = self.threads.iter().position(std::thread::JoinHandle::is_finished)?;
+        Some(match self.threads.swap_remove(ended).join() {
+            Ok(Ok(())) => "it ended by itself".into(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it panicked".into(),
+        })
     }
 
     /// Lets each worker end what it does, and waits for that.

@@ -25,7 +25,7 @@ where
     F: FnMut() -> Fut,
     Fut: Future<Output = anyhow::Result<Progress>>,
 {
-    let working: Option<Working> = match session.local() {
+    let mut working: Option<Working> = match session.local() {
         Some(local) => Some(local.work()?),
         None => None,
     };
@@ -40,7 +40,7 @@ where
         if progress.finished {
             break;
         }
-        if let Some(failure) = working.as_ref().and_then(Working::failure) {
+        if let Some(failure) = working.as_mut().and_then(Working::failure) {
             bar.abandon();
             return Err(problem::cannot(format!("a worker stopped: {failure}"), "see `attestune doctor`; more is told with ATTESTUNE_LOG=info"));
         }

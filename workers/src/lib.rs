@@ -22,8 +22,6 @@ mod leakage;
 mod pii;
 pub mod quality;
 mod runner;
-#[cfg(test)]
-mod tests;
 mod trainer;
 
 pub use bases::BaseModels;

@@ -5,7 +5,7 @@ use crate::draft::{kind, plain};
 use crate::replica::StoreView;
 use crate::state::{Evaluations, Promotions, Reader as _, Runs, View};
 use attestune_proto::v1::{
-    Envelope, Event, HistoryEvent, HistoryRequest, Kind, ReviewVerdict, Role, Stage, Verdict, event::Body,
+    Envelope, Event, HistoryEvent, HistoryRequest, Kind, ReviewVerdict, Role, Stage, event::Body,
 };
 use prost::Message as _;
 

@@ -2,7 +2,7 @@
 
 use super::decode::{Decoded, Verify};
 use super::{Act, RULES_VERSION, check, policy};
-use crate::envelope::{EVENT_PAYLOAD_TYPE, fit_key, keyid, pae, possession_statement, verify_bytes};
+use crate::envelope::{fit_key, keyid, possession_statement, verify_bytes};
 use crate::refusal::{Refusal, Rejection};
 use crate::state::{Actors, Effects, Keys, Ledgers, Policies, View};
 use attestune_proto::v1::{
