@@ -36,7 +36,10 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Register { name, file, origin, licence, sha256 } => {
             let path = file.canonicalize().map_err(|error| {
-                problem::cannot(format!("cannot read {}: {error}", file.display()), "`scripts/fetch-model` fetches the demo's model and prints its path")
+                problem::cannot(
+                    format!("cannot read {}: {error}", file.display()),
+                    "`scripts/fetch-model` fetches the demo's model and prints its path",
+                )
             })?;
             let session = context.connect_as_actor().await?;
             let (weights, tokenizer) = {
@@ -60,7 +63,11 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
             };
             let receipt = session.act(Body::BaseModelRegistered(body)).await?;
             context.folder().add_model(&path)?;
-            output::receipt(context.json, &receipt, &format!("base model {name} is registered, weights {}", output::short(&weights)))
+            output::receipt(
+                context.json,
+                &receipt,
+                &format!("base model {name} is registered, weights {}", output::short(&weights)),
+            )
         }
         Command::List => {
             let session = context.connect().await?;
@@ -100,6 +107,9 @@ pub async fn find(session: &Session, text: &str) -> anyhow::Result<BaseRow> {
     let position = text.parse::<u64>().ok();
     let found = all.into_iter().filter(|row| row.base == text || Some(row.position) == position);
     found.max_by_key(|row| row.position).ok_or_else(|| {
-        problem::cannot(format!("there is no base model {text}"), "register it: `attestune base register NAME --file …`")
+        problem::cannot(
+            format!("there is no base model {text}"),
+            "register it: `attestune base register NAME --file …`",
+        )
     })
 }

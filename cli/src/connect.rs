@@ -39,8 +39,9 @@ pub async fn running(folder: &Folder) -> Option<Channel> {
 }
 
 async fn to_server(url: &str) -> anyhow::Result<Channel> {
-    let endpoint = Endpoint::from_shared(url.to_owned())
-        .map_err(|_| problem::cannot(format!("`{url}` is no address of a server"), "for instance: --server http://127.0.0.1:7400"))?;
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| {
+        problem::cannot(format!("`{url}` is no address of a server"), "for instance: --server http://127.0.0.1:7400")
+    })?;
     endpoint.connect().await.map_err(|error| {
         problem::cannot(format!("no server answers at {url}: {}", root_cause(&error)), "start it: `attestune up`")
     })

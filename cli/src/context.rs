@@ -8,7 +8,14 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args, Debug, Clone)]
 pub struct Context {
     /// The ledger's folder
-    #[arg(id = "context.folder", long = "folder", global = true, env = "ATTESTUNE_FOLDER", default_value = "attestune-ledger", value_name = "FOLDER")]
+    #[arg(
+        id = "context.folder",
+        long = "folder",
+        global = true,
+        env = "ATTESTUNE_FOLDER",
+        default_value = "attestune-ledger",
+        value_name = "FOLDER"
+    )]
     folder: PathBuf,
     /// A server to talk to instead of the folder, for instance http://127.0.0.1:7400
     #[arg(id = "context.server", long = "server", global = true, env = "ATTESTUNE_SERVER", value_name = "URL")]
@@ -105,5 +112,6 @@ pub fn load_key(path: &Path) -> anyhow::Result<SigningKey> {
             "make one with `attestune key new ACTOR`, or name it with --key FILE",
         ));
     }
-    KeyFile::load(path).map_err(|error| problem::cannot(error.to_string(), "a key file must belong to you alone: chmod 600"))
+    KeyFile::load(path)
+        .map_err(|error| problem::cannot(error.to_string(), "a key file must belong to you alone: chmod 600"))
 }

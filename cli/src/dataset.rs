@@ -5,9 +5,7 @@ use crate::{
     output, problem,
     session::{Session, list},
 };
-use attestune_proto::v1::{
-    DatasetFrozen, DatasetRow, ListMembersRequest, PrepareDatasetRequest, event::Body,
-};
+use attestune_proto::v1::{DatasetFrozen, DatasetRow, ListMembersRequest, PrepareDatasetRequest, event::Body};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -83,7 +81,8 @@ async fn freeze(context: &Context, name: &str, collections: &[String]) -> anyhow
         count: prepared.count,
     };
     let receipt = session.act(Body::DatasetFrozen(body)).await?;
-    let said = format!("dataset {name}: {} members are frozen under root {}", prepared.count, output::short(&prepared.root));
+    let said =
+        format!("dataset {name}: {} members are frozen under root {}", prepared.count, output::short(&prepared.root));
     output::receipt(context.json, &receipt, &said)
 }
 
@@ -109,8 +108,10 @@ async fn show(context: &Context, dataset: &str, members: bool) -> anyhow::Result
     println!("  root          {}", hex::encode(&row.root));
     println!("  collections   {}", row.collections.join(", "));
     println!("  contributors  {}", row.contributors.join(", "));
-    println!("  of {} examples: {} flagged, {} reviewed, {} redacted, {} rejected, {} excluded by quality",
-        counts.examples, counts.flagged, counts.reviewed, counts.redacted, counts.rejected, counts.excluded_by_quality);
+    println!(
+        "  of {} examples: {} flagged, {} reviewed, {} redacted, {} rejected, {} excluded by quality",
+        counts.examples, counts.flagged, counts.reviewed, counts.redacted, counts.rejected, counts.excluded_by_quality
+    );
     let rows = listed.members.iter().map(|member| {
         let at = member.example.unwrap_or_default();
         let commitment = member.content.as_ref().map_or(String::new(), |content| hex::encode(&content.commitment));
@@ -134,6 +135,9 @@ pub async fn find(session: &Session, text: &str) -> anyhow::Result<DatasetRow> {
         Some(row.position) == position || (row.dataset == name && number.is_none_or(|number| row.number == number))
     });
     found.max_by_key(|row| row.position).ok_or_else(|| {
-        problem::cannot(format!("there is no dataset {text}"), "see `attestune dataset list`; freeze one with `attestune dataset freeze`")
+        problem::cannot(
+            format!("there is no dataset {text}"),
+            "see `attestune dataset list`; freeze one with `attestune dataset freeze`",
+        )
     })
 }

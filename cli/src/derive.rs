@@ -34,7 +34,8 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         ));
     }
     let derived: BTreeSet<u64> = batches.examples.iter().map(|batch| batch.documents).collect();
-    let open: Vec<u64> = batches.documents.iter().map(|batch| batch.position).filter(|at| !derived.contains(at)).collect();
+    let open: Vec<u64> =
+        batches.documents.iter().map(|batch| batch.position).filter(|at| !derived.contains(at)).collect();
 
     let templates = Templates { prompt: template::unescape(&args.prompt), answer: template::unescape(&args.answer) };
     let mut examples = 0;

@@ -1,11 +1,6 @@
 //! `attestune doctor`: what is wrong, and what to do about it.
 
-use crate::{
-    connect,
-    context::Context,
-    local::open_replica,
-    output, problem,
-};
+use crate::{connect, context::Context, local::open_replica, output, problem};
 use attestune_ledger::{
     replica::drop_state,
     store::{Options, Store, first_unreadable_entry},
@@ -28,7 +23,9 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     }
     let checks = match context.connect().await {
         Ok(session) => session.admin().doctor(DoctorRequest { deep: args.deep }).await?.into_inner(),
-        Err(error) if context.server().is_none() && context.folder().exists() => DoctorResponse { checks: vec![closed(context, &error).await?] },
+        Err(error) if context.server().is_none() && context.folder().exists() => {
+            DoctorResponse { checks: vec![closed(context, &error).await?] }
+        }
         Err(error) => return Err(error),
     };
     if context.json {

@@ -85,7 +85,12 @@ async fn finish(session: &Session, position: u64) -> anyhow::Result<()> {
 async fn find(session: &Session, position: u64) -> anyhow::Result<EvaluationRow> {
     let all = session.registry().list_evaluations(list("")).await?.into_inner().evaluations;
     let found = all.into_iter().find(|row| row.position == position);
-    found.ok_or_else(|| problem::cannot(format!("there is no evaluation at position {position}"), "see `attestune registry evaluations`"))
+    found.ok_or_else(|| {
+        problem::cannot(
+            format!("there is no evaluation at position {position}"),
+            "see `attestune registry evaluations`",
+        )
+    })
 }
 
 async fn show(context: &Context, session: &Session, model: &str, number: u32) -> anyhow::Result<()> {

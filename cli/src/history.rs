@@ -69,7 +69,14 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
 
 /// An event as one line.
 pub fn line(event: &HistoryEvent) -> String {
-    let mut line = format!("{:>6}  {}  {:<8}  {:<12}  {}", event.position, output::time(event.time_ms), output::verdict(event.verdict()), event.actor, event.summary);
+    let mut line = format!(
+        "{:>6}  {}  {:<8}  {:<12}  {}",
+        event.position,
+        output::time(event.time_ms),
+        output::verdict(event.verdict()),
+        event.actor,
+        event.summary
+    );
     if let Some(refusal) = &event.refusal {
         line.push_str(&format!("  [{}: {}]", refusal.code, refusal.message));
     }
@@ -80,7 +87,10 @@ fn parse_kind(text: &str) -> anyhow::Result<i32> {
     let name = format!("KIND_{}", text.to_ascii_uppercase().replace('-', "_"));
     let kind = Kind::from_str_name(&name).filter(|kind| *kind != Kind::Unspecified);
     let kind = kind.ok_or_else(|| {
-        problem::cannot(format!("there is no kind `{text}`"), format!("kinds are written like {}", plain(Kind::PromotionApproved.as_str_name(), "KIND_")))
+        problem::cannot(
+            format!("there is no kind `{text}`"),
+            format!("kinds are written like {}", plain(Kind::PromotionApproved.as_str_name(), "KIND_")),
+        )
     })?;
     Ok(kind.into())
 }

@@ -36,21 +36,50 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
 }
 
 fn print(model: &str, answer: &WhyInForceResponse) {
-    println!("{model}@{} is in force as of position {} ({})", answer.version, answer.as_of_position, output::time(answer.as_of_ms));
-    println!("  since position {} ({}, asserted by the log's clock)", answer.since_position, output::time(answer.since_ms));
+    println!(
+        "{model}@{} is in force as of position {} ({})",
+        answer.version,
+        answer.as_of_position,
+        output::time(answer.as_of_ms)
+    );
+    println!(
+        "  since position {} ({}, asserted by the log's clock)",
+        answer.since_position,
+        output::time(answer.since_ms)
+    );
     if let Some(rollback) = &answer.rollback {
         println!("  by a rollback at {}: {}", rollback.position, rollback.summary);
     }
     if let Some(promotion) = &answer.promotion {
         let by = promotion.requested_by.as_ref().map_or("", |signer| signer.actor.as_str());
-        println!("  promoted to {} at {}, requested by {by} at {}, under policy {}", output::stage(promotion.to()), promotion.decided_at, promotion.position, promotion.policy_version);
+        println!(
+            "  promoted to {} at {}, requested by {by} at {}, under policy {}",
+            output::stage(promotion.to()),
+            promotion.decided_at,
+            promotion.position,
+            promotion.policy_version
+        );
     }
     for approval in &answer.approvals {
         let affected = if approval.affected { "; the key was revoked later" } else { "" };
-        println!("  {} by {} ({}) at {}, {}{affected}", plain(approval.meaning().as_str_name(), "APPROVAL_MEANING_"), approval.printed_name, approval.actor, approval.position, output::time(approval.time_ms));
+        println!(
+            "  {} by {} ({}) at {}, {}{affected}",
+            plain(approval.meaning().as_str_name(), "APPROVAL_MEANING_"),
+            approval.printed_name,
+            approval.actor,
+            approval.position,
+            output::time(approval.time_ms)
+        );
     }
     if let (Some(run), Some(dataset)) = (&answer.run, &answer.dataset) {
-        println!("  trained by the run at {} on dataset {}@{} ({} members, root {})", run.position, dataset.dataset, dataset.number, dataset.count, output::short(&dataset.root));
+        println!(
+            "  trained by the run at {} on dataset {}@{} ({} members, root {})",
+            run.position,
+            dataset.dataset,
+            dataset.number,
+            dataset.count,
+            output::short(&dataset.root)
+        );
     }
     for evaluation in &answer.evaluations {
         eval::print(evaluation);

@@ -131,13 +131,7 @@ fn genesis(args: &Args, roots: &[Signer], policy: Policy, checkpoint: &SigningKe
     envelope
 }
 
-async fn register(
-    session: &Session,
-    actor: &str,
-    key: &SigningKey,
-    kind: ActorKind,
-    role: Role,
-) -> anyhow::Result<()> {
+async fn register(session: &Session, actor: &str, key: &SigningKey, kind: ActorKind, role: Role) -> anyhow::Result<()> {
     let body = KeyRegistered {
         actor: actor.into(),
         printed_name: format!("Attestune {actor}"),

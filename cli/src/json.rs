@@ -50,7 +50,9 @@ fn of_value(value: &Value, field: &FieldDescriptor) -> Json {
         },
         Value::Message(value) => of_message(value),
         Value::List(values) => values.iter().map(|value| of_value(value, field)).collect(),
-        Value::Map(values) => Json::Object(values.iter().map(|(key, value)| (of_key(key), of_value(value, field))).collect()),
+        Value::Map(values) => {
+            Json::Object(values.iter().map(|(key, value)| (of_key(key), of_value(value, field))).collect())
+        }
     }
 }
 
@@ -68,14 +70,20 @@ mod tests {
 
     #[test]
     fn bytes_are_hex_enums_are_names_and_absent_messages_are_left_out() {
-        let receipt = Receipt { position: u64::from(u32::MAX) + 1, verdict: Verdict::Refused.into(), leaf_hash: vec![0, 255], ..Receipt::default() };
+        let receipt = Receipt {
+            position: u64::from(u32::MAX) + 1,
+            verdict: Verdict::Refused.into(),
+            leaf_hash: vec![0, 255],
+            ..Receipt::default()
+        };
         let json = message("Receipt", &receipt).unwrap();
         assert_eq!(json["position"], json!(4_294_967_296_u64));
         assert_eq!(json["verdict"], "VERDICT_REFUSED");
         assert_eq!(json["leaf_hash"], "00ff");
         assert_eq!(json["first_position"], 0);
         assert!(json.get("refusal").is_none());
-        let refused = Receipt { refusal: Some(RefusalInfo { code: "id-used".into(), ..RefusalInfo::default() }), ..receipt };
+        let refused =
+            Receipt { refusal: Some(RefusalInfo { code: "id-used".into(), ..RefusalInfo::default() }), ..receipt };
         assert_eq!(message("Receipt", &refused).unwrap()["refusal"]["code"], "id-used");
     }
 

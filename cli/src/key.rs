@@ -75,7 +75,8 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
         Command::New { actor } => new(context, actor),
         Command::List => list_actors(context).await,
         Command::Register { actor, name, kind, key_file, public, possession, others } => {
-            let others: Vec<Signer> = others.iter().map(|other| context.other_signer(other)).collect::<Result<_, _>>()?;
+            let others: Vec<Signer> =
+                others.iter().map(|other| context.other_signer(other)).collect::<Result<_, _>>()?;
             let session = context.connect_as_actor().await?;
             let (public_key, possession) = match (public, possession) {
                 (Some(public), Some(possession)) => (
@@ -165,7 +166,9 @@ async fn list_actors(context: &Context) -> anyhow::Result<()> {
     let rows = answer.actors.iter().map(|actor| {
         let roles: Vec<_> = actor.roles().map(|role: Role| output::role(role)).collect();
         let keys = answer.keys.iter().filter(|key| key.actor == actor.actor).map(|key| match key.revoked_at {
-            Some(at) => format!("{} (revoked at {at}: {})", key.keyid, plain(key.reason().as_str_name(), "REVOCATION_REASON_")),
+            Some(at) => {
+                format!("{} (revoked at {at}: {})", key.keyid, plain(key.reason().as_str_name(), "REVOCATION_REASON_"))
+            }
             None => key.keyid.clone(),
         });
         vec![

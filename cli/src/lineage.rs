@@ -27,11 +27,22 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let position = match args.node.parse::<u64>() {
         Ok(position) => position,
         Err(_) => {
-            let (model, number) = promote::parse_version(&args.node)
-                .map_err(|_| problem::cannot(format!("`{}` is neither MODEL@N nor a position", args.node), "see `attestune registry`"))?;
+            let (model, number) = promote::parse_version(&args.node).map_err(|_| {
+                problem::cannot(
+                    format!("`{}` is neither MODEL@N nor a position", args.node),
+                    "see `attestune registry`",
+                )
+            })?;
             let versions = session.registry().list_versions(list(&model)).await?.into_inner().versions;
             let found = versions.into_iter().find(|row| row.model == model && row.version == number);
-            found.ok_or_else(|| problem::cannot(format!("there is no version {model}@{number}"), "see `attestune registry versions`"))?.position
+            found
+                .ok_or_else(|| {
+                    problem::cannot(
+                        format!("there is no version {model}@{number}"),
+                        "see `attestune registry versions`",
+                    )
+                })?
+                .position
         }
     };
     let direction = if args.down { Direction::Down } else { Direction::Up };

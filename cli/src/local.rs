@@ -76,7 +76,8 @@ impl Local {
         let runtime = tokio::runtime::Handle::current();
         let context = attestune_workers::Context::new(self.replica.clone(), self.vault.clone(), signer, runtime);
         let models = BaseModels::new(self.folder.model_paths()?);
-        let digest = tokio::task::spawn_blocking(move || attestune_workers::verify_run(&context, &models, run)).await??;
+        let digest =
+            tokio::task::spawn_blocking(move || attestune_workers::verify_run(&context, &models, run)).await??;
         Ok(digest.to_vec())
     }
 }

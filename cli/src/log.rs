@@ -65,14 +65,18 @@ async fn tail(context: &Context, count: u64, follow: bool) -> anyhow::Result<()>
 fn line(decided: &Decided) -> String {
     let (what, who) = match event(&decided.envelope) {
         Ok((_, event)) => {
-            let kind = event.body.as_ref().map_or("unknown-kind".into(), |body| plain(kind(body).as_str_name(), "KIND_"));
+            let kind =
+                event.body.as_ref().map_or("unknown-kind".into(), |body| plain(kind(body).as_str_name(), "KIND_"));
             (kind, event.actor)
         }
         Err(_) => (format!("{} bytes", decided.envelope.len()), String::new()),
     };
-    let why = decided.refusal.as_ref().map_or(String::new(), |refusal| format!("  {}: {}", refusal.code, refusal.message));
+    let why =
+        decided.refusal.as_ref().map_or(String::new(), |refusal| format!("  {}: {}", refusal.code, refusal.message));
     let verdict = output::verdict(decided.verdict());
-    format!("{:>6}  {}  {verdict:<9}  {what:<22}  {who}{why}", decided.position, output::time(decided.time_ms)).trim_end().into()
+    format!("{:>6}  {}  {verdict:<9}  {what:<22}  {who}{why}", decided.position, output::time(decided.time_ms))
+        .trim_end()
+        .into()
 }
 
 fn event(envelope: &[u8]) -> anyhow::Result<(Envelope, Event)> {
@@ -98,7 +102,8 @@ async fn decode(context: &Context, position: u64) -> anyhow::Result<()> {
     }
     let mut entries = session.log().subscribe(SubscribeRequest { from: position, to_end: true }).await?.into_inner();
     let decided = entries.message().await?;
-    let decided = decided.ok_or_else(|| problem::cannot(format!("there is no entry {position}"), "see `attestune log tail`"))?;
+    let decided =
+        decided.ok_or_else(|| problem::cannot(format!("there is no entry {position}"), "see `attestune log tail`"))?;
     output::value(&decided_json(&decided)?)
 }
 
@@ -108,8 +113,9 @@ async fn export(context: &Context, path: &Path) -> anyhow::Result<()> {
     let verdicts_note = session.log().checkpoint(CheckpointRequest { verdicts: true }).await?.into_inner();
     // Both checkpoints lie behind us now, so that the head covers them.
     let head = session.head().await?;
-    let file = File::create_new(path)
-        .map_err(|error| problem::cannot(format!("cannot make {}: {error}", path.display()), "name a file that does not exist yet"))?;
+    let file = File::create_new(path).map_err(|error| {
+        problem::cannot(format!("cannot make {}: {error}", path.display()), "name a file that does not exist yet")
+    })?;
     let mut out = BufWriter::new(file);
     out.write_all(MAGIC.as_bytes())?;
     for note in [&entries_note.note, &verdicts_note.note] {
@@ -163,7 +169,10 @@ impl Export {
         let mut magic = vec![0; MAGIC.len()];
         let is_export = reader.read_exact(&mut magic).is_ok() && magic == MAGIC.as_bytes();
         if !is_export {
-            return Err(problem::cannot(format!("{} is no export of a log", path.display()), "make one: `attestune log export FILE`"));
+            return Err(problem::cannot(
+                format!("{} is no export of a log", path.display()),
+                "make one: `attestune log export FILE`",
+            ));
         }
         let mut note = || -> anyhow::Result<String> {
             let mut line = String::new();
@@ -172,7 +181,12 @@ impl Export {
         };
         let (entries_note, verdicts_note) = match (note(), note()) {
             (Ok(entries), Ok(verdicts)) => (entries, verdicts),
-            _ => return Err(problem::no(format!("the checkpoints in {} are damaged", path.display()), "export the log again")),
+            _ => {
+                return Err(problem::no(
+                    format!("the checkpoints in {} are damaged", path.display()),
+                    "export the log again",
+                ));
+            }
         };
         Ok(Self { reader, entries_note, verdicts_note, path: path.to_owned(), entries: 0 })
     }
@@ -185,7 +199,12 @@ impl Export {
         if self.reader.fill_buf()?.is_empty() {
             return Ok(None);
         }
-        let damaged = || problem::no(format!("entry {} of {} is damaged or cut off", self.entries, self.path.display()), "export the log again");
+        let damaged = || {
+            problem::no(
+                format!("entry {} of {} is damaged or cut off", self.entries, self.path.display()),
+                "export the log again",
+            )
+        };
         let mut frame = Vec::new();
         // The varint of a length: seven bits a byte, least first.
         loop {

@@ -55,7 +55,10 @@ pub fn parse_time(text: &str) -> Result<u64, String> {
     let parsed = DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_millis()).ok();
     let parsed = parsed.or_else(|| {
         let naive = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
-        naive.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok()).map(|t| t.and_utc().timestamp_millis())
+        naive
+            .iter()
+            .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+            .map(|t| t.and_utc().timestamp_millis())
     });
     let parsed = parsed.or_else(|| {
         let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;

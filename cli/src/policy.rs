@@ -50,7 +50,8 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
         }
         Command::Adopt { file, others } => {
             let policy = policy_yaml::read(file)?;
-            let others: Vec<Signer> = others.iter().map(|other| context.other_signer(other)).collect::<Result<_, _>>()?;
+            let others: Vec<Signer> =
+                others.iter().map(|other| context.other_signer(other)).collect::<Result<_, _>>()?;
             let body = Body::PolicyAdopted(PolicyAdopted { policy: Some(policy) });
             let receipt = context.connect_as_actor().await?.act_with(body, None, &others).await?;
             output::receipt(context.json, &receipt, "the policy is in force")

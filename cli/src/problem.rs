@@ -53,7 +53,9 @@ fn report_status(status: &tonic::Status) {
         None => eprintln!("attestune: {}", status.message()),
     }
     let remedy = match status.code() {
-        tonic::Code::Unauthenticated => "sign as a registered actor: --as ACTOR, with that actor's key in the folder or --key FILE",
+        tonic::Code::Unauthenticated => {
+            "sign as a registered actor: --as ACTOR, with that actor's key in the folder or --key FILE"
+        }
         tonic::Code::PermissionDenied => "ask an admin for the role, or sign as somebody who holds it (--as ACTOR)",
         tonic::Code::Unavailable => "check that the server runs, and its log: `attestune doctor`",
         tonic::Code::DataLoss => "keep the folder as it is and run `attestune doctor --deep`",

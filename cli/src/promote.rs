@@ -88,7 +88,11 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
             };
             let body = PromotionRequested { model: model.clone(), version: *version, to: to.into(), replaces };
             let receipt = session.act(Body::PromotionRequested(body)).await?;
-            output::receipt(context.json, &receipt, &format!("{model}@{version} to {}: the gate holds; requested", output::stage(to)))?;
+            output::receipt(
+                context.json,
+                &receipt,
+                &format!("{model}@{version} to {}: the gate holds; requested", output::stage(to)),
+            )?;
             say_stage(context, &session, &find(&session, &receipt.position.to_string()).await?)
         }
         Command::Approve { promotion, meaning } => {
@@ -99,7 +103,11 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
             let row = find(&session, promotion).await?;
             let body = PromotionApproved { promotion: row.position, meaning: meaning.into() };
             let receipt = session.act(Body::PromotionApproved(body)).await?;
-            output::receipt(context.json, &receipt, &format!("{}@{} to {}: approved", row.model, row.version, output::stage(row.to())))?;
+            output::receipt(
+                context.json,
+                &receipt,
+                &format!("{}@{} to {}: approved", row.model, row.version, output::stage(row.to())),
+            )?;
             say_stage(context, &session, &find(&session, &row.position.to_string()).await?)
         }
         Command::Reject { promotion, reason } => {
@@ -146,9 +154,11 @@ async fn find(session: &Session, text: &str) -> anyhow::Result<PromotionRow> {
     let position = text.parse::<u64>().ok();
     let named = parse_version(text).ok();
     let fits = |row: &PromotionRow| {
-        Some(row.position) == position || named.as_ref().is_some_and(|(model, version)| row.model == *model && row.version == *version)
+        Some(row.position) == position
+            || named.as_ref().is_some_and(|(model, version)| row.model == *model && row.version == *version)
     };
-    all.into_iter().filter(fits).max_by_key(|row| row.position).ok_or_else(|| {
-        problem::cannot(format!("there is no promotion {text}"), "see `attestune registry promotions`")
-    })
+    all.into_iter()
+        .filter(fits)
+        .max_by_key(|row| row.position)
+        .ok_or_else(|| problem::cannot(format!("there is no promotion {text}"), "see `attestune registry promotions`"))
 }

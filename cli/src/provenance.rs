@@ -1,10 +1,6 @@
 //! `attestune provenance`: a version with everything that made it and everything decided on it.
 
-use crate::{
-    context::Context,
-    output, promote,
-    session::Session,
-};
+use crate::{context::Context, output, promote, session::Session};
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{
     AsOf, BatchProvenance, GetModelVersionRequest, ModelVersion, PromotionRow, Signer, as_of::When,
@@ -57,36 +53,102 @@ fn print(answer: &ModelVersion) {
     };
     let by = |signer: &Option<Signer>| signer.as_ref().map_or(String::new(), |signer| name(&signer.actor));
 
-    println!("{}@{}  in {}, as of position {}", version.model, version.version, output::stage(version.stage()), answer.as_of_position);
+    println!(
+        "{}@{}  in {}, as of position {}",
+        version.model,
+        version.version,
+        output::stage(version.stage()),
+        answer.as_of_position
+    );
     println!("├─ adapter {}  registered at {}", hex::encode(&version.adapter_digest), version.position);
     if let Some(base) = &answer.base {
-        println!("├─ base {} at {}: {}, {}, weights {}", base.base, base.position, base.origin, base.licence, output::short(&base.weights_digest));
+        println!(
+            "├─ base {} at {}: {}, {}, weights {}",
+            base.base,
+            base.position,
+            base.origin,
+            base.licence,
+            output::short(&base.weights_digest)
+        );
     }
     if let Some(run) = &answer.run {
-        println!("├─ run at {}: {}, requested by {}, trained by {}", run.position, output::work_status(run.status()), by(&run.requested_by), run.claimed_by.join(", "));
+        println!(
+            "├─ run at {}: {}, requested by {}, trained by {}",
+            run.position,
+            output::work_status(run.status()),
+            by(&run.requested_by),
+            run.claimed_by.join(", ")
+        );
         if let Some(h) = &run.hyperparameters {
-            println!("│    rank {}, alpha {}, {}, rate {}, {} epochs of batches of {}, seed {}", h.rank, h.alpha, h.targets.join("+"), h.learning_rate, h.epochs, h.batch_size, h.seed);
+            println!(
+                "│    rank {}, alpha {}, {}, rate {}, {} epochs of batches of {}, seed {}",
+                h.rank,
+                h.alpha,
+                h.targets.join("+"),
+                h.learning_rate,
+                h.epochs,
+                h.batch_size,
+                h.seed
+            );
         }
         if let Some(done) = &answer.completed {
-            println!("│    {} steps, {} tokens, loss {}.{:04}, {} s", done.steps, done.tokens, done.final_loss_micro / 1_000_000, done.final_loss_micro % 1_000_000 / 100, done.duration_ms / 1000);
+            println!(
+                "│    {} steps, {} tokens, loss {}.{:04}, {} s",
+                done.steps,
+                done.tokens,
+                done.final_loss_micro / 1_000_000,
+                done.final_loss_micro % 1_000_000 / 100,
+                done.duration_ms / 1000
+            );
         }
     }
     if let Some(dataset) = &answer.dataset {
-        println!("├─ dataset {}@{} at {}: {} members under {}, frozen by {}", dataset.dataset, dataset.number, dataset.position, dataset.count, output::short(&dataset.root), by(&dataset.signer));
+        println!(
+            "├─ dataset {}@{} at {}: {} members under {}, frozen by {}",
+            dataset.dataset,
+            dataset.number,
+            dataset.position,
+            dataset.count,
+            output::short(&dataset.root),
+            by(&dataset.signer)
+        );
         for batch in &answer.batches {
             print_batch(batch, &name);
         }
     }
     for leakage in &answer.leakage {
         let row = leakage.leakage.clone().unwrap_or_default();
-        println!("├─ leakage from suite at {}: {} exact, {} near, of {} cases, by {}", leakage.suite, row.exact, row.near, row.cases, by(&row.signer));
+        println!(
+            "├─ leakage from suite at {}: {} exact, {} near, of {} cases, by {}",
+            leakage.suite,
+            row.exact,
+            row.near,
+            row.cases,
+            by(&row.signer)
+        );
     }
     for evaluation in &answer.evaluations {
         let row = evaluation.evaluation.clone().unwrap_or_default();
         let suite = evaluation.suite.clone().unwrap_or_default();
-        println!("├─ evaluation at {} by {}@{}: {}, attempt {}", row.position, suite.suite, suite.number, output::work_status(row.status()), evaluation.attempts);
+        println!(
+            "├─ evaluation at {} by {}@{}: {}, attempt {}",
+            row.position,
+            suite.suite,
+            suite.number,
+            output::work_status(row.status()),
+            evaluation.attempts
+        );
         for verdict in &evaluation.verdicts {
-            println!("│    {} {} {}/{} = {}, lower bound {}, bar {}", if verdict.ok { "✓ passes     " } else { "✗ falls short" }, verdict.category, verdict.passed, verdict.cases, output::percent(verdict.rate_ppm), output::percent(verdict.lower_bound_ppm), output::percent(verdict.bar_ppm));
+            println!(
+                "│    {} {} {}/{} = {}, lower bound {}, bar {}",
+                if verdict.ok { "✓ passes     " } else { "✗ falls short" },
+                verdict.category,
+                verdict.passed,
+                verdict.cases,
+                output::percent(verdict.rate_ppm),
+                output::percent(verdict.lower_bound_ppm),
+                output::percent(verdict.bar_ppm)
+            );
         }
     }
     for (at, promotion) in (1..).zip(&answer.promotions) {
@@ -101,23 +163,49 @@ fn print_batch(batch: &BatchProvenance, name: &impl Fn(&str) -> String) {
     let documents = batch.documents.clone().unwrap_or_default();
     let examples = batch.examples.clone().unwrap_or_default();
     let redacted = batch.members.iter().filter(|member| member.redacted).count();
-    println!("│  ├─ {} of {} examples at {}, derived by {}; {redacted} redacted", batch.members.len(), examples.count, examples.position, name(&examples.actor));
+    println!(
+        "│  ├─ {} of {} examples at {}, derived by {}; {redacted} redacted",
+        batch.members.len(),
+        examples.count,
+        examples.position,
+        name(&examples.actor)
+    );
     for scan in &batch.scans {
         let tool = scan.detector.clone().unwrap_or_default();
-        println!("│  │    scanned at {} by {}@{} ({}): {} flagged", scan.position, tool.name, tool.version, scan.actor, scan.flagged);
+        println!(
+            "│  │    scanned at {} by {}@{} ({}): {} flagged",
+            scan.position, tool.name, tool.version, scan.actor, scan.flagged
+        );
     }
     for review in &batch.reviews {
         let signer = review.signer.clone().unwrap_or_default();
         println!("│  │    {} reviewed at {} by {}", review.decisions.len(), signer.position, name(&signer.actor));
     }
-    println!("│  │    from {} documents of {} at {}, ingested by {}", documents.count, documents.collection, documents.position, name(&documents.actor));
+    println!(
+        "│  │    from {} documents of {} at {}, ingested by {}",
+        documents.count,
+        documents.collection,
+        documents.position,
+        name(&documents.actor)
+    );
 }
 
 fn print_promotion(promotion: &PromotionRow, last: bool, by: &impl Fn(&Option<Signer>) -> String) {
     let (branch, stem) = if last { ("└─", " ") } else { ("├─", "│") };
-    println!("{branch} promotion at {} to {}: {}, requested by {}, policy {}", promotion.position, output::stage(promotion.to()), plain(promotion.status().as_str_name(), "PROMOTION_STATUS_"), by(&promotion.requested_by), promotion.policy_version);
+    println!(
+        "{branch} promotion at {} to {}: {}, requested by {}, policy {}",
+        promotion.position,
+        output::stage(promotion.to()),
+        plain(promotion.status().as_str_name(), "PROMOTION_STATUS_"),
+        by(&promotion.requested_by),
+        promotion.policy_version
+    );
     for approval in &promotion.approvals {
         let at = approval.signer.as_ref().map_or(0, |signer| signer.position);
-        println!("{stem}    {} at {at} by {}", plain(approval.meaning().as_str_name(), "APPROVAL_MEANING_"), by(&approval.signer));
+        println!(
+            "{stem}    {} at {at} by {}",
+            plain(approval.meaning().as_str_name(), "APPROVAL_MEANING_"),
+            by(&approval.signer)
+        );
     }
 }

@@ -1,10 +1,6 @@
 //! `attestune registry`: lists of what the ledger knows.
 
-use crate::{
-    base, context::Context, dataset, output,
-    session::list,
-    suite, train,
-};
+use crate::{base, context::Context, dataset, output, session::list, suite, train};
 use attestune_ledger::draft::plain;
 use clap::ValueEnum;
 
@@ -45,26 +41,58 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     }
     use attestune_proto::v1 as pb;
     match args.what {
-        What::Models => answer!(list_models, "ListModelsResponse", ["model", "versions", "in force", "since position"],
-            |a: &pb::ListModelsResponse| a.models.iter().map(model).collect()),
-        What::Versions => answer!(list_versions, "ListVersionsResponse", ["version", "position", "stage", "run", "adapter", "by"],
-            |a: &pb::ListVersionsResponse| a.versions.iter().map(version).collect()),
-        What::Datasets => answer!(list_datasets, "ListDatasetsResponse", dataset::HEADERS,
-            |a: &pb::ListDatasetsResponse| a.datasets.iter().map(dataset::cells).collect()),
-        What::Runs => answer!(list_runs, "ListRunsResponse", train::HEADERS,
-            |a: &pb::ListRunsResponse| a.runs.iter().map(train::cells).collect()),
-        What::Suites => answer!(list_suites, "ListSuitesResponse", suite::HEADERS,
-            |a: &pb::ListSuitesResponse| a.suites.iter().map(suite::cells).collect()),
-        What::Bases => answer!(list_bases, "ListBasesResponse", base::HEADERS,
-            |a: &pb::ListBasesResponse| a.bases.iter().map(base::cells).collect()),
-        What::Evaluations => answer!(list_evaluations, "ListEvaluationsResponse",
+        What::Models => answer!(
+            list_models,
+            "ListModelsResponse",
+            ["model", "versions", "in force", "since position"],
+            |a: &pb::ListModelsResponse| a.models.iter().map(model).collect()
+        ),
+        What::Versions => answer!(
+            list_versions,
+            "ListVersionsResponse",
+            ["version", "position", "stage", "run", "adapter", "by"],
+            |a: &pb::ListVersionsResponse| a.versions.iter().map(version).collect()
+        ),
+        What::Datasets => {
+            answer!(list_datasets, "ListDatasetsResponse", dataset::HEADERS, |a: &pb::ListDatasetsResponse| a
+                .datasets
+                .iter()
+                .map(dataset::cells)
+                .collect())
+        }
+        What::Runs => answer!(list_runs, "ListRunsResponse", train::HEADERS, |a: &pb::ListRunsResponse| a
+            .runs
+            .iter()
+            .map(train::cells)
+            .collect()),
+        What::Suites => answer!(list_suites, "ListSuitesResponse", suite::HEADERS, |a: &pb::ListSuitesResponse| a
+            .suites
+            .iter()
+            .map(suite::cells)
+            .collect()),
+        What::Bases => answer!(list_bases, "ListBasesResponse", base::HEADERS, |a: &pb::ListBasesResponse| a
+            .bases
+            .iter()
+            .map(base::cells)
+            .collect()),
+        What::Evaluations => answer!(
+            list_evaluations,
+            "ListEvaluationsResponse",
             ["evaluation", "version", "suite at", "status", "results", "requested by"],
-            |a: &pb::ListEvaluationsResponse| a.evaluations.iter().map(evaluation).collect()),
-        What::Promotions => answer!(list_promotions, "ListPromotionsResponse",
+            |a: &pb::ListEvaluationsResponse| a.evaluations.iter().map(evaluation).collect()
+        ),
+        What::Promotions => answer!(
+            list_promotions,
+            "ListPromotionsResponse",
             ["promotion", "version", "to", "status", "approvals", "requested by"],
-            |a: &pb::ListPromotionsResponse| a.promotions.iter().map(promotion).collect()),
-        What::Batches => answer!(list_batches, "ListBatchesResponse", ["batch", "collection", "kind", "count", "by"],
-            |a: &pb::ListBatchesResponse| batches(a)),
+            |a: &pb::ListPromotionsResponse| a.promotions.iter().map(promotion).collect()
+        ),
+        What::Batches => answer!(
+            list_batches,
+            "ListBatchesResponse",
+            ["batch", "collection", "kind", "count", "by"],
+            |a: &pb::ListBatchesResponse| batches(a)
+        ),
     }
     Ok(())
 }
@@ -104,19 +132,23 @@ fn evaluation(row: &attestune_proto::v1::EvaluationRow) -> Vec<String> {
 }
 
 fn promotion(row: &attestune_proto::v1::PromotionRow) -> Vec<String> {
-    let approvers = row.approvals.iter().filter_map(|approval| approval.signer.as_ref()).map(|signer| signer.actor.as_str());
+    let approvers =
+        row.approvals.iter().filter_map(|approval| approval.signer.as_ref()).map(|signer| signer.actor.as_str());
     vec![
         row.position.to_string(),
         format!("{}@{}", row.model, row.version),
         output::stage(row.to()),
         plain(row.status().as_str_name(), "PROMOTION_STATUS_"),
-        format!("{}/{} {}", row.approvals.len(), row.approvals_needed, approvers.collect::<Vec<_>>().join(", ")).trim_end().into(),
+        format!("{}/{} {}", row.approvals.len(), row.approvals_needed, approvers.collect::<Vec<_>>().join(", "))
+            .trim_end()
+            .into(),
         row.requested_by.as_ref().map_or(String::new(), |signer| signer.actor.clone()),
     ]
 }
 
 fn batches(answer: &attestune_proto::v1::ListBatchesResponse) -> Vec<Vec<String>> {
-    let documents = answer.documents.iter().map(|row| (row.position, &row.collection, "documents", row.count, &row.actor));
+    let documents =
+        answer.documents.iter().map(|row| (row.position, &row.collection, "documents", row.count, &row.actor));
     let examples = answer.examples.iter().map(|row| (row.position, &row.collection, "examples", row.count, &row.actor));
     let mut rows: Vec<_> = documents.chain(examples).collect();
     rows.sort_unstable();

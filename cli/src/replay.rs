@@ -32,8 +32,14 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
             let at = first_difference(&session, &refolded, verdicts, head.size).await?;
             let what = if verdicts { "verdict" } else { "entry" };
             return Err(problem::no(
-                format!("the {what} at position {at} is not the one that the server's tree holds: {} here, {} there", output::short(&ours.0), output::short(theirs)),
-                format!("look at it with `attestune log decode {at}`; keep the folder, and compare with another replica or an export"),
+                format!(
+                    "the {what} at position {at} is not the one that the server's tree holds: {} here, {} there",
+                    output::short(&ours.0),
+                    output::short(theirs)
+                ),
+                format!(
+                    "look at it with `attestune log decode {at}`; keep the folder, and compare with another replica or an export"
+                ),
             ));
         }
     }
@@ -113,7 +119,12 @@ async fn compare_rows(session: &Session, refolded: &Refolded, size: u64) -> anyh
             (our, their) => {
                 let row = our.or(their).unwrap_or_default();
                 return Err(problem::no(
-                    format!("the state differs at position {}: table {}, row {}", row.position, row.table, hex::encode(&row.key)),
+                    format!(
+                        "the state differs at position {}: table {}, row {}",
+                        row.position,
+                        row.table,
+                        hex::encode(&row.key)
+                    ),
                     "the server's state is not what its log gives: keep the folder, then `attestune doctor --drop-state` folds it anew",
                 ));
             }

@@ -1,10 +1,6 @@
 //! `attestune review`: a person decides on examples.
 
-use crate::{
-    context::Context,
-    output, problem,
-    session::Session,
-};
+use crate::{context::Context, output, problem, session::Session};
 use anyhow::Context as _;
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{
@@ -139,9 +135,7 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
             let session = context.connect_as_actor().await?;
             show(context, &session, chosen).await
         }
-        Command::Approve { chosen, reason } => {
-            decide(context, chosen, ReviewVerdict::Approve, (*reason).into()).await
-        }
+        Command::Approve { chosen, reason } => decide(context, chosen, ReviewVerdict::Approve, (*reason).into()).await,
         Command::Reject { chosen, reason } => decide(context, chosen, ReviewVerdict::Reject, (*reason).into()).await,
         Command::Redact { chosen, reason } => decide(context, chosen, ReviewVerdict::Redact, (*reason).into()).await,
     }
@@ -248,7 +242,12 @@ async fn show(context: &Context, session: &Session, chosen: &Chosen) -> anyhow::
     Ok(())
 }
 
-async fn decide(context: &Context, chosen: &Chosen, verdict: ReviewVerdict, reason: ReviewReason) -> anyhow::Result<()> {
+async fn decide(
+    context: &Context,
+    chosen: &Chosen,
+    verdict: ReviewVerdict,
+    reason: ReviewReason,
+) -> anyhow::Result<()> {
     let session = context.connect_as_actor().await?;
     let infos = choose(&session, chosen).await?;
     if infos.is_empty() {
@@ -270,7 +269,9 @@ async fn decide(context: &Context, chosen: &Chosen, verdict: ReviewVerdict, reas
     }
     let verdict = plain(verdict.as_str_name(), "REVIEW_VERDICT_");
     if context.json {
-        return output::value(&serde_json::json!({ "verdict": verdict, "examples": infos.len(), "positions": positions }));
+        return output::value(
+            &serde_json::json!({ "verdict": verdict, "examples": infos.len(), "positions": positions }),
+        );
     }
     println!("{} examples of {}: {verdict}", infos.len(), chosen.collection);
     Ok(())
@@ -285,7 +286,8 @@ async fn review(
 ) -> anyhow::Result<BatchReview> {
     let mut infos = infos.to_vec();
     infos.sort_by_key(|info| reference(info).index);
-    let (pack, redacted) = if verdict == ReviewVerdict::Redact { redact(session, &infos).await? } else { Default::default() };
+    let (pack, redacted) =
+        if verdict == ReviewVerdict::Redact { redact(session, &infos).await? } else { Default::default() };
     let mut redacted = redacted.into_iter();
     let decision = |info: &&ExampleInfo| Decision {
         index: reference(info).index,

@@ -66,7 +66,8 @@ impl From<RoleArg> for Role {
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Grant { actor, role, others } => {
-            let others: Vec<Signer> = others.iter().map(|other| context.other_signer(other)).collect::<Result<_, _>>()?;
+            let others: Vec<Signer> =
+                others.iter().map(|other| context.other_signer(other)).collect::<Result<_, _>>()?;
             let role = Role::from(*role);
             let body = RoleGranted { actor: actor.clone(), role: role.into() };
             let receipt = context.connect_as_actor().await?.act_with(Body::RoleGranted(body), None, &others).await?;

@@ -34,7 +34,9 @@ fn csv(bytes: &[u8]) -> anyhow::Result<Vec<Map<String, Value>>> {
     let columns: Vec<String> = columns
         .iter()
         .enumerate()
-        .map(|(at, name)| Ok(std::str::from_utf8(name).map_err(|_| anyhow!("row 1, column {}: not UTF-8", at + 1))?.trim().to_owned()))
+        .map(|(at, name)| {
+            Ok(std::str::from_utf8(name).map_err(|_| anyhow!("row 1, column {}: not UTF-8", at + 1))?.trim().to_owned())
+        })
         .collect::<anyhow::Result<_>>()?;
     for (at, name) in columns.iter().enumerate() {
         if name.is_empty() {
@@ -54,7 +56,11 @@ fn csv(bytes: &[u8]) -> anyhow::Result<Vec<Map<String, Value>>> {
         let line = record.position().map_or(0, csv::Position::line);
         if record.len() != columns.len() {
             let missing = columns.get(record.len()).map_or(String::new(), |name| format!(", `{name}` is missing"));
-            bail!("row {row} (line {line}): {} columns, {} are expected{missing}; is a quote unclosed?", record.len(), columns.len());
+            bail!(
+                "row {row} (line {line}): {} columns, {} are expected{missing}; is a quote unclosed?",
+                record.len(),
+                columns.len()
+            );
         }
         let mut document = Map::new();
         for (name, cell) in columns.iter().zip(&record) {
@@ -71,13 +77,16 @@ fn csv(bytes: &[u8]) -> anyhow::Result<Vec<Map<String, Value>>> {
 fn jsonl(bytes: &[u8]) -> anyhow::Result<Vec<Map<String, Value>>> {
     let mut rows = Vec::new();
     for (line, bytes) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
-        let text = std::str::from_utf8(bytes).map_err(|error| anyhow!("line {line}: not UTF-8 at byte {}", error.valid_up_to()))?;
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| anyhow!("line {line}: not UTF-8 at byte {}", error.valid_up_to()))?;
         if text.trim().is_empty() {
             continue;
         }
         let value: Value = serde_json::from_str(text)
             .map_err(|error| anyhow!("line {line}, column {}: not JSON: {error}", error.column()))?;
-        let Value::Object(document) = value else { bail!("line {line}: an object is expected, such as {{\"text\": \"...\"}}") };
+        let Value::Object(document) = value else {
+            bail!("line {line}: an object is expected, such as {{\"text\": \"...\"}}")
+        };
         for (name, value) in &document {
             if let Value::String(text) = value {
                 check_length(text).with_context(|| format!("line {line}, `{name}`"))?;
@@ -144,7 +153,9 @@ mod tests {
 
     #[test]
     fn an_empty_file_is_an_error_whatever_its_type() {
-        for (name, bytes) in [("a.csv", &b""[..]), ("a.csv", b"text,intent\n"), ("a.jsonl", b"\n"), ("a.txt", b" "), ("a.md", b"")] {
+        for (name, bytes) in
+            [("a.csv", &b""[..]), ("a.csv", b"text,intent\n"), ("a.jsonl", b"\n"), ("a.txt", b" "), ("a.md", b"")]
+        {
             let error = read_as(name, bytes).unwrap_err();
             assert!(error.contains("the file is empty"), "{name}: {error}");
         }

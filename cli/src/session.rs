@@ -6,9 +6,9 @@ use attestune_ledger::{
     envelope::TOKEN_PAYLOAD_TYPE,
 };
 use attestune_proto::v1::{
-    AccessToken, AppendRequest, Event, HeadRequest, HeadResponse, ListRequest, OpenRequest, ReadRequest, Receipt, Sealed,
-    SealRequest, SealResponse, Seen, Verdict, admin_client::AdminClient, content_client::ContentClient, event::Body,
-    ledger_client::LedgerClient, provenance_client::ProvenanceClient, registry_client::RegistryClient,
+    AccessToken, AppendRequest, Event, HeadRequest, HeadResponse, ListRequest, OpenRequest, ReadRequest, Receipt,
+    SealRequest, SealResponse, Sealed, Seen, Verdict, admin_client::AdminClient, content_client::ContentClient,
+    event::Body, ledger_client::LedgerClient, provenance_client::ProvenanceClient, registry_client::RegistryClient,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
@@ -152,7 +152,10 @@ impl Session {
         let mut envelope = signer.key.sign_event(&event);
         for other in others {
             envelope = other.key.cosign(&envelope).map_err(|error| {
-                problem::cannot(format!("{}: {error}", other.actor), "name each signer once, none of them with --as as well")
+                problem::cannot(
+                    format!("{}: {error}", other.actor),
+                    "name each signer once, none of them with --as as well",
+                )
             })?;
         }
         self.append_envelope(envelope).await
@@ -201,9 +204,9 @@ impl Session {
     pub async fn event(&self, position: u64) -> anyhow::Result<Event> {
         let mut entries = self.log().read(ReadRequest { from: position, limit: 1 }).await?.into_inner();
         let entry = entries.message().await?;
-        let entry = entry.filter(|entry| entry.position == position).ok_or_else(|| {
-            problem::cannot(format!("there is no entry {position}"), "see `attestune log tail`")
-        })?;
+        let entry = entry
+            .filter(|entry| entry.position == position)
+            .ok_or_else(|| problem::cannot(format!("there is no entry {position}"), "see `attestune log tail`"))?;
         let envelope = attestune_proto::v1::Envelope::decode(entry.value.as_slice())?;
         Ok(Event::decode(envelope.payload.as_slice())?)
     }
@@ -232,9 +235,8 @@ pub fn accepted(receipt: Receipt) -> anyhow::Result<Receipt> {
             format!("these bytes stand on the log already, at position {}", receipt.first_position),
             "nothing was done twice; sign the act anew if you mean a new one",
         )),
-        other => Err(problem::no(
-            format!("position {} is {}", receipt.position, plain(other.as_str_name(), "VERDICT_")),
-            "",
-        )),
+        other => {
+            Err(problem::no(format!("position {} is {}", receipt.position, plain(other.as_str_name(), "VERDICT_")), ""))
+        }
     }
 }

@@ -56,7 +56,11 @@ async fn register(context: &Context, file: &PathBuf, bars: &[String], bound: &st
         bound: bound.into(),
     };
     let receipt = session.act(Body::SuiteRegistered(body)).await?;
-    output::receipt(context.json, &receipt, &format!("suite {} with {} cases is registered", suite.name, suite.cases.len()))
+    output::receipt(
+        context.json,
+        &receipt,
+        &format!("suite {} with {} cases is registered", suite.name, suite.cases.len()),
+    )
 }
 
 /// The categories with their counts and bars, ascending by name.

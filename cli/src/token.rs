@@ -18,9 +18,14 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let good_ms = args.minutes * 60_000 - 1_000;
     let token = session::token(session.signer()?, session.ledger_id(), good_ms);
     if context.json {
-        return output::value(&serde_json::json!({ "authorization": format!("Bearer {token}"), "minutes": args.minutes }));
+        return output::value(
+            &serde_json::json!({ "authorization": format!("Bearer {token}"), "minutes": args.minutes }),
+        );
     }
     println!("{token}");
-    eprintln!("use it as gRPC metadata, `authorization: Bearer TOKEN`; whoever has it reads as {}", session.signer()?.actor);
+    eprintln!(
+        "use it as gRPC metadata, `authorization: Bearer TOKEN`; whoever has it reads as {}",
+        session.signer()?.actor
+    );
     Ok(())
 }

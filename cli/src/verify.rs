@@ -67,8 +67,16 @@ fn report(context: &Context, args: &Args, findings: &Findings) -> anyhow::Result
             "origin": if proven { "proven" } else { "unknown" },
         }))?;
     } else {
-        println!("{} entries verify: every signature, both trees, the checkpoint over {} entries", findings.size, findings.checkpoint_size);
-        println!("  {} events accepted, {} refused, {} entries that are no events", findings.accepted, findings.refused, findings.garbage.len());
+        println!(
+            "{} entries verify: every signature, both trees, the checkpoint over {} entries",
+            findings.size, findings.checkpoint_size
+        );
+        println!(
+            "  {} events accepted, {} refused, {} entries that are no events",
+            findings.accepted,
+            findings.refused,
+            findings.garbage.len()
+        );
         for (at, why) in &findings.garbage {
             println!("  position {at}: {why}");
         }
@@ -86,11 +94,13 @@ fn report(context: &Context, args: &Args, findings: &Findings) -> anyhow::Result
 
 fn verify_folder(folder: &Folder, ledger: Option<[u8; 32]>, key: Option<[u8; 32]>) -> anyhow::Result<Findings> {
     let db = folder.db();
-    let store = Store::open(&db, &Options { read_only: true, ..Options::default() }).map_err(|error| unreadable(folder, error))?;
+    let store = Store::open(&db, &Options { read_only: true, ..Options::default() })
+        .map_err(|error| unreadable(folder, error))?;
     let mut refold = Refold::new()?;
     for row in store.scan(Family::Log, &[], &[]) {
         let (position, value) = row.map_err(|error| unreadable(folder, error))?;
-        let position = position.as_ref().try_into().map(u64::from_be_bytes).context("a key of the log is no position")?;
+        let position =
+            position.as_ref().try_into().map(u64::from_be_bytes).context("a key of the log is no position")?;
         let (time, value) = value.split_at_checked(8).with_context(|| format!("entry {position} is cut off"))?;
         let time_ms = time.try_into().map(u64::from_be_bytes).context("8 bytes make a time")?;
         refold.push(Entry { position, time_ms, value: value.to_vec() })?;
@@ -100,12 +110,15 @@ fn verify_folder(folder: &Folder, ledger: Option<[u8; 32]>, key: Option<[u8; 32]
         if let Some(at) = first_difference(&store, &refolded.store, tree)? {
             return Err(problem::no(
                 format!("the {what} at position {at} is not the one that the folder's tree holds"),
-                format!("the stored bytes were changed: keep the folder, look with `attestune log decode {at}`, restore from a backup or replica"),
+                format!(
+                    "the stored bytes were changed: keep the folder, look with `attestune log decode {at}`, restore from a backup or replica"
+                ),
             ));
         }
     }
     let head_file = db.with_file_name("head");
-    let note = std::fs::read_to_string(&head_file).with_context(|| format!("cannot read the signed head {}", head_file.display()))?;
+    let note = std::fs::read_to_string(&head_file)
+        .with_context(|| format!("cannot read the signed head {}", head_file.display()))?;
     let name: Origin = "attestune-head".parse()?;
     finish(&refolded, ledger, key, &[(note, Some(name), false)])
 }
@@ -120,7 +133,10 @@ fn unreadable(folder: &Folder, error: StoreError) -> anyhow::Error {
             format!("the log cannot be read from position {at} on: {error}"),
             "keep the folder as it is; restore the log from a backup, an export or another replica into a new folder",
         ),
-        _ => problem::no(error.to_string(), "keep the folder as it is; `attestune doctor --drop-state` on a copy folds the log anew"),
+        _ => problem::no(
+            error.to_string(),
+            "keep the folder as it is; `attestune doctor --drop-state` on a copy folds the log anew",
+        ),
     }
 }
 
@@ -166,7 +182,9 @@ fn finish(
             "it is another ledger's log, or --ledger is mistyped",
         ));
     }
-    let head = replica.head().ok_or_else(|| problem::no("the first entry creates no ledger", "this is no log of Attestune"))?;
+    let head = replica
+        .head()
+        .ok_or_else(|| problem::no("the first entry creates no ledger", "this is no log of Attestune"))?;
     let own_key = genesis_key(refolded)?;
     if key.is_some_and(|key| key != own_key) {
         return Err(problem::no(
@@ -180,9 +198,11 @@ fn finish(
             Some(name) => name.clone(),
             None => origin(&head, *verdicts)?,
         };
-        let public = fit_key(&own_key).ok_or_else(|| problem::no("the checkpoint key is unfit", "this is no log of Attestune"))?;
-        let checkpoint = Checkpoint::open(note, &VerifierKey::new(name, public)?)
-            .map_err(|error| problem::no(format!("the checkpoint does not verify: {error}"), "it was changed, or another key signed it"))?;
+        let public = fit_key(&own_key)
+            .ok_or_else(|| problem::no("the checkpoint key is unfit", "this is no log of Attestune"))?;
+        let checkpoint = Checkpoint::open(note, &VerifierKey::new(name, public)?).map_err(|error| {
+            problem::no(format!("the checkpoint does not verify: {error}"), "it was changed, or another key signed it")
+        })?;
         if checkpoint.size > size {
             return Err(problem::no(
                 format!("the checkpoint covers {} entries, the log has {size}: its end is missing", checkpoint.size),
@@ -192,7 +212,10 @@ fn finish(
         if replica.root_at(*verdicts, checkpoint.size)? != checkpoint.root {
             let what = if *verdicts { "verdicts" } else { "entries" };
             let hint = changed(refolded, checkpoint.size)?;
-            return Err(problem::no(format!("the {what} before position {} are not those of the checkpoint{hint}", checkpoint.size), "the log was changed after it was signed"));
+            return Err(problem::no(
+                format!("the {what} before position {} are not those of the checkpoint{hint}", checkpoint.size),
+                "the log was changed after it was signed",
+            ));
         }
         checkpoint_size = checkpoint.size;
     }

@@ -42,7 +42,10 @@ where
         }
         if let Some(failure) = working.as_mut().and_then(Working::failure) {
             bar.abandon();
-            return Err(problem::cannot(format!("a worker stopped: {failure}"), "see `attestune doctor`; more is told with ATTESTUNE_LOG=info"));
+            return Err(problem::cannot(
+                format!("a worker stopped: {failure}"),
+                "see `attestune doctor`; more is told with ATTESTUNE_LOG=info",
+            ));
         }
         tokio::time::sleep(Duration::from_millis(150)).await;
     }

@@ -81,7 +81,10 @@ fn a_key_file_that_others_can_read_is_refused() {
 fn nobody_and_nothing_are_told_apart() {
     let ledger = Ledger::none();
     let error = ledger.fails(2, &["registry"]);
-    assert!(error.contains("there is no key file") || error.contains("nobody is named") || error.contains("no ledger"), "{error}");
+    assert!(
+        error.contains("there is no key file") || error.contains("nobody is named") || error.contains("no ledger"),
+        "{error}"
+    );
     let ledger = Ledger::new();
     let error = ledger.fails(2, &["role", "grant", "ada", "steward"]);
     assert!(error.contains("--as ACTOR"), "{error}");
@@ -111,7 +114,19 @@ fn a_model_file_with_the_wrong_digest_is_not_registered() {
     attestune_trainer::model::write_tiny_model(&model, 7).unwrap();
     let before = ledger.size();
     let zeros = "0".repeat(64);
-    let register = ["base", "register", "tiny", "--file", model.to_str().unwrap(), "--origin", "test", "--licence", "cc0-1.0", "--as", "mina"];
+    let register = [
+        "base",
+        "register",
+        "tiny",
+        "--file",
+        model.to_str().unwrap(),
+        "--origin",
+        "test",
+        "--licence",
+        "cc0-1.0",
+        "--as",
+        "mina",
+    ];
     let error = ledger.fails(2, &[&register[..], &["--sha256", &zeros]].concat());
     assert!(error.contains("has SHA-256") && error.contains("nothing was recorded"), "{error}");
     assert_eq!(ledger.size(), before);

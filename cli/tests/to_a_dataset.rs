@@ -14,7 +14,16 @@ fn ingested() -> Ledger {
     let ledger = Ledger::staffed();
     let tickets = ledger.file("tickets.csv", TICKETS);
     ledger.ok(&["ingest", &tickets, "--collection", "tickets", "--as", "stella"]);
-    ledger.ok(&["derive", "tickets", "--prompt", r"Ticket: {text}\nIntent:", "--answer", " {intent}", "--as", "stella"]);
+    ledger.ok(&[
+        "derive",
+        "tickets",
+        "--prompt",
+        r"Ticket: {text}\nIntent:",
+        "--answer",
+        " {intent}",
+        "--as",
+        "stella",
+    ]);
     ledger
 }
 
@@ -81,7 +90,8 @@ fn a_log_replays_verifies_and_folds_back_to_the_same_roots() {
     let before = ledger.json(&["replay"]);
     assert!(before["rows"].as_u64().unwrap() > 20);
 
-    let pins: serde_json::Value = serde_json::from_slice(&std::fs::read(ledger.folder().join("ledger.json")).unwrap()).unwrap();
+    let pins: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(ledger.folder().join("ledger.json")).unwrap()).unwrap();
     let (id, key) = (pins["ledger"].as_str().unwrap(), pins["checkpoint_key"].as_str().unwrap());
     let proven = ["--ledger", id, "--checkpoint-key", key];
     assert_eq!(ledger.json(&["verify"])["origin"], "unknown");
