@@ -58,7 +58,8 @@ fn token(gateway: &Gateway, metadata: &MetadataMap) -> Result<Reader, Status> {
     };
     let header = metadata.get("authorization").and_then(|v| v.to_str().ok());
     let text = header.and_then(|h| h.strip_prefix("Bearer ")).ok_or_else(|| no("the call carries no token"))?;
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).map_err(|_| no("the token is not base64url"))?;
+    let bytes =
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).map_err(|_| no("the token is not base64url"))?;
     let (token, envelope) = open_token(&bytes).map_err(|_| no("the token is not a signed access token"))?;
     let head = gateway.replica.head().ok_or_else(|| no("there is no ledger yet"))?;
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);

@@ -51,7 +51,9 @@ pub fn replica_failed(error: ReplicaError) -> Status {
     let figure = |name: &str, value: u64| HashMap::from([(name.to_string(), value.to_string())]);
     let message = error.to_string();
     match error {
-        ReplicaError::Beyond { asked, .. } => status(Code::OutOfRange, "beyond-the-end", message, figure("asked", asked)),
+        ReplicaError::Beyond { asked, .. } => {
+            status(Code::OutOfRange, "beyond-the-end", message, figure("asked", asked))
+        }
         ReplicaError::Read { position, .. } | ReplicaError::Log(LogError::Unreadable { position, .. }) => {
             status(Code::DataLoss, "unreadable", message, figure("position", position))
         }

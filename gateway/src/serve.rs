@@ -14,7 +14,9 @@ use tonic::transport::{Channel, Endpoint, Server, Uri};
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// Plain text leaves this machine.
-    #[error("{0} is not a loopback address: plain text is served on loopback and Unix sockets only; put a TLS proxy before it")]
+    #[error(
+        "{0} is not a loopback address: plain text is served on loopback and Unix sockets only; put a TLS proxy before it"
+    )]
     NotLoopback(SocketAddr),
     /// The address is taken or not allowed.
     #[error("can't listen on {place}: {cause}; is another `attestune up` running?")]
@@ -63,9 +65,8 @@ pub async fn serve_tcp(gateway: Gateway, addr: SocketAddr, stop: watch::Receiver
     if !addr.ip().is_loopback() {
         return Err(ServeError::NotLoopback(addr));
     }
-    let listener = TcpListener::bind(addr)
-        .await
-        .map_err(|cause| ServeError::Listen { place: addr.to_string(), cause })?;
+    let listener =
+        TcpListener::bind(addr).await.map_err(|cause| ServeError::Listen { place: addr.to_string(), cause })?;
     let routes = routes(gateway).await?;
     Server::builder()
         .tcp_nodelay(true)

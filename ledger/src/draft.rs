@@ -4,9 +4,8 @@ use attestune_proto::v1::{Event, Kind, Seen, event::Body};
 use uuid::Uuid;
 
 /// The name space of workers' ids: UUIDv5 of `attestune.worker` in the URL name space.
-const WORKERS: Uuid = Uuid::from_bytes([
-    0x5b, 0x1c, 0x0c, 0x7d, 0x9d, 0x2e, 0x5c, 0x4f, 0x8a, 0x61, 0x3e, 0x0a, 0x77, 0x41, 0x90, 0x15,
-]);
+const WORKERS: Uuid =
+    Uuid::from_bytes([0x5b, 0x1c, 0x0c, 0x7d, 0x9d, 0x2e, 0x5c, 0x4f, 0x8a, 0x61, 0x3e, 0x0a, 0x77, 0x41, 0x90, 0x15]);
 
 /// The id that a worker gives its act: UUIDv5 of cause, kind, part and attempt (RFC 9562 §5.5), so that a worker that
 /// starts again gives the same id to the same act.

@@ -79,8 +79,7 @@ impl SigningKey {
     /// # Errors
     /// If the bytes are no envelope, or the key has signed it.
     pub fn cosign(&self, envelope: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
-        let mut envelope =
-            Envelope::decode(envelope).map_err(|_| EnvelopeError::NotAnEnvelope(EVENT_PAYLOAD_TYPE))?;
+        let mut envelope = Envelope::decode(envelope).map_err(|_| EnvelopeError::NotAnEnvelope(EVENT_PAYLOAD_TYPE))?;
         let signature = self.signature(&envelope.payload_type, &envelope.payload);
         match envelope.signatures.binary_search_by(|s| s.keyid.cmp(&signature.keyid)) {
             Ok(_) => return Err(EnvelopeError::SignedBefore(signature.keyid)),
@@ -170,8 +169,10 @@ mod tests {
     #[test]
     fn the_encoding_is_that_of_the_dsse_protocol() {
         // The protocol's own example.
-        assert_eq!(pae("http://example.com/HelloWorld", b"hello world"),
-            b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
+        assert_eq!(
+            pae("http://example.com/HelloWorld", b"hello world"),
+            b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+        );
     }
 
     #[test]
@@ -203,9 +204,11 @@ mod tests {
         assert!(fit_key(&[1; 31]).is_none());
         // A prime-order key plus the point of order 2 (0, -1).
         let minus_one = curve25519_dalek::edwards::CompressedEdwardsY([
-            0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
-        ]).decompress().unwrap();
+            0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+            0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
+        ])
+        .decompress()
+        .unwrap();
         let good = fit_key(&SigningKey::from_seed([3; 32]).public()).unwrap().to_edwards();
         assert!(fit_key(&(good + minus_one).compress().to_bytes()).is_none());
     }

@@ -189,10 +189,7 @@ pub fn promotion(version: u32, to: Stage, replaces: Option<u32>) -> Body {
 
 /// An approval.
 pub fn approved(promotion: u64) -> Body {
-    Body::PromotionApproved(PromotionApproved {
-        promotion,
-        meaning: ApprovalMeaning::ReviewedAndApproved as i32,
-    })
+    Body::PromotionApproved(PromotionApproved { promotion, meaning: ApprovalMeaning::ReviewedAndApproved as i32 })
 }
 
 /// A rollback.

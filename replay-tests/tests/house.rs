@@ -59,8 +59,20 @@ fn the_pure_core_asks_for_no_store_or_runtime() {
 #[test]
 fn the_rules_know_no_clock_chance_float_hash_map_or_input() {
     let banned = [
-        "SystemTime", "Instant", "rand::", "getrandom", "HashMap", "HashSet", "f32", "f64", "std::fs", "std::net",
-        "std::env", ".unwrap()", "panic!", "println!",
+        "SystemTime",
+        "Instant",
+        "rand::",
+        "getrandom",
+        "HashMap",
+        "HashSet",
+        "f32",
+        "f64",
+        "std::fs",
+        "std::net",
+        "std::env",
+        ".unwrap()",
+        "panic!",
+        "println!",
     ];
     let mut seen = 0;
     for entry in fs::read_dir(root().join("ledger/src/rules")).expect("the rules are there") {
@@ -86,7 +98,10 @@ fn the_manual_lists_every_refusal() {
         fs::write(&path, &wanted).expect("docs can be written");
     }
     let have = fs::read_to_string(&path).unwrap_or_default();
-    assert!(have == wanted, "docs/refusals.md is not what the code says: run ATTESTUNE_WRITE_DOCS=1 cargo test --workspace");
+    assert!(
+        have == wanted,
+        "docs/refusals.md is not what the code says: run ATTESTUNE_WRITE_DOCS=1 cargo test --workspace"
+    );
 }
 
 fn manual() -> String {

@@ -97,10 +97,8 @@ fn keys_and_roles() -> Codes {
     world.refused("ada", register(&ledger, "sten", "sten2", person), "key-needs-holder");
     world.must("sten", register(&ledger, "sten", "sten2", person));
     world.refused("sten", register(&ledger, "tove", "tove", person), "role-missing");
-    let revoke = |name: &str| Body::KeyRevoked(KeyRevoked {
-        keyid: key(name).keyid(),
-        reason: RevocationReason::Lost as i32,
-    });
+    let revoke =
+        |name: &str| Body::KeyRevoked(KeyRevoked { keyid: key(name).keyid(), reason: RevocationReason::Lost as i32 });
     world.refused("ada", revoke("nobody"), "unknown-key-named");
     world.must("ada", revoke("sten"));
     assert_eq!(world.act("sten", ingested("tickets", 1)).code(), "key-revoked");
@@ -108,9 +106,8 @@ fn keys_and_roles() -> Codes {
     world.refused("ada", grant("sten", Role::Steward), "role-held");
     world.refused("ada", grant("trainer", Role::Steward), "role-unfit");
     world.refused("ada", grant("sten", Role::Approver), "second-signer-missing");
-    let withdraw = |actor: &str, role: Role| {
-        Body::RoleWithdrawn(RoleWithdrawn { actor: actor.into(), role: role as i32 })
-    };
+    let withdraw =
+        |actor: &str, role: Role| Body::RoleWithdrawn(RoleWithdrawn { actor: actor.into(), role: role as i32 });
     world.refused("ada", withdraw("sten", Role::Approver), "role-not-held");
     world.refused("ada", withdraw("omar", Role::Admin), "root-needed");
     world.must("ada", withdraw("sten", Role::Steward));
@@ -175,12 +172,24 @@ fn training_and_evaluation() -> Codes {
     let token = world.must("trainer", claim(run, Some(token)));
     let done = completed(&world, run, token);
     let ended = world.must("trainer", Body::TrainingCompleted(done));
-    assert!(world.refused("trainer", claim(run, Some(token)), "ended").refusal.unwrap().to_string().contains(&ended.to_string()));
+    assert!(
+        world
+            .refused("trainer", claim(run, Some(token)), "ended")
+            .refusal
+            .unwrap()
+            .to_string()
+            .contains(&ended.to_string())
+    );
     let select = HyperparametersSelected { model: "triage".into(), dataset: life.dataset, runs: vec![run], chosen: 1 };
     world.refused("ella", Body::HyperparametersSelected(select), "run-not-completed");
-    let tiny = SuiteRegistered { bound: Bound::Lower95 as i32, categories: vec![Category { category: "accuracy".into(), cases: 58, bar_ppm: 950_000 }], ..suite() };
+    let tiny = SuiteRegistered {
+        bound: Bound::Lower95 as i32,
+        categories: vec![Category { category: "accuracy".into(), cases: 58, bar_ppm: 950_000 }],
+        ..suite()
+    };
     world.refused("ella", Body::SuiteRegistered(tiny), "category-too-small");
-    let ask = |version, suite| Body::EvaluationRequested(EvaluationRequested { model: "triage".into(), version, suite });
+    let ask =
+        |version, suite| Body::EvaluationRequested(EvaluationRequested { model: "triage".into(), version, suite });
     world.refused("ella", ask(2, life.suite), "unknown-version");
     world.refused("ella", ask(1, 1), "unknown-suite");
     let evaluation = world.must("ella", ask(1, life.suite));
@@ -198,7 +207,10 @@ fn the_gate() -> Codes {
     world.train(&life);
     let ask = || promotion(1, Stage::Staging, None);
     world.refused("ella", ask(), "evaluation-missing");
-    let evaluation = world.must("ella", Body::EvaluationRequested(EvaluationRequested { model: "triage".into(), version: 1, suite: life.suite }));
+    let evaluation = world.must(
+        "ella",
+        Body::EvaluationRequested(EvaluationRequested { model: "triage".into(), version: 1, suite: life.suite }),
+    );
     let token = world.must("evaluator", Body::EvaluationClaimed(EvaluationClaimed { evaluation, previous: None }));
     world.must("evaluator", Body::EvaluationCompleted(results(evaluation, token, 94)));
     world.refused("ella", ask(), "leakage-unknown");
@@ -238,7 +250,10 @@ fn promotion_and_rollback() -> Codes {
     let withdraw = |promotion| Body::PromotionWithdrawn(PromotionWithdrawn { promotion });
     world.refused("axel", withdraw(staging), "not-the-requester");
     let mut unseen = world.draft("alma", approved(staging));
-    unseen.seen = Some(Seen { size: 1, root: attestune_ledger::state::Reader::entry_root(&world.state, 1).unwrap().unwrap().0.to_vec() });
+    unseen.seen = Some(Seen {
+        size: 1,
+        root: attestune_ledger::state::Reader::entry_root(&world.state, 1).unwrap().unwrap().0.to_vec(),
+    });
     assert_eq!(world.push(sign(&unseen, &["alma"])).code(), "request-not-seen");
     world.must("alma", approved(staging));
     world.refused("axel", approved(staging), "promotion-decided");
@@ -247,7 +262,13 @@ fn promotion_and_rollback() -> Codes {
     world.refused("alma", approved(own), "approver-took-part");
     world.must("axel", approved(own));
     world.refused("axel", approved(own), "approved-before");
-    let browser = KeyRegistered { custody: KeyCustody::Browser as i32, ..match register(&world.ledger.clone(), "anja", "anja2", ActorKind::Person) { Body::KeyRegistered(b) => b, _ => unreachable!() } };
+    let browser = KeyRegistered {
+        custody: KeyCustody::Browser as i32,
+        ..match register(&world.ledger.clone(), "anja", "anja2", ActorKind::Person) {
+            Body::KeyRegistered(b) => b,
+            _ => unreachable!(),
+        }
+    };
     world.must("anja", Body::KeyRegistered(browser));
     let mut event = world.draft("anja", approved(own));
     event.actor = "anja".into();
@@ -300,8 +321,15 @@ fn promotion_and_rollback_are_guarded() {
 
 #[test]
 fn every_refusal_is_produced_by_some_scenario() {
-    let scenarios =
-        [the_door, every_event, keys_and_roles, data_and_review, training_and_evaluation, the_gate, promotion_and_rollback];
+    let scenarios = [
+        the_door,
+        every_event,
+        keys_and_roles,
+        data_and_review,
+        training_and_evaluation,
+        the_gate,
+        promotion_and_rollback,
+    ];
     let produced: Codes = scenarios.iter().flat_map(|scenario| scenario()).collect();
     let never: Vec<_> =
         ALL.iter().chain(ALL_REJECTIONS).map(|c| c.code).filter(|code| !produced.contains(code)).collect();
@@ -352,7 +380,8 @@ fn the_same_log_gives_the_same_roots_and_rows() {
     for (time_ms, value) in &world.log {
         other.push(*time_ms, value.clone()).unwrap();
     }
-    let root = |s: &attestune_ledger::state::MemoryState| attestune_ledger::state::Reader::verdict_root(s, s.size()).unwrap();
+    let root =
+        |s: &attestune_ledger::state::MemoryState| attestune_ledger::state::Reader::verdict_root(s, s.size()).unwrap();
     assert_eq!(root(&other), root(&world.state));
     assert!(other.all_rows().eq(world.state.all_rows()));
 }

@@ -14,7 +14,6 @@ use std::collections::HashMap;
 
 pub use crate::quality::{CHECKER_NAME, VERSION as CHECKER_VERSION};
 
-
 /// This build's checker, as events name it.
 pub(crate) fn tool() -> Tool {
     Tool { name: CHECKER_NAME.into(), version: CHECKER_VERSION.into() }
@@ -115,11 +114,7 @@ fn on_record(index: u32, issue: Issue<(u64, u32)>) -> QualityIssue {
         Issue::ExactDuplicateOf(of) => (Q::ExactDuplicate, Some(of)),
         Issue::NearDuplicateOf(of) => (Q::NearDuplicate, Some(of)),
     };
-    QualityIssue {
-        index,
-        quality: quality.into(),
-        of: of.map(|(batch, index)| ExampleRef { batch, index }),
-    }
+    QualityIssue { index, quality: quality.into(), of: of.map(|(batch, index)| ExampleRef { batch, index }) }
 }
 
 /// Takes the template's own words off a prompt: all examples share them.

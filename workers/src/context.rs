@@ -121,8 +121,13 @@ impl Context {
         }
         let refusal = receipt.refusal.clone().unwrap_or_default();
         tracing::warn!(
-            actor = self.signer.actor, kind = kind.as_str_name(), cause, position = receipt.position,
-            code = refusal.code, "refused: {}", refusal.message
+            actor = self.signer.actor,
+            kind = kind.as_str_name(),
+            cause,
+            position = receipt.position,
+            code = refusal.code,
+            "refused: {}",
+            refusal.message
         );
         self.rest(cause, kind, part, attempt);
         Ok(Outcome::Refused(receipt))
@@ -222,7 +227,8 @@ pub(crate) fn parse_examples(position: u64, contents: &[Vec<u8>]) -> Result<Vec<
     let parse = |(index, content): (usize, &Vec<u8>)| {
         serde_json::from_slice(content).map_err(|error| {
             let place = (error.line(), error.column());
-            let why = format!("number {index} is not JSON of a prompt and an answer (line {}, column {})", place.0, place.1);
+            let why =
+                format!("number {index} is not JSON of a prompt and an answer (line {}, column {})", place.0, place.1);
             WorkerError::Content { what: "example", position, why }
         })
     };

@@ -1,10 +1,7 @@
 //! The worker that runs suites on versions.
 
 use crate::{
-    BaseModels, Context, Outcome, Progress, Worker, WorkerError,
-    context::claimable,
-    leakage::suite,
-    runner::each,
+    BaseModels, Context, Outcome, Progress, Worker, WorkerError, context::claimable, leakage::suite, runner::each,
     trainer::settings,
 };
 use attestune_ledger::{
@@ -111,7 +108,8 @@ struct Subject {
 
 impl Subject {
     fn of(context: &Context, evaluation: &EvaluationRow) -> Result<Self, WorkerError> {
-        let bad = |why: &str| WorkerError::Content { what: "evaluation", position: evaluation.position, why: why.into() };
+        let bad =
+            |why: &str| WorkerError::Content { what: "evaluation", position: evaluation.position, why: why.into() };
         let view = context.view();
         let view = view.view();
         let version = view.get(&Versions::key(&evaluation.model, evaluation.version));

@@ -107,10 +107,8 @@ mod tests {
 
     #[test]
     fn examples_without_findings_are_left_out_and_entities_ascend() {
-        let texts = ["nothing here", "write to a@example.org"].map(|prompt| ExampleText {
-            prompt: prompt.into(),
-            answer: " card".into(),
-        });
+        let texts = ["nothing here", "write to a@example.org"]
+            .map(|prompt| ExampleText { prompt: prompt.into(), answer: " card".into() });
         let body = Pii::default().findings(7, &texts);
         assert_eq!(body.findings.iter().map(|f| f.index).collect::<Vec<_>>(), [1]);
         assert_eq!(body.findings[0].spans[0].entity, "email");

@@ -114,7 +114,8 @@ pub fn verify_run(context: &Context, models: &BaseModels, run: u64) -> Result<[u
     let row = context.view().view().get(&Runs::key(run));
     let row = row.ok_or_else(|| WorkerError::Content { what: "run", position: run, why: "there is none".into() })?;
     let inputs = Inputs::of(context, models, &row)?;
-    let trained = inputs.train(|_| if context.stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })?;
+    let trained =
+        inputs.train(|_| if context.stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })?;
     Ok(trained.adapter.digest().0)
 }
 
@@ -178,7 +179,11 @@ fn config(asked: &Hyperparameters) -> TrainConfig {
 }
 
 /// Puts progress on record now and then, and stops the run when it was told to or has lost its lease.
-fn reporter<'c>(context: &'c Context, run: u64, token: u64) -> impl FnMut(train::Progress) -> ControlFlow<()> + Send + 'c {
+fn reporter<'c>(
+    context: &'c Context,
+    run: u64,
+    token: u64,
+) -> impl FnMut(train::Progress) -> ControlFlow<()> + Send + 'c {
     let mut last = Instant::now();
     move |now| {
         if context.stopping() {

@@ -5,9 +5,7 @@ use crate::access::{blocking, reader};
 use crate::convert::replica_failed;
 use attestune_ledger::replica::Replica;
 use attestune_proto::v1::admin_server::Admin;
-use attestune_proto::v1::{
-    Check, DoctorRequest, DoctorResponse, Row, RowsRequest, StatusRequest, StatusResponse,
-};
+use attestune_proto::v1::{Check, DoctorRequest, DoctorResponse, Row, RowsRequest, StatusRequest, StatusResponse};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -64,30 +62,39 @@ fn examine(replica: &Replica, vault: bool, deep: bool) -> Vec<Check> {
         Some(why) => Err((why, "keep the folder, mend the cause, start again")),
     };
     let head = match replica.head() {
-        Some(head) => Ok(format!("{}, rules version {}, policy {}", head.name, head.rules_version, head.policy_version)),
+        Some(head) => {
+            Ok(format!("{}, rules version {}, policy {}", head.name, head.rules_version, head.policy_version))
+        }
         None => Err(("there is no ledger yet".into(), "run `attestune init`")),
     };
-    let has_vault = if vault { Ok("reachable".into()) } else { Err(("none".into(), "start with a vault to open texts")) };
-    let mut checks = vec![check("fold", fold), check("ledger", head), check("vault", has_vault), clock(replica, &check)];
+    let has_vault =
+        if vault { Ok("reachable".into()) } else { Err(("none".into(), "start with a vault to open texts")) };
+    let mut checks =
+        vec![check("fold", fold), check("ledger", head), check("vault", has_vault), clock(replica, &check)];
     if deep {
         let entries = replica.check_entries(|_| {});
-        checks.push(check("entries", match entries {
-            Ok(count) => Ok(format!("{count} entries read, each is the one that was folded")),
-            Err(error) => Err((error.to_string(), "keep the folder and restore the log from a backup")),
-        }));
+        checks.push(check(
+            "entries",
+            match entries {
+                Ok(count) => Ok(format!("{count} entries read, each is the one that was folded")),
+                Err(error) => Err((error.to_string(), "keep the folder and restore the log from a backup")),
+            },
+        ));
     }
     checks
 }
 
 fn clock(replica: &Replica, check: &impl Fn(&str, Result<String, (String, &str)>) -> Check) -> Check {
     let fold_ms = replica.head().map_or(0, |h| h.fold_time_ms);
-    let now_ms =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+    let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
     let ahead_ms = fold_ms.saturating_sub(now_ms);
-    check("clock", if ahead_ms > 60_000 {
-        let detail = format!("the log's time is {ahead_ms} ms ahead of this machine's clock");
-        Err((detail, "find out which clock jumped; then `attestune` root keys correct the ledger's clock"))
-    } else {
-        Ok("this machine's clock is not behind the log's".into())
-    })
+    check(
+        "clock",
+        if ahead_ms > 60_000 {
+            let detail = format!("the log's time is {ahead_ms} ms ahead of this machine's clock");
+            Err((detail, "find out which clock jumped; then `attestune` root keys correct the ledger's clock"))
+        } else {
+            Ok("this machine's clock is not behind the log's".into())
+        },
+    )
 }

@@ -40,14 +40,14 @@ macro_rules! server {
 /// # Errors
 /// If reflection can't read the descriptors, which the build excludes.
 pub async fn routes(gateway: Gateway) -> Result<Routes, tonic_reflection::server::Error> {
-    let started_ms = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |d| d.as_millis() as u64);
+    let started_ms =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
     let services = Services { gateway, denials: Arc::default(), known: Arc::default(), started_ms };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<LedgerServer<Services>>().await;
     let reflection = || {
-        tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(attestune_proto::DESCRIPTORS)
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(attestune_proto::DESCRIPTORS)
     };
     Ok(Routes::new(health_service)
         .add_service(reflection().build_v1()?)

@@ -34,11 +34,17 @@ impl Registry for Services {
         self.ask(request, |q| q.as_of, |view, q| query::list_models(view, &q.name)).await
     }
 
-    async fn list_versions(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::ListVersionsResponse>, Status> {
+    async fn list_versions(
+        &self,
+        request: Request<pb::ListRequest>,
+    ) -> Result<Response<pb::ListVersionsResponse>, Status> {
         self.ask(request, |q| q.as_of, |view, q| query::list_versions(view, &q.name)).await
     }
 
-    async fn list_datasets(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::ListDatasetsResponse>, Status> {
+    async fn list_datasets(
+        &self,
+        request: Request<pb::ListRequest>,
+    ) -> Result<Response<pb::ListDatasetsResponse>, Status> {
         self.ask(request, |q| q.as_of, |view, q| query::list_datasets(view, &q.name)).await
     }
 
@@ -54,11 +60,17 @@ impl Registry for Services {
         self.ask(request, |q| q.as_of, |view, q| query::list_bases(view, &q.name)).await
     }
 
-    async fn list_evaluations(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::ListEvaluationsResponse>, Status> {
+    async fn list_evaluations(
+        &self,
+        request: Request<pb::ListRequest>,
+    ) -> Result<Response<pb::ListEvaluationsResponse>, Status> {
         self.ask(request, |q| q.as_of, |view, q| query::list_evaluations(view, &q.name)).await
     }
 
-    async fn list_promotions(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::ListPromotionsResponse>, Status> {
+    async fn list_promotions(
+        &self,
+        request: Request<pb::ListRequest>,
+    ) -> Result<Response<pb::ListPromotionsResponse>, Status> {
         self.ask(request, |q| q.as_of, |view, q| query::list_promotions(view, &q.name)).await
     }
 
@@ -66,7 +78,10 @@ impl Registry for Services {
         self.ask(request, |q| q.as_of, |view, q| query::list_actors(view, &q.name)).await
     }
 
-    async fn list_batches(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::ListBatchesResponse>, Status> {
+    async fn list_batches(
+        &self,
+        request: Request<pb::ListRequest>,
+    ) -> Result<Response<pb::ListBatchesResponse>, Status> {
         self.ask(request, |q| q.as_of, |view, q| query::list_batches(view, &q.name)).await
     }
 

@@ -121,7 +121,9 @@ pub fn summary(body: &Body) -> String {
         Body::DatasetFrozen(b) => format!("froze {} with {} examples", b.dataset, b.count),
         Body::ContentAccessed(b) => format!("released {} texts to {}", b.commitments.len(), b.reader),
         Body::AccessDenied(b) => format!("refused {} texts to {}", b.commitments.len(), b.reader),
-        Body::ReviewAssigned(b) => format!("assigned {} examples of batch {} to {}", b.indices.len(), b.batch, b.reviewer),
+        Body::ReviewAssigned(b) => {
+            format!("assigned {} examples of batch {} to {}", b.indices.len(), b.batch, b.reviewer)
+        }
         Body::ExamplesReviewed(b) => reviewed(b),
         Body::ReviewReopened(b) => format!("reopened {} decisions on batch {}", b.indices.len(), b.batch),
         Body::BaseModelRegistered(b) => format!("registered the base model {}", b.base),

@@ -4,9 +4,7 @@ use super::{QueryError, answer, not_found};
 use crate::replica::StoreView;
 use crate::rules::eligibility;
 use crate::state::{Bases, Datasets, Documents, Evaluations, Examples, Promotions, Runs, Suites, Versions, View};
-use attestune_proto::v1::{
-    Direction, Edge, LineageRequest, LineageResponse, Node, NodeKind, VersionRow, event::Body,
-};
+use attestune_proto::v1::{Direction, Edge, LineageRequest, LineageResponse, Node, NodeKind, VersionRow, event::Body};
 use std::collections::BTreeMap;
 
 /// Most nodes returned unless asked otherwise.
@@ -74,7 +72,9 @@ impl Walk {
 fn above(view: &View<'_>, node: &Node) -> Vec<Node> {
     let at = |position: u64| node_at(view, position);
     match NodeKind::try_from(node.kind).unwrap_or_default() {
-        NodeKind::Examples => view.get(&Examples::key(node.position)).and_then(|e| at(e.documents)).into_iter().collect(),
+        NodeKind::Examples => {
+            view.get(&Examples::key(node.position)).and_then(|e| at(e.documents)).into_iter().collect()
+        }
         NodeKind::Dataset => {
             let Some(dataset) = view.get(&Datasets::key(node.position)) else { return Vec::new() };
             let mut batches: Vec<u64> = super::members_of(view, &dataset).iter().map(|m| m.batch).collect();
@@ -128,7 +128,11 @@ fn below(view: &View<'_>, node: &Node) -> Vec<Node> {
             let evaluations = view.scan(&Evaluations::all());
             let promotions = view.scan(&Promotions::all());
             let evaluations = evaluations.iter().filter(|e| fits(&e.model, e.version)).map(|e| e.position);
-            nodes(evaluations.chain(promotions.iter().filter(|p| fits(&p.model, p.version)).map(|p| p.position)).collect())
+            nodes(
+                evaluations
+                    .chain(promotions.iter().filter(|p| fits(&p.model, p.version)).map(|p| p.position))
+                    .collect(),
+            )
         }
         NodeKind::Suite => nodes(
             view.scan(&Evaluations::all()).iter().filter(|e| e.suite == node.position).map(|e| e.position).collect(),

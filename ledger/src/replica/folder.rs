@@ -192,9 +192,8 @@ impl Counts {
     }
 
     fn decode(bytes: &[u8]) -> Self {
-        let number = |i: usize| {
-            bytes.get(i * 8..i * 8 + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_be_bytes)
-        };
+        let number =
+            |i: usize| bytes.get(i * 8..i * 8 + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_be_bytes);
         Self { accepted: number(0), refused: number(1), duplicates: number(2), garbage: number(3) }
     }
 }

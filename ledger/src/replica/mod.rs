@@ -49,7 +49,9 @@ pub enum ReplicaError {
     #[error(transparent)]
     Log(#[from] LogError),
     /// A row or entry can't be read.
-    #[error("what the fold needs at position {position} can't be read: {cause}; keep this folder and run `attestune doctor`")]
+    #[error(
+        "what the fold needs at position {position} can't be read: {cause}; keep this folder and run `attestune doctor`"
+    )]
     Read {
         /// The position that was being folded or read.
         position: u64,
@@ -63,7 +65,9 @@ pub enum ReplicaError {
         what: String,
     },
     /// The log is not the one that this replica followed.
-    #[error("log diverged at {at}: this replica holds {ours}, the log holds {theirs}; keep this folder and run `attestune doctor`")]
+    #[error(
+        "log diverged at {at}: this replica holds {ours}, the log holds {theirs}; keep this folder and run `attestune doctor`"
+    )]
     Diverged {
         /// The position.
         at: u64,
@@ -73,7 +77,9 @@ pub enum ReplicaError {
         theirs: Hash,
     },
     /// Entries that a signed head knew are gone.
-    #[error("the log ends at {end}, but the signed head knew {head} entries: the end was lost; keep this folder and restore from a backup")]
+    #[error(
+        "the log ends at {end}, but the signed head knew {head} entries: the end was lost; keep this folder and restore from a backup"
+    )]
     LostEnd {
         /// Entries there are.
         end: u64,
@@ -486,8 +492,8 @@ impl Replica {
         if request.position >= size {
             return Err(ReplicaError::Beyond { asked: request.position, size });
         }
-        let path = inclusion_proof(&self.tiles(request.verdicts), request.position, size)
-            .map_err(ReplicaError::damaged)?;
+        let path =
+            inclusion_proof(&self.tiles(request.verdicts), request.position, size).map_err(ReplicaError::damaged)?;
         let tree = if request.verdicts { Tree::Verdicts } else { Tree::Entries };
         let leaf = self.tile_hash(tree, request.position)?;
         let mut tlog_proof = String::new();
@@ -523,8 +529,8 @@ impl Replica {
         if request.old_size > size {
             return Err(ReplicaError::Beyond { asked: request.old_size, size });
         }
-        let path = consistency_proof(&self.tiles(request.verdicts), request.old_size, size)
-            .map_err(ReplicaError::damaged)?;
+        let path =
+            consistency_proof(&self.tiles(request.verdicts), request.old_size, size).map_err(ReplicaError::damaged)?;
         Ok(Proof {
             size,
             root: root.0.to_vec(),

@@ -162,12 +162,7 @@ impl Reader for StoreView {
         Ok(self.store.as_of(row, position).map_err(failed)?.map(|(_, value)| value))
     }
 
-    fn rows(
-        &self,
-        prefix: &[u8],
-        size: u64,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), ReadFailed> {
+    fn rows(&self, prefix: &[u8], size: u64, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), ReadFailed> {
         scan_rows(&self.store, prefix, size, visit)
     }
 
@@ -250,7 +245,13 @@ impl Overlay {
     }
 
     /// Takes in one decided entry.
-    pub(super) fn push(&mut self, folded: &crate::rules::Folded, value: Vec<u8>, root: Hash, tiles: &[(Tree, TileHash)]) {
+    pub(super) fn push(
+        &mut self,
+        folded: &crate::rules::Folded,
+        value: Vec<u8>,
+        root: Hash,
+        tiles: &[(Tree, TileHash)],
+    ) {
         let position = self.size;
         self.size += 1;
         self.entries.insert(position, value);
@@ -325,12 +326,7 @@ impl Reader for Overlay {
         Ok(value)
     }
 
-    fn rows(
-        &self,
-        prefix: &[u8],
-        size: u64,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), ReadFailed> {
+    fn rows(&self, prefix: &[u8], size: u64, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), ReadFailed> {
         let mut merged: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         scan_rows(&self.store, prefix, size, &mut |name, value| {
             merged.insert(name.to_vec(), value.to_vec());

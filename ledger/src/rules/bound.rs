@@ -85,9 +85,7 @@ mod tests {
     fn every_case_of_a_small_category_agrees_with_the_sum_written_out() {
         // P(X >= k) in exact fractions of 10^n for p = 9/10.
         for cases in 1u32..=24 {
-            let tail = |k: u32| -> u128 {
-                (k..=cases).map(|x| choose(cases, x) * 9u128.pow(x)).sum()
-            };
+            let tail = |k: u32| -> u128 { (k..=cases).map(|x| choose(cases, x) * 9u128.pow(x)).sum() };
             let expected = (0..=cases).find(|k| tail(*k) * 20 <= 10u128.pow(cases));
             assert_eq!(needed(Bound::Lower95, cases, 900_000), expected, "{cases} cases");
         }

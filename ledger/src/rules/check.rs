@@ -28,8 +28,7 @@ pub fn seen(view: &View<'_>, act: &Act<'_>) -> Result<(), Refusal> {
     if size == 0 || view.entry_root(size).is_none_or(|known| known.0 != root) {
         return Err(Refusal::SeenUnknown { size });
     }
-    let limit_ms =
-        if is_root(act.kind) { act.policy.root_seen_age_max_ms } else { act.policy.seen_age_max_ms };
+    let limit_ms = if is_root(act.kind) { act.policy.root_seen_age_max_ms } else { act.policy.seen_age_max_ms };
     let age_ms = act.time_ms.saturating_sub(view.fold_time(size - 1).unwrap_or(0));
     if age_ms > limit_ms && !protects(act.kind) {
         return Err(Refusal::SeenTooOld { age_ms, limit_ms });

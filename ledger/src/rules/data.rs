@@ -2,9 +2,7 @@
 
 use super::{Act, check};
 use crate::refusal::Refusal;
-use crate::state::{
-    Checks, CollectionBatches, Documents, Effects, Examples, FirstScans, Scans, View,
-};
+use crate::state::{Checks, CollectionBatches, Documents, Effects, Examples, FirstScans, Scans, View};
 use attestune_proto::v1::{
     CheckRow, DocumentsIngested, DocumentsRow, ExamplesChecked, ExamplesDerived, ExamplesRow, ExamplesScanned,
     FirstScanRow, PositionRow, Quality, ScanRow, Tool,

@@ -56,9 +56,7 @@ pub fn freeze(view: &View<'_>, act: &Act<'_>, body: &DatasetFrozen) -> Result<Ef
         counts: Some(tally(&all)),
     };
     let name = NameRow { number, position: act.position };
-    Ok(Effects::none()
-        .and(&Datasets::key(act.position), &row)
-        .and(&DatasetNames::key(&body.dataset), &name))
+    Ok(Effects::none().and(&Datasets::key(act.position), &row).and(&DatasetNames::key(&body.dataset), &name))
 }
 
 /// What became of examples, for the record.

@@ -2,7 +2,7 @@
 
 use super::{Act, counts, policy};
 use crate::refusal::Refusal;
-use crate::state::{Evaluations, Leakages, LatestEvaluations, Runs, Suites, View};
+use crate::state::{Evaluations, LatestEvaluations, Leakages, Runs, Suites, View};
 use attestune_proto::v1::{EvaluationRow, Gate, Kind, Stage, SuiteRow, VersionRow};
 
 /// Holds a version against the gate of a stage. Answers the evaluations that it relied on.
@@ -20,8 +20,7 @@ pub fn judge(view: &View<'_>, act: &Act<'_>, version: &VersionRow, to: Stage) ->
     let mut shortfalls = Vec::new();
     for name in &gate.suites {
         let missing = || Refusal::EvaluationMissing { suite: name.clone() };
-        let latest =
-            view.get(&LatestEvaluations::key(&version.model, version.version, name)).ok_or_else(missing)?;
+        let latest = view.get(&LatestEvaluations::key(&version.model, version.version, name)).ok_or_else(missing)?;
         let evaluation = view.get(&Evaluations::key(latest.evaluation)).ok_or_else(missing)?;
         let suite = view.get(&Suites::key(evaluation.suite)).ok_or_else(missing)?;
         let signer = evaluation.completed_by.clone().unwrap_or_default();

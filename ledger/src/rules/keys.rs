@@ -87,9 +87,9 @@ pub fn revoke(view: &View<'_>, act: &Act<'_>, body: &KeyRevoked) -> Result<Effec
     if act.ledger.root_actors.contains(&key.actor) {
         let left = |actor: &String| {
             let row = view.get(&Actors::key(actor)).unwrap_or_default();
-            row.keyids.iter().any(|k| {
-                *k != key.keyid && view.get(&Keys::key(k)).is_some_and(|k| k.revoked_at.is_none())
-            })
+            row.keyids
+                .iter()
+                .any(|k| *k != key.keyid && view.get(&Keys::key(k)).is_some_and(|k| k.revoked_at.is_none()))
         };
         let left = act.ledger.root_actors.iter().filter(|a| left(a)).count() as u32;
         if left < act.ledger.threshold {

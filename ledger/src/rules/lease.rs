@@ -32,12 +32,7 @@ pub fn claim(
 }
 
 /// A report under a lease: the token is the current one, its holder reports, in time.
-pub fn report(
-    act: &Act<'_>,
-    (status, ended_at): (i32, u64),
-    lease: Option<&Lease>,
-    named: u64,
-) -> Result<(), Refusal> {
+pub fn report(act: &Act<'_>, (status, ended_at): (i32, u64), lease: Option<&Lease>, named: u64) -> Result<(), Refusal> {
     not_ended(status, ended_at)?;
     let current = lease.map_or(0, token);
     let holder = lease.and_then(|l| l.holder.as_ref());

@@ -31,7 +31,9 @@ pub fn validate(policy: Option<&Policy>) -> Result<(), Refusal> {
         return Err(bad("at least one detector must be required"));
     }
     for tool in policy.detectors.iter().chain(&policy.checkers) {
-        check::id("tool", &tool.name).and(check::id("tool", &tool.version)).map_err(|_| bad("a tool's name or version"))?;
+        check::id("tool", &tool.name)
+            .and(check::id("tool", &tool.version))
+            .map_err(|_| bad("a tool's name or version"))?;
     }
     gates(policy).map_err(bad)?;
     let times = [

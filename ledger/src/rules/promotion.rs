@@ -5,8 +5,8 @@ use crate::refusal::Refusal;
 use crate::state::{Bases, Datasets, Effects, Models, Promotions, Runs, Versions, View};
 use attestune_proto::v1::{
     Approval, ApprovalMeaning, KeyCustody, Kind, ModelRegistered, ModelRow, PromotionApproved, PromotionRejected,
-    PromotionRequested, PromotionRow, PromotionStatus, PromotionWithdrawn, RejectionReason, RollbackReason,
-    RolledBack, Stage, VersionRow,
+    PromotionRequested, PromotionRow, PromotionStatus, PromotionWithdrawn, RejectionReason, RollbackReason, RolledBack,
+    Stage, VersionRow,
 };
 
 /// A version that was trained elsewhere, in dev.
@@ -72,9 +72,7 @@ pub fn request(view: &View<'_>, act: &Act<'_>, body: &PromotionRequested) -> Res
         return Ok(promote(act, promotion, version, model));
     }
     let model = ModelRow { open_promotion: Some(act.position), ..model };
-    Ok(Effects::none()
-        .and(&Promotions::key(act.position), &promotion)
-        .and(&Models::key(&body.model), &model))
+    Ok(Effects::none().and(&Promotions::key(act.position), &promotion).and(&Models::key(&body.model), &model))
 }
 
 /// An approver agrees; the last approval needed moves the stage.
@@ -103,9 +101,10 @@ pub fn approve(view: &View<'_>, act: &Act<'_>, body: &PromotionApproved) -> Resu
     }
     promotion.approvals.push(Approval { signer: Some(act.signer()), meaning: body.meaning });
     // Only those count whose key and role still stand; a voided one must be given anew by somebody else.
-    let counting = promotion.approvals.iter().filter(|a| {
-        a.signer.as_ref().is_some_and(|s| super::counts(view, &act.policy, s, Kind::PromotionApproved))
-    });
+    let counting = promotion
+        .approvals
+        .iter()
+        .filter(|a| a.signer.as_ref().is_some_and(|s| super::counts(view, &act.policy, s, Kind::PromotionApproved)));
     if (counting.count() as u32) < promotion.approvals_needed {
         return Ok(Effects::none().and(&Promotions::key(body.promotion), &promotion));
     }
@@ -150,9 +149,7 @@ pub fn roll_back(view: &View<'_>, act: &Act<'_>, body: &RolledBack) -> Result<Ef
     // It has to pass the gate of production anew.
     from.stage = Stage::Staging as i32;
     let row = ModelRow { in_force: body.to, since: act.position, ..model };
-    Ok(Effects::none()
-        .and(&Models::key(&body.model), &row)
-        .and(&Versions::key(&body.model, body.from), &from))
+    Ok(Effects::none().and(&Models::key(&body.model), &row).and(&Versions::key(&body.model, body.from), &from))
 }
 
 /// In which part of making a version somebody took part, as words for the refusal.
@@ -217,11 +214,7 @@ fn replaces(model: &ModelRow, to: Stage, named: Option<u32>) -> Result<(), Refus
 
 fn promote(act: &Act<'_>, promotion: PromotionRow, version: VersionRow, model: ModelRow) -> Effects {
     let position = promotion.position;
-    let promotion = PromotionRow {
-        status: PromotionStatus::Promoted as i32,
-        decided_at: act.position,
-        ..promotion
-    };
+    let promotion = PromotionRow { status: PromotionStatus::Promoted as i32, decided_at: act.position, ..promotion };
     let mut version = VersionRow { stage: promotion.to, ..version };
     let mut model = ModelRow { open_promotion: None, ..model };
     if promotion.to == Stage::Production as i32 {

@@ -67,12 +67,7 @@ impl Reader for MemoryState {
         Ok(self.rows.get(row).and_then(|v| v.range(..size).next_back()).map(|(_, value)| value.clone()))
     }
 
-    fn rows(
-        &self,
-        prefix: &[u8],
-        size: u64,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), ReadFailed> {
+    fn rows(&self, prefix: &[u8], size: u64, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), ReadFailed> {
         for (name, versions) in self.rows.range(prefix.to_vec()..).take_while(|(n, _)| n.starts_with(prefix)) {
             if let Some((_, value)) = versions.range(..size).next_back()
                 && !visit(name, value)

@@ -23,12 +23,7 @@ pub trait Reader {
     ///
     /// # Errors
     /// If they can't be read.
-    fn rows(
-        &self,
-        prefix: &[u8],
-        size: u64,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), ReadFailed>;
+    fn rows(&self, prefix: &[u8], size: u64, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), ReadFailed>;
 
     /// The position at which an actor's id was used up.
     ///
@@ -115,11 +110,9 @@ impl<'a> View<'a> {
 
     /// Rows with a prefix with their names, until `visit` says stop.
     pub fn each<R: Message + Default>(&self, prefix: &Prefix<R>, mut visit: impl FnMut(&[u8], R) -> bool) {
-        let outcome = self.reader.rows(prefix.as_bytes(), self.size, &mut |name, bytes| {
-            match self.decode(bytes) {
-                Some(row) => visit(name, row),
-                None => false,
-            }
+        let outcome = self.reader.rows(prefix.as_bytes(), self.size, &mut |name, bytes| match self.decode(bytes) {
+            Some(row) => visit(name, row),
+            None => false,
         });
         self.latch(outcome);
     }

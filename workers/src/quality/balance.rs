@@ -29,12 +29,7 @@ pub fn label_balance<'t>(labels: impl IntoIterator<Item = &'t str>) -> LabelBala
         u32::try_from(parts).expect("a share of the total is at most a million parts")
     };
     let (most, least) = (counts.values().max(), counts.values().min());
-    LabelBalance {
-        most_ppm: share(most),
-        least_ppm: share(least),
-        total,
-        counts,
-    }
+    LabelBalance { most_ppm: share(most), least_ppm: share(least), total, counts }
 }
 
 #[cfg(test)]
@@ -57,9 +52,6 @@ mod tests {
     #[test]
     fn one_label_is_most_and_least() {
         let balance = label_balance(["a", "a"]);
-        assert_eq!(
-            (balance.most_ppm, balance.least_ppm),
-            (1_000_000, 1_000_000)
-        );
+        assert_eq!((balance.most_ppm, balance.least_ppm), (1_000_000, 1_000_000));
     }
 }

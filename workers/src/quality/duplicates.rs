@@ -53,11 +53,7 @@ impl<K> Match<K> {
 
 impl<K> Default for DuplicateIndex<K> {
     fn default() -> Self {
-        Self {
-            exact: HashMap::new(),
-            bands: HashMap::new(),
-            texts: Vec::new(),
-        }
+        Self { exact: HashMap::new(), bands: HashMap::new(), texts: Vec::new() }
     }
 }
 
@@ -99,10 +95,7 @@ impl<K: Copy> DuplicateIndex<K> {
     pub fn find(&self, text: &str, near_ppm: u32) -> Option<Match<K>> {
         let text = normal::normalised(text);
         if let Some(&key) = self.exact.get(&digest(&text)) {
-            return Some(Match {
-                key,
-                likeness: Likeness::Exact,
-            });
+            return Some(Match { key, likeness: Likeness::Exact });
         }
         if self.is_empty() || normal::is_blank(&text) {
             return None;
@@ -118,10 +111,7 @@ impl<K: Copy> DuplicateIndex<K> {
         let mut closest: Option<Match<K>> = None;
         for (key, other) in candidates.into_iter().map(|at| &self.texts[at]) {
             let ppm = signature.likeness_ppm(other);
-            let found = Match {
-                key: *key,
-                likeness: Likeness::Near { ppm },
-            };
+            let found = Match { key: *key, likeness: Likeness::Near { ppm } };
             if ppm >= near_ppm && closest.as_ref().is_none_or(|c| ppm > c.closeness()) {
                 closest = Some(found);
             }
@@ -145,13 +135,7 @@ mod tests {
         let mut index = DuplicateIndex::new();
         index.insert((7u64, 2u32), LONG);
         let found = index.find(&LONG.to_uppercase(), 1_000_000).unwrap();
-        assert_eq!(
-            found,
-            Match {
-                key: (7, 2),
-                likeness: Likeness::Exact
-            }
-        );
+        assert_eq!(found, Match { key: (7, 2), likeness: Likeness::Exact });
     }
 
     #[test]
@@ -169,9 +153,7 @@ mod tests {
         index.insert(2, &LONG.replace("landlord", "landlords"));
         let found = index.find(LONG, 500_000).unwrap();
         assert_eq!(found.key, 2);
-        let Likeness::Near { ppm } = found.likeness else {
-            panic!("{found:?}")
-        };
+        let Likeness::Near { ppm } = found.likeness else { panic!("{found:?}") };
         assert!(ppm > 850_000, "{ppm}");
         assert_eq!(index.find(LONG, ppm).unwrap().key, 2);
         assert_eq!(index.find(LONG, ppm + 1), None);
@@ -181,13 +163,7 @@ mod tests {
     fn other_texts_are_not_alike() {
         let mut index = DuplicateIndex::new();
         index.insert(1, LONG);
-        assert_eq!(
-            index.find(
-                "my card was swallowed by the machine at the station",
-                300_000
-            ),
-            None
-        );
+        assert_eq!(index.find("my card was swallowed by the machine at the station", 300_000), None);
     }
 
     #[test]
@@ -206,10 +182,7 @@ mod tests {
         for at in 0..words.len() {
             let mut changed = words.clone();
             changed[at] = "xyz";
-            assert!(
-                index.find(&changed.join(" "), 500_000).is_some(),
-                "word {at}"
-            );
+            assert!(index.find(&changed.join(" "), 500_000).is_some(), "word {at}");
         }
     }
 }

@@ -21,21 +21,14 @@ pub struct Leak {
 
 /// Each evaluation text that is also, or nearly, a training text, in order. Texts are prompts:
 /// answers (labels) are the same in both by nature and never compared.
-pub fn leakage<'t>(
-    train: impl IntoIterator<Item = &'t str>,
-    eval: impl IntoIterator<Item = &'t str>,
-) -> Vec<Leak> {
+pub fn leakage<'t>(train: impl IntoIterator<Item = &'t str>, eval: impl IntoIterator<Item = &'t str>) -> Vec<Leak> {
     let mut seen = DuplicateIndex::new();
     for (train_index, text) in train.into_iter().enumerate() {
         seen.insert(train_index, text);
     }
     let leak = |(eval_index, text)| {
         let found = seen.find(text, LEAKAGE_THRESHOLD_PPM)?;
-        Some(Leak {
-            eval_index,
-            train_index: found.key,
-            likeness: found.likeness,
-        })
+        Some(Leak { eval_index, train_index: found.key, likeness: found.likeness })
     };
     eval.into_iter().enumerate().filter_map(leak).collect()
 }
@@ -52,15 +45,8 @@ mod tests {
 
     #[test]
     fn the_same_text_in_another_dress_leaks() {
-        let eval = [
-            "Something else entirely",
-            "where is my new card it should have come a week ago",
-        ];
-        let leak = Leak {
-            eval_index: 1,
-            train_index: 0,
-            likeness: Likeness::Exact,
-        };
+        let eval = ["Something else entirely", "where is my new card it should have come a week ago"];
+        let leak = Leak { eval_index: 1, train_index: 0, likeness: Likeness::Exact };
         assert_eq!(leakage(TRAIN, eval), [leak]);
     }
 
@@ -69,17 +55,12 @@ mod tests {
         let eval = [TRAIN[1].replace("evening", "evenings")];
         let leaks = leakage(TRAIN, eval.iter().map(String::as_str));
         assert_eq!((leaks.len(), leaks[0].train_index), (1, 1));
-        assert!(
-            matches!(leaks[0].likeness, Likeness::Near { ppm } if ppm >= LEAKAGE_THRESHOLD_PPM)
-        );
+        assert!(matches!(leaks[0].likeness, Likeness::Near { ppm } if ppm >= LEAKAGE_THRESHOLD_PPM));
     }
 
     #[test]
     fn another_wording_of_the_same_question_does_not_leak() {
-        assert_eq!(
-            leakage(TRAIN, ["My new card should be here by now, where is it?"]),
-            []
-        );
+        assert_eq!(leakage(TRAIN, ["My new card should be here by now, where is it?"]), []);
     }
 
     #[test]

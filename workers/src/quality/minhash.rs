@@ -35,12 +35,7 @@ impl Signature {
 
     /// The estimated likeness to another, in parts per million.
     pub(super) fn likeness_ppm(&self, other: &Self) -> u32 {
-        let equal = self
-            .0
-            .iter()
-            .zip(other.0.iter())
-            .filter(|(a, b)| a == b)
-            .count();
+        let equal = self.0.iter().zip(other.0.iter()).filter(|(a, b)| a == b).count();
         (equal * 1_000_000 / PLACES) as u32
     }
 
@@ -99,9 +94,7 @@ mod tests {
 
     #[test]
     fn the_estimate_stays_within_four_standard_errors_of_the_likeness() {
-        let text: String = (0..400u64)
-            .map(|n| char::from(b'a' + (mix(n) % 26) as u8))
-            .collect();
+        let text: String = (0..400u64).map(|n| char::from(b'a' + (mix(n) % 26) as u8)).collect();
         let set = |text: &str| pieces(text).map(str::to_owned).collect::<BTreeSet<_>>();
         for kept in [400, 350, 300, 200, 100] {
             let other = &text[..kept];
@@ -109,10 +102,7 @@ mod tests {
             let likeness = a.intersection(&b).count() as f64 / a.union(&b).count() as f64;
             let estimate = Signature::of(&text).likeness_ppm(&Signature::of(other));
             let error = (likeness * (1.0 - likeness) / PLACES as f64).sqrt();
-            assert!(
-                (f64::from(estimate) / 1e6 - likeness).abs() <= 4.0 * error,
-                "at {kept}"
-            );
+            assert!((f64::from(estimate) / 1e6 - likeness).abs() <= 4.0 * error, "at {kept}");
         }
     }
 
@@ -120,9 +110,6 @@ mod tests {
     fn a_signature_never_changes() {
         // A changed hash or seed would silently give other duplicates than those on record.
         let bands = Signature::of("where is my card").bands();
-        assert_eq!(
-            bands.iter().fold(0, |all, band| mix(all ^ band)),
-            5_697_791_646_000_943_751
-        );
+        assert_eq!(bands.iter().fold(0, |all, band| mix(all ^ band)), 5_697_791_646_000_943_751);
     }
 }

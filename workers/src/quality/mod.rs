@@ -63,20 +63,13 @@ pub enum Issue<K> {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            chars_max: 6_000,
-            near_ppm: 800_000,
-        }
+        Self { chars_max: 6_000, near_ppm: 800_000 }
     }
 }
 
 /// The issues of each example, in the order of the examples. Earlier means in `earlier` or before
 /// in the same list; to go on with a next list, insert these prompts into the index.
-pub fn check<K: Copy>(
-    examples: &[Example<'_, K>],
-    earlier: &DuplicateIndex<K>,
-    limits: &Limits,
-) -> Vec<Vec<Issue<K>>> {
+pub fn check<K: Copy>(examples: &[Example<'_, K>], earlier: &DuplicateIndex<K>, limits: &Limits) -> Vec<Vec<Issue<K>>> {
     let mut here = DuplicateIndex::new();
     let judge = |example: &Example<'_, K>| {
         let mut issues = Vec::new();
@@ -109,15 +102,10 @@ mod tests {
     use super::*;
 
     const ASKED: &str = "How do I activate the new card that came in the post today?";
-    const ASKED_NEARLY: &str =
-        "How do I activate the new card that came in the post today, please?";
+    const ASKED_NEARLY: &str = "How do I activate the new card that came in the post today, please?";
 
     fn example(key: u64, prompt: &str) -> Example<'_, u64> {
-        Example {
-            key,
-            prompt,
-            answer: "activate card",
-        }
+        Example { key, prompt, answer: "activate card" }
     }
 
     fn issues(prompts: &[&str]) -> Vec<Vec<Issue<u64>>> {
@@ -127,24 +115,14 @@ mod tests {
 
     #[test]
     fn sound_examples_have_no_issue() {
-        assert_eq!(
-            issues(&[ASKED, "Why was I charged twice for one transfer?"]),
-            [[], []]
-        );
+        assert_eq!(issues(&[ASKED, "Why was I charged twice for one transfer?"]), [[], []]);
     }
 
     #[test]
     fn a_prompt_or_answer_without_a_visible_character_is_empty() {
         assert_eq!(issues(&[" \n\u{200b}"]), [[Issue::Empty]]);
-        let silent = [Example {
-            key: 0,
-            prompt: ASKED,
-            answer: "\t",
-        }];
-        assert_eq!(
-            check(&silent, &DuplicateIndex::new(), &Limits::default()),
-            [[Issue::Empty]]
-        );
+        let silent = [Example { key: 0, prompt: ASKED, answer: "\t" }];
+        assert_eq!(check(&silent, &DuplicateIndex::new(), &Limits::default()), [[Issue::Empty]]);
     }
 
     #[test]
@@ -154,22 +132,9 @@ mod tests {
 
     #[test]
     fn length_counts_code_points_of_prompt_and_answer() {
-        let limits = Limits {
-            chars_max: 5,
-            ..Limits::default()
-        };
-        let judge = |prompt, answer| {
-            check(
-                &[Example {
-                    key: 0,
-                    prompt,
-                    answer,
-                }],
-                &DuplicateIndex::new(),
-                &limits,
-            )
-            .remove(0)
-        };
+        let limits = Limits { chars_max: 5, ..Limits::default() };
+        let judge =
+            |prompt, answer| check(&[Example { key: 0, prompt, answer }], &DuplicateIndex::new(), &limits).remove(0);
         assert_eq!(judge("äöü", "ßé"), []);
         assert_eq!(judge("äöü", "ßé!"), [Issue::TooLong { chars: 6 }]);
     }
@@ -182,49 +147,27 @@ mod tests {
 
     #[test]
     fn a_prompt_with_one_more_word_is_a_near_duplicate() {
-        assert_eq!(
-            issues(&[ASKED, ASKED_NEARLY])[1],
-            [Issue::NearDuplicateOf(0)]
-        );
+        assert_eq!(issues(&[ASKED, ASKED_NEARLY])[1], [Issue::NearDuplicateOf(0)]);
     }
 
     #[test]
     fn an_exact_duplicate_further_back_wins_over_a_near_one() {
-        assert_eq!(
-            issues(&[ASKED_NEARLY, ASKED, ASKED])[2],
-            [Issue::ExactDuplicateOf(1)]
-        );
+        assert_eq!(issues(&[ASKED_NEARLY, ASKED, ASKED])[2], [Issue::ExactDuplicateOf(1)]);
     }
 
     #[test]
     fn earlier_examples_count_and_win_ties() {
         let mut earlier = DuplicateIndex::new();
         earlier.insert(70, ASKED);
-        let examples = [
-            example(1, ASKED),
-            example(2, ASKED),
-            example(3, ASKED_NEARLY),
-        ];
-        let expected = [
-            [Issue::ExactDuplicateOf(70)],
-            [Issue::ExactDuplicateOf(70)],
-            [Issue::NearDuplicateOf(70)],
-        ];
+        let examples = [example(1, ASKED), example(2, ASKED), example(3, ASKED_NEARLY)];
+        let expected = [[Issue::ExactDuplicateOf(70)], [Issue::ExactDuplicateOf(70)], [Issue::NearDuplicateOf(70)]];
         assert_eq!(check(&examples, &earlier, &Limits::default()), expected);
     }
 
     #[test]
     fn the_answer_makes_no_prompt_another() {
-        let other = Example {
-            key: 1,
-            prompt: ASKED,
-            answer: "something else",
-        };
-        let found = check(
-            &[example(0, ASKED), other],
-            &DuplicateIndex::new(),
-            &Limits::default(),
-        );
+        let other = Example { key: 1, prompt: ASKED, answer: "something else" };
+        let found = check(&[example(0, ASKED), other], &DuplicateIndex::new(), &Limits::default());
         assert_eq!(found[1], [Issue::ExactDuplicateOf(0)]);
     }
 }

@@ -6,15 +6,9 @@
 /// Composed and decomposed accents (Unicode NFC and NFD) are not made the same.
 pub(super) fn normalised(text: &str) -> String {
     let lower = text.to_lowercase();
-    let words = lower
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty());
+    let words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     let joined = words.collect::<Vec<_>>().join(" ");
-    if joined.is_empty() {
-        text.trim().to_owned()
-    } else {
-        joined
-    }
+    if joined.is_empty() { text.trim().to_owned() } else { joined }
 }
 
 /// Whether the text has no visible character: only spaces, controls and marks without width.
