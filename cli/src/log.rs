@@ -1,6 +1,6 @@
 //! `attestune log`: the entries themselves.
 
-use crate::{context::Context, output, problem, wait};
+use crate::{context::Context, output, problem, session::accepted, wait};
 use anyhow::Context as _;
 use attestune_ledger::draft::{kind, plain};
 use attestune_proto::v1::{CheckpointRequest, Decided, Entry, Envelope, Event, ReadRequest, SubscribeRequest};
@@ -38,6 +38,11 @@ pub enum Command {
         /// Its position
         position: u64,
     },
+    /// Append an envelope that was signed elsewhere, from a file in hex
+    Append {
+        /// The file
+        file: PathBuf,
+    },
 }
 
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
@@ -45,6 +50,7 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
         Command::Tail { count, follow } => tail(context, *count, *follow).await,
         Command::Export { file } => export(context, file).await,
         Command::Decode { position } => decode(context, *position).await,
+        Command::Append { file } => append(context, file).await,
     }
 }
 
@@ -105,6 +111,13 @@ async fn decode(context: &Context, position: u64) -> anyhow::Result<()> {
     let decided =
         decided.ok_or_else(|| problem::cannot(format!("there is no entry {position}"), "see `attestune log tail`"))?;
     output::value(&decided_json(&decided)?)
+}
+
+async fn append(context: &Context, path: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let envelope = hex::decode(text.trim()).with_context(|| format!("{} is not hex", path.display()))?;
+    let receipt = accepted(context.connect().await?.append_envelope(envelope).await?)?;
+    output::receipt(context.json, &receipt, "the envelope is appended")
 }
 
 async fn export(context: &Context, path: &Path) -> anyhow::Result<()> {

@@ -139,14 +139,14 @@ fn main() -> ExitCode {
 
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return problem::report(&anyhow::Error::new(error).context("cannot start")),
+        Err(error) => return problem::report(&anyhow::Error::new(error).context("cannot start"), cli.context.json),
     };
     let outcome = runtime.block_on(run(&cli));
     // Blocking work that outlives its command (a worker in a long step) must not hold the process.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => problem::report(&error),
+        Err(error) => problem::report(&error, cli.context.json),
     }
 }
 

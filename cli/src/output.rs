@@ -1,7 +1,7 @@
 //! How answers look: aligned columns without boxes, times in UTC ISO 8601, short hashes.
 
 use attestune_ledger::draft::plain;
-use attestune_proto::v1::{Bound, Figure, Receipt, Role, Stage, Verdict, WorkStatus};
+use attestune_proto::v1::{Bound, Receipt, Role, Stage, Verdict, WorkStatus};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat};
 use comfy_table::{Table, presets::NOTHING};
 
@@ -79,12 +79,6 @@ pub fn percent(ppm: u32) -> String {
     let text = format!("{}.{:04}", ppm / 10_000, ppm % 10_000);
     let text = text.trim_end_matches('0').trim_end_matches('.');
     format!("{text} %")
-}
-
-/// Figures of a refusal in one line.
-pub fn figures(figures: &[Figure]) -> String {
-    let figures: Vec<_> = figures.iter().map(|figure| format!("{} = {}", figure.name, figure.value)).collect();
-    figures.join(", ")
 }
 
 /// A stage's name.

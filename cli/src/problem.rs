@@ -1,5 +1,6 @@
 //! Errors as the shell shows them: one line of what, one of what to do, and an exit code.
 
+use attestune_proto::v1::Receipt;
 use std::process::ExitCode;
 use tonic_types::StatusExt as _;
 
@@ -9,6 +10,7 @@ pub struct Problem {
     what: String,
     remedy: String,
     code: u8,
+    receipt: Option<Box<Receipt>>,
 }
 
 impl std::fmt::Display for Problem {
@@ -21,17 +23,31 @@ impl std::error::Error for Problem {}
 
 /// The answer is no: refused, or does not verify.
 pub fn no(what: impl Into<String>, remedy: impl Into<String>) -> anyhow::Error {
-    Problem { what: what.into(), remedy: remedy.into(), code: 1 }.into()
+    Problem { what: what.into(), remedy: remedy.into(), code: 1, receipt: None }.into()
+}
+
+/// An act was refused: code, sentence with its figures, position; the whole receipt in JSON.
+pub fn refused(receipt: Receipt) -> anyhow::Error {
+    let refusal = receipt.refusal.clone().unwrap_or_default();
+    let what = format!("refused at position {}: {}: {}", receipt.position, refusal.code, refusal.message);
+    let remedy = "the attempt stays on the record; docs/refusals.md says what the code means".into();
+    Problem { what, remedy, code: 1, receipt: Some(Box::new(receipt)) }.into()
 }
 
 /// It could not be done.
 pub fn cannot(what: impl Into<String>, remedy: impl Into<String>) -> anyhow::Error {
-    Problem { what: what.into(), remedy: remedy.into(), code: 2 }.into()
+    Problem { what: what.into(), remedy: remedy.into(), code: 2, receipt: None }.into()
 }
 
-/// Prints an error on stderr and gives its exit code.
-pub fn report(error: &anyhow::Error) -> ExitCode {
+/// Prints an error on stderr, with `json` a refusal's receipt on stdout, and gives its exit code.
+pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
     let problem = error.downcast_ref::<Problem>();
+    if let Some(receipt) = problem.and_then(|problem| problem.receipt.as_deref())
+        && json
+        && let Err(error) = crate::output::message("Receipt", receipt)
+    {
+        tracing::warn!(%error, "the receipt could not be printed");
+    }
     let status = error.chain().find_map(|cause| cause.downcast_ref::<tonic::Status>());
     match (problem, status) {
         (Some(problem), _) => {

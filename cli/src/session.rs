@@ -1,6 +1,6 @@
 //! A connection with a signer: drafts are built, signed and appended here; access tokens are signed per call.
 
-use crate::{context::Signer, local::Local, output, problem};
+use crate::{context::Signer, local::Local, problem};
 use attestune_ledger::{
     draft::{draft, plain},
     envelope::TOKEN_PAYLOAD_TYPE,
@@ -224,13 +224,7 @@ pub fn list(name: &str) -> ListRequest {
 pub fn accepted(receipt: Receipt) -> anyhow::Result<Receipt> {
     match receipt.verdict() {
         Verdict::Accepted => Ok(receipt),
-        Verdict::Refused => {
-            let refusal = receipt.refusal.unwrap_or_default();
-            Err(problem::no(
-                format!("refused at position {}: {}: {}", receipt.position, refusal.code, refusal.message),
-                output::figures(&refusal.figures),
-            ))
-        }
+        Verdict::Refused => Err(problem::refused(receipt)),
         Verdict::Duplicate => Err(problem::no(
             format!("these bytes stand on the log already, at position {}", receipt.first_position),
             "nothing was done twice; sign the act anew if you mean a new one",

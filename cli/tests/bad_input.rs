@@ -49,9 +49,13 @@ fn an_actor_without_the_role_is_refused_on_the_record() {
     assert!(error.contains("role-missing") && error.contains("refused at position"), "{error}");
     let error = ledger.fails(1, &["role", "grant", "mina", "approver", "--as", "ada"]);
     assert!(error.contains("second-signer-missing"), "{error}");
+    let output = ledger.run(&["role", "grant", "ada", "approver", "--as", "ada", "--json"]);
+    let receipt: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(receipt["refusal"]["code"], "second-signer-missing", "a program gets the receipt");
+    assert_eq!(output.status.code(), Some(1));
     let error = ledger.fails(1, &["policy", "adopt", &policy, "--as", "mina"]);
     assert!(error.contains("root-signatures-missing"), "{error}");
-    assert_eq!(ledger.size(), before + 3);
+    assert_eq!(ledger.size(), before + 4);
 }
 
 #[test]

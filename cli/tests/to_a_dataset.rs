@@ -2,6 +2,7 @@
 
 mod common;
 
+use attestune_ledger::store::{Family, Options, Store};
 use common::{Ledger, flip};
 
 const TICKETS: &[u8] = b"text,intent\n\
@@ -112,4 +113,39 @@ fn a_log_replays_verifies_and_folds_back_to_the_same_roots() {
     assert_eq!(folded["verdict_root"], before["verdict_root"]);
     assert_eq!(ledger.json(&["replay"])["entry_root"], before["entry_root"]);
     assert!(ledger.ok(&["doctor", "--deep"]).contains("ok"));
+}
+
+#[test]
+fn a_changed_byte_of_a_stored_event_is_named_by_its_position() {
+    let ledger = Ledger::new();
+    {
+        // Past the checksums of the database, as somebody with access to the disk could.
+        let store = Store::open(ledger.folder().join("db"), &Options::default()).unwrap();
+        let key = u64::to_be_bytes(3);
+        let mut value = store.get(Family::Log, &key).unwrap().unwrap();
+        let middle = value.len() / 2;
+        value[middle] ^= 1;
+        let mut batch = store.batch();
+        batch.put(Family::Log, &key, &value);
+        store.write(batch, true).unwrap();
+    }
+    let error = ledger.fails(1, &["verify"]);
+    assert!(error.contains("the entry at position 3 is not the one"), "{error}");
+    let error = ledger.fails(1, &["replay"]);
+    assert!(error.contains("the entry at position 3 is not the one"), "{error}");
+    let output = ledger.run(&["doctor", "--deep"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("at 3"), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn refused_bytes_appended_again_stay_a_duplicate() {
+    let ledger = Ledger::staffed();
+    ledger.fails(1, &["role", "grant", "mina", "reviewer", "--as", "rita"]);
+    let at = ledger.size() - 1;
+    let refused = ledger.json(&["log", "decode", &at.to_string()]);
+    let envelope = ledger.file("refused.hex", refused["envelope"].as_str().unwrap().as_bytes());
+    ledger.ok(&["role", "grant", "rita", "admin", "--as", "ada", "--with", "ben"]);
+    let error = ledger.fails(1, &["log", "append", &envelope]);
+    assert!(error.contains(&format!("stand on the log already, at position {at}")), "{error}");
 }
