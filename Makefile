@@ -7,8 +7,9 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 setup:
 	@scripts/setup
 
+# The same selection as `cargo test --workspace`: a smaller one has other features and would build RocksDB again.
 build: setup
-	cargo build -p attestune
+	cargo build --workspace --tests
 	@mkdir -p bin
 	@install -m 755 "$(CARGO_TARGET_DIR)/debug/attestune" bin/attestune
 	@echo "bin/attestune is built"
