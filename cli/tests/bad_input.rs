@@ -1,4 +1,6 @@
 //! Bad input: each a clear error with a way out, a non-zero exit, and nothing recorded.
+// Helpers of tests stand outside `#[test]` functions here.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

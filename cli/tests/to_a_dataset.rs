@@ -1,4 +1,6 @@
 //! From a new ledger to a frozen dataset, and what can be checked afterwards.
+// Helpers of tests stand outside `#[test]` functions here.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

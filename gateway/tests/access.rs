@@ -1,4 +1,6 @@
 //! Who may read, and what is put on record of it.
+// Helpers of tests stand outside `#[test]` functions here.
+#![allow(clippy::unwrap_used)]
 
 mod world;
 

@@ -1,4 +1,6 @@
 //! The services Ledger and Receipts, over a channel.
+// Helpers of tests stand outside `#[test]` functions here.
+#![allow(clippy::unwrap_used)]
 
 mod world;
 

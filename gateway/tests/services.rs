@@ -1,4 +1,6 @@
 //! Registry, Provenance, Admin, reflection, health, and the ways of listening.
+// Helpers of tests stand outside `#[test]` functions here.
+#![allow(clippy::unwrap_used)]
 
 mod world;
 

@@ -1,4 +1,6 @@
 //! Every refusal is produced by a scenario; the last test fails if one never is.
+// Helpers of tests stand outside `#[test]` functions here.
+#![allow(clippy::unwrap_used)]
 
 use attestune_ledger::envelope::{EVENT_PAYLOAD_TYPE, SigningKey};
 use attestune_ledger::refusal::{ALL, ALL_REJECTIONS};

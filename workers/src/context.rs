@@ -158,10 +158,10 @@ impl Context {
     /// # Errors
     /// If the vault can't.
     pub fn open(&self, what: &'static str, position: u64, sealed: &Sealed) -> Result<Vec<u8>, WorkerError> {
-        let bad = || WorkerError::Content { what, position, why: "its pack or commitment is malformed".into() };
-        let pack = sealed.pack.as_slice().try_into().map_err(|_| bad())?;
-        let commitment = sealed.commitment.as_slice().try_into().map_err(|_| bad())?;
-        Ok(self.runtime.block_on(self.vault.open_one(pack, commitment))?)
+        if sealed.pack.len() != 16 || sealed.commitment.len() != 32 {
+            return Err(WorkerError::Content { what, position, why: "its pack or commitment is malformed".into() });
+        }
+        Ok(self.runtime.block_on(self.vault.open_one(&sealed.pack, &sealed.commitment))?)
     }
 
     /// Opens contents in their order, reading each pack once.

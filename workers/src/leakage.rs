@@ -9,7 +9,7 @@ use crate::{
 use attestune_ledger::{query, state::Suites};
 use attestune_proto::v1::{Kind, LeakageChecked, LeakageProvenance, Member, Sealed, event::Body};
 use attestune_trainer::evaluate::Suite;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 /// Compares one suite with one dataset and puts the outcome on record.
 pub(crate) fn compare(context: &Context, pair: &LeakageProvenance) -> Result<Progress, WorkerError> {
@@ -71,15 +71,17 @@ fn prompts(context: &Context, dataset: u64, members: &[Member]) -> Result<(Vec<S
     let mut bare = Vec::with_capacity(texts.len());
     for (member, text) in members.iter().zip(&texts) {
         let batch = member.example.as_ref().map_or(0, |example| example.batch);
-        if !templates.contains_key(&batch) {
-            let event = query::event_of(&context.view(), batch)?;
-            let found = match event.and_then(|event| event.body) {
-                Some(Body::ExamplesDerived(derived)) => Bare::of(context, batch, &derived)?,
-                _ => Bare::default(),
-            };
-            templates.insert(batch, found);
-        }
-        bare.push(templates.get(&batch).map_or(text.prompt.as_str(), |template| template.prompt(text)).to_owned());
+        let template = match templates.entry(batch) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let event = query::event_of(&context.view(), batch)?;
+                place.insert(match event.and_then(|event| event.body) {
+                    Some(Body::ExamplesDerived(derived)) => Bare::of(context, batch, &derived)?,
+                    _ => Bare::default(),
+                })
+            }
+        };
+        bare.push(template.prompt(text).to_owned());
     }
     Ok((texts.into_iter().map(|text| text.prompt).collect(), bare))
 }

@@ -116,7 +116,7 @@ impl Ledger for Services {
         let (out, decided) = mpsc::channel(1024);
         tokio::task::spawn_blocking(move || {
             let mut next = from;
-            while !out.is_closed() && !(to_end && next >= end) {
+            while !(out.is_closed() || to_end && next >= end) {
                 if replica.wait_past(next, Duration::from_millis(500)) <= next {
                     if let Some(why) = replica.failure() {
                         let _ = out.blocking_send(Err(Status::unavailable(why))); // the client may have left
