@@ -226,7 +226,7 @@ fn duration(text: &str) -> anyhow::Result<u64> {
 }
 
 fn show_duration(ms: u64) -> String {
-    let (suffix, unit) = UNITS[1..].iter().find(|(_, unit)| ms % unit == 0).unwrap_or(&UNITS[0]);
+    let (suffix, unit) = UNITS[1..].iter().find(|(_, unit)| ms.is_multiple_of(*unit)).unwrap_or(&UNITS[0]);
     format!("{}{suffix}", ms / unit)
 }
 
