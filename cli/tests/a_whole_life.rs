@@ -1,4 +1,6 @@
 //! A model's whole life by commands, on a tiny random model: what it answers is noise, so the suite asks only for form.
+// Helpers of tests stand outside `#[test]` functions here.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
