@@ -1,7 +1,8 @@
 //! How RocksDB is set up, and why.
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel, SliceTransform,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel,
+    SliceTransform,
 };
 
 use super::Family;
@@ -59,8 +60,12 @@ pub(super) fn families(options: &Options) -> Vec<ColumnFamilyDescriptor> {
 fn family_options(family: Family, options: &Options, cache: &Cache) -> rocksdb::Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
+    // In the cache, so that memory stays bounded; in parts, as a file's whole filter is larger than a
+    // shard of the cache and would be read again at every look-up.
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
 
     let mut of_family = rocksdb::Options::default();
     of_family.set_compression_type(DBCompressionType::Lz4);
@@ -74,8 +79,9 @@ fn family_options(family: Family, options: &Options, cache: &Cache) -> rocksdb::
             table.set_bloom_filter(10.0, false);
         }
         Family::State => {
-            table.set_block_size(16 << 10);
+            table.set_block_size(8 << 10);
             table.set_bloom_filter(10.0, false);
+            table.set_whole_key_filtering(false);
             let in_domain = |key: &[u8]| key.len() >= POSITION_BYTES;
             let rows = SliceTransform::create("attestune.row", row, Some(in_domain));
             of_family.set_prefix_extractor(rows);
@@ -87,7 +93,8 @@ fn family_options(family: Family, options: &Options, cache: &Cache) -> rocksdb::
             table.set_block_size(16 << 10);
             table.set_block_restart_interval(64);
         }
-        Family::Meta => {}
+        // Most ids asked for are new.
+        Family::Meta => table.set_bloom_filter(10.0, false),
     }
     of_family.set_block_based_table_factory(&table);
     of_family
