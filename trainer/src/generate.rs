@@ -229,19 +229,13 @@ fn batches(texts: &[Vec<u32>]) -> Vec<&[Vec<u32>]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::write_tiny_model;
-
-    fn tiny() -> BaseModel {
-        let folder = tempfile::tempdir().unwrap();
-        write_tiny_model(folder.path(), 5).unwrap();
-        BaseModel::load(folder.path()).unwrap()
-    }
+    use crate::model::tiny;
 
     const STOP: Stop = Stop { max_new_tokens: 12, at_newline: false };
 
     #[test]
     fn greedy_takes_the_likeliest_token_of_the_whole_text_each_time() {
-        let base = tiny();
+        let base = tiny(5);
         let model = Model::new(&base, None).unwrap();
         let prompt = "Hello there";
         let answer = model.greedy_batch(&[base.tokenizer.encode(prompt, true).unwrap()], STOP).unwrap().remove(0);
@@ -257,7 +251,7 @@ mod tests {
 
     #[test]
     fn an_answer_does_not_depend_on_what_else_is_asked() {
-        let base = tiny();
+        let base = tiny(5);
         let model = Model::new(&base, None).unwrap();
         let prompts: Vec<String> = (0..40).map(|i| format!("question {i} {}", "x".repeat(i))).collect();
         let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
@@ -270,7 +264,7 @@ mod tests {
 
     #[test]
     fn likelihoods_rank_labels_and_sum_over_their_tokens() {
-        let base = tiny();
+        let base = tiny(5);
         let model = Model::new(&base, None).unwrap();
         let ranked = model.likelihoods("text:", &[" a", " bb", " c"]).unwrap();
         assert_eq!(ranked.len(), 3);
@@ -287,7 +281,7 @@ mod tests {
 
     #[test]
     fn empty_and_overlong_prompts_are_named() {
-        let base = tiny();
+        let base = tiny(5);
         let model = Model::new(&base, None).unwrap();
         assert_eq!(model.greedy(&["a", ""], STOP).unwrap_err().to_string(), "prompt 1 is empty");
         let long = "x".repeat(250);

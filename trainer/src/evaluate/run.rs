@@ -127,17 +127,11 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{BaseModel, write_tiny_model};
-
-    fn tiny() -> BaseModel {
-        let folder = tempfile::tempdir().unwrap();
-        write_tiny_model(folder.path(), 5).unwrap();
-        BaseModel::load(folder.path()).unwrap()
-    }
+    use crate::model::tiny;
 
     #[test]
     fn a_report_counts_each_category_and_can_be_judged_again() {
-        let base = tiny();
+        let base = tiny(5);
         let model = Model::new(&base, None).unwrap();
         let suite = Suite::parse(
             br#"
@@ -170,7 +164,7 @@ cases:
 
     #[test]
     fn a_prompt_that_is_too_long_is_named_by_its_case() {
-        let base = tiny();
+        let base = tiny(5);
         let model = Model::new(&base, None).unwrap();
         let long = "x".repeat(300);
         let text = format!(

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use crate::{digest::Digest, nn::network::Weights};
 
 pub use config::ModelConfig;
+#[cfg(test)]
+pub(crate) use tiny::tiny;
 pub use tiny::write_tiny_model;
 pub(crate) use tokenizer::ModelTokenizer;
 

@@ -11,6 +11,14 @@ use super::{
 };
 use crate::rng::Rng;
 
+/// A tiny model, loaded; its folder is gone again.
+#[cfg(test)]
+pub(crate) fn tiny(seed: u64) -> super::BaseModel {
+    let folder = tempfile::tempdir().unwrap();
+    write_tiny_model(folder.path(), seed).unwrap();
+    super::BaseModel::load(folder.path()).unwrap()
+}
+
 /// Writes a random Llama model into `folder`: two layers of width 32, four query and two key and
 /// value heads, a byte-level tokenizer without merges. It trains in well under a second and
 /// knows nothing. The same seed gives the same files.
