@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use attestune_ledger::{
-    log::{Embedded, SystemClock},
+    log::{self, Embedded, SystemClock},
     replica::{Replica, ReplicaOptions},
     store::{Family, Options, Store},
 };
@@ -63,9 +63,8 @@ impl Refold {
     fn write(&mut self) -> anyhow::Result<()> {
         let mut batch = self.store.batch();
         for entry in self.waiting.drain(..) {
-            let mut value = entry.time_ms.to_be_bytes().to_vec();
-            value.extend_from_slice(&entry.value);
-            batch.put(Family::Log, &entry.position.to_be_bytes(), &value);
+            let stored = log::Entry::stored(entry.time_ms, &entry.value);
+            batch.put(Family::Log, &entry.position.to_be_bytes(), &stored);
         }
         self.waiting_bytes = 0;
         self.store.write(batch, false)?;

@@ -97,10 +97,8 @@ async fn compare_rows(session: &Session, refolded: &Refolded, size: u64) -> anyh
     let replica = Arc::clone(&refolded.replica);
     let (send, mut ours) = tokio::sync::mpsc::channel::<Row>(1024);
     let reading = tokio::task::spawn_blocking(move || {
-        replica.rows(&mut |row| {
-            // The receiver is gone once a difference was found.
-            let _ = send.blocking_send(row);
-        })
+        // The receiver is gone once a difference was found.
+        replica.rows(&mut |row| send.blocking_send(row).is_ok())
     });
     let mut theirs = session.admin().rows(RowsRequest {}).await?.into_inner();
     let mut rows = 0;

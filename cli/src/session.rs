@@ -4,6 +4,7 @@ use crate::{context::Signer, local::Local, problem};
 use attestune_ledger::{
     draft::{draft, plain},
     envelope::TOKEN_PAYLOAD_TYPE,
+    log::{Clock as _, SystemClock},
 };
 use attestune_proto::v1::{
     AccessToken, AppendRequest, Event, HeadRequest, HeadResponse, ListRequest, OpenRequest, ReadRequest, Receipt,
@@ -12,7 +13,6 @@ use attestune_proto::v1::{
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
-use std::time::{SystemTime, UNIX_EPOCH};
 use tonic::{
     Request, Status,
     metadata::MetadataValue,
@@ -67,7 +67,7 @@ pub fn token(signer: &Signer, ledger: &[u8], good_ms: u64) -> String {
 
 /// What the clock says, in milliseconds since 1970.
 pub fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    SystemClock.now_ms()
 }
 
 impl Session {

@@ -10,6 +10,7 @@ use crate::{
 use anyhow::Context as _;
 use attestune_ledger::{
     envelope::{fit_key, ledger_id},
+    log,
     replica::origin,
     store::{Family, Options, Store, StoreError, first_unreadable_entry},
     tree::{Checkpoint, Origin, VerifierKey},
@@ -101,9 +102,9 @@ fn verify_folder(folder: &Folder, ledger: Option<[u8; 32]>, key: Option<[u8; 32]
         let (position, value) = row.map_err(|error| unreadable(folder, error))?;
         let position =
             position.as_ref().try_into().map(u64::from_be_bytes).context("a key of the log is no position")?;
-        let (time, value) = value.split_at_checked(8).with_context(|| format!("entry {position} is cut off"))?;
-        let time_ms = time.try_into().map(u64::from_be_bytes).context("8 bytes make a time")?;
-        refold.push(Entry { position, time_ms, value: value.to_vec() })?;
+        let entry =
+            log::Entry::from_stored(position, &value).with_context(|| format!("entry {position} is cut off"))?;
+        refold.push(Entry { position, time_ms: entry.time_ms, value: entry.value })?;
     }
     let refolded = refold.fold()?;
     for (tree, what) in [(0, "entry"), (1, "verdict")] {

@@ -4,14 +4,14 @@ use crate::Gateway;
 use crate::convert::append_failed;
 use attestune_ledger::draft::draft;
 use attestune_ledger::envelope::{open_token, verify};
+use attestune_ledger::log::{Clock as _, SystemClock};
 use attestune_ledger::state::{Actors, Keys};
 use attestune_proto::v1::{AccessDenied, ActorKind, ActorRow, ContentAccessed, Role, Seen, Verdict, event::Body};
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tonic::metadata::MetadataMap;
+use std::time::{Duration, Instant};
 use tonic::{Code, Request, Status};
 
 /// Longest life of a token.
@@ -49,20 +49,16 @@ impl Denials {
 
 /// The reader of a request.
 pub fn reader<T>(gateway: &Gateway, request: &Request<T>) -> Result<Reader, Status> {
-    token(gateway, request.metadata())
-}
-
-fn token(gateway: &Gateway, metadata: &MetadataMap) -> Result<Reader, Status> {
     let no = |what: &str| {
         Status::unauthenticated(format!("{what}; send `authorization: Bearer TOKEN`, `attestune token` prints one"))
     };
-    let header = metadata.get("authorization").and_then(|v| v.to_str().ok());
+    let header = request.metadata().get("authorization").and_then(|v| v.to_str().ok());
     let text = header.and_then(|h| h.strip_prefix("Bearer ")).ok_or_else(|| no("the call carries no token"))?;
     let bytes =
         base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).map_err(|_| no("the token is not base64url"))?;
     let (token, envelope) = open_token(&bytes).map_err(|_| no("the token is not a signed access token"))?;
     let head = gateway.replica.head().ok_or_else(|| no("there is no ledger yet"))?;
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+    let now_ms = SystemClock.now_ms();
     if token.ledger != head.ledger || token.audience != "attestune" {
         return Err(no("the token is for another ledger or audience"));
     }
@@ -119,7 +115,7 @@ async fn record(gateway: &Gateway, body: Body) -> Result<(), Status> {
     let gateway = gateway.clone();
     let receipt = blocking(move || {
         let head = gateway.replica.head().ok_or_else(|| Status::unavailable("there is no ledger yet"))?;
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        let now_ms = SystemClock.now_ms();
         let seen = Some(Seen { size: head.size, root: head.entry_root });
         let id = *uuid::Uuid::now_v7().as_bytes();
         let event = draft(&head.ledger, &gateway.actor, id, now_ms, seen, body);

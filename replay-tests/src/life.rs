@@ -2,7 +2,7 @@
 
 use crate::World;
 use attestune_ledger::rules::eligibility::{examples, members_root};
-use attestune_ledger::rules::policy::default_policy;
+use attestune_ledger::rules::policy::{default_policy, in_force};
 use attestune_ledger::state::View;
 use attestune_proto::v1::{
     ApprovalMeaning, BaseModelRegistered, BatchReview, Bound, Category, CategoryResult, DatasetFrozen, Decision,
@@ -91,12 +91,7 @@ pub fn reviewed(batch: u64, index: u32, verdict: ReviewVerdict) -> Body {
 pub fn frozen(world: &World, dataset: &str, collections: &[&str]) -> DatasetFrozen {
     let collections: Vec<String> = collections.iter().map(|c| c.to_string()).collect();
     let view = View::new(&world.state, world.next());
-    let policy = world
-        .row(&attestune_ledger::state::Policies::key(
-            world.row(&attestune_ledger::state::Ledgers::key()).unwrap_or_default().policy_version,
-        ))
-        .and_then(|p| p.policy)
-        .unwrap_or_default();
+    let policy = in_force(&view);
     let all = examples(&view, &view, &policy, &collections);
     let (root, count) = members_root(all.iter().filter(|e| e.status == ExampleStatus::Eligible));
     DatasetFrozen { dataset: dataset.into(), collections, at: world.next() - 1, root: root.0.to_vec(), count }

@@ -2,7 +2,7 @@
 // Helpers of tests stand outside `#[test]` functions here.
 #![allow(clippy::unwrap_used)]
 
-use attestune_ledger::envelope::{EVENT_PAYLOAD_TYPE, SigningKey};
+use attestune_ledger::envelope::EVENT_PAYLOAD_TYPE;
 use attestune_ledger::refusal::{ALL, ALL_REJECTIONS};
 use attestune_ledger::state::{Models, Promotions, Versions};
 use attestune_proto::v1::*;
@@ -392,7 +392,6 @@ fn the_same_log_gives_the_same_roots_and_rows() {
 fn a_stranger_signing_under_anothers_name_does_not_use_up_the_others_id() {
     let mut world = World::new();
     let event = world.draft("sten", ingested("tickets", 1));
-    let _ = SigningKey::from_seed([0; 32]);
     assert_eq!(world.push(sign(&event, &["rita"])).code(), "actor-did-not-sign");
     assert_eq!(world.push(sign(&event, &["sten"])).verdict, Verdict::Accepted);
 }

@@ -4,6 +4,7 @@ use crate::{WorkerError, example::ExampleText};
 use attestune_ledger::{
     draft::{draft, kind, worker_id},
     envelope::SigningKey,
+    log::{Clock as _, SystemClock},
     query,
     replica::{Replica, ReplicaError, StoreView},
     vault::{SealedPack, Vault},
@@ -15,7 +16,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 use tokio::runtime::Handle;
 
@@ -158,9 +159,7 @@ impl Context {
     /// # Errors
     /// If the vault can't.
     pub fn open(&self, what: &'static str, position: u64, sealed: &Sealed) -> Result<Vec<u8>, WorkerError> {
-        if sealed.pack.len() != 16 || sealed.commitment.len() != 32 {
-            return Err(WorkerError::Content { what, position, why: "its pack or commitment is malformed".into() });
-        }
+        well_formed(what, position, sealed)?;
         Ok(self.runtime.block_on(self.vault.open_one(&sealed.pack, &sealed.commitment))?)
     }
 
@@ -174,27 +173,10 @@ impl Context {
         position: u64,
         contents: &[Sealed],
     ) -> Result<Vec<Vec<u8>>, WorkerError> {
-        let mut packs: HashMap<&[u8], HashMap<Vec<u8>, Vec<u8>>> = HashMap::new();
-        let mut opened = Vec::with_capacity(contents.len());
         for sealed in contents {
-            if !packs.contains_key(sealed.pack.as_slice()) {
-                let mut texts = HashMap::new();
-                for (commitment, content) in self.runtime.block_on(self.vault.open_pack(&sealed.pack))? {
-                    // One that is damaged or erased is an error only for whoever names it.
-                    if let Ok(content) = content {
-                        texts.insert(commitment, content);
-                    }
-                }
-                packs.insert(&sealed.pack, texts);
-            }
-            let content = packs.get(sealed.pack.as_slice()).and_then(|texts| texts.get(sealed.commitment.as_slice()));
-            match content {
-                Some(content) => opened.push(content.clone()),
-                // Asked for alone, the vault says why.
-                None => opened.push(self.open(what, position, sealed)?),
-            }
+            well_formed(what, position, sealed)?;
         }
-        Ok(opened)
+        Ok(self.runtime.block_on(self.vault.open_all(contents))?)
     }
 
     /// Seals contents as one pack.
@@ -220,6 +202,13 @@ impl Context {
         let texts = parse_examples(position, &self.open_all("example", position, &contents)?)?;
         Ok((body, texts))
     }
+}
+
+fn well_formed(what: &'static str, position: u64, sealed: &Sealed) -> Result<(), WorkerError> {
+    if sealed.pack.len() != 16 || sealed.commitment.len() != 32 {
+        return Err(WorkerError::Content { what, position, why: "its pack or commitment is malformed".into() });
+    }
+    Ok(())
 }
 
 /// Reads example texts; an error names the place, never the text.
@@ -250,5 +239,5 @@ fn act_name(cause: u64, kind: Kind, part: &str) -> String {
 
 /// What the clock says, in milliseconds since 1970.
 pub(crate) fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    SystemClock.now_ms()
 }

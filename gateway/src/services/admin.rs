@@ -3,6 +3,7 @@
 use super::Services;
 use crate::access::{blocking, reader};
 use crate::convert::replica_failed;
+use attestune_ledger::log::{Clock as _, SystemClock};
 use attestune_ledger::replica::Replica;
 use attestune_proto::v1::admin_server::Admin;
 use attestune_proto::v1::{Check, DoctorRequest, DoctorResponse, Row, RowsRequest, StatusRequest, StatusResponse};
@@ -41,9 +42,7 @@ impl Admin for Services {
         let replica = self.gateway.replica.clone();
         let (out, rows) = mpsc::channel(1024);
         tokio::task::spawn_blocking(move || {
-            let outcome = replica.rows(&mut |row| {
-                let _ = out.blocking_send(Ok(row)); // the client may have left
-            });
+            let outcome = replica.rows(&mut |row| out.blocking_send(Ok(row)).is_ok());
             if let Err(error) = outcome {
                 let _ = out.blocking_send(Err(replica_failed(error)));
             }
@@ -86,7 +85,7 @@ fn examine(replica: &Replica, vault: bool, deep: bool) -> Vec<Check> {
 
 fn clock(replica: &Replica, check: &impl Fn(&str, Result<String, (String, &str)>) -> Check) -> Check {
     let fold_ms = replica.head().map_or(0, |h| h.fold_time_ms);
-    let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+    let now_ms = SystemClock.now_ms();
     let ahead_ms = fold_ms.saturating_sub(now_ms);
     check(
         "clock",

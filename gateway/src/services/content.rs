@@ -4,12 +4,11 @@ use super::Services;
 use crate::access::{reader, release};
 use crate::convert::{query_failed, vault_failed};
 use attestune_ledger::query;
-use attestune_ledger::state::Reader as _;
+use attestune_ledger::replica::StoreView;
 use attestune_ledger::vault::Vault;
 use attestune_proto::v1::content_server::Content;
-use attestune_proto::v1::{Envelope, Event, OpenRequest, OpenResponse, SealRequest, SealResponse, event::Body};
-use prost::Message as _;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use attestune_proto::v1::{OpenRequest, OpenResponse, SealRequest, SealResponse, event::Body};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 use tonic::{Request, Response, Status};
@@ -46,10 +45,8 @@ impl Services {
     }
 }
 
-fn pack_of(view: &attestune_ledger::replica::StoreView, position: u64) -> Option<Vec<u8>> {
-    let bytes = view.entry(position).ok()??;
-    let event = Event::decode(Envelope::decode(bytes.as_slice()).ok()?.payload.as_slice()).ok()?;
-    match event.body? {
+fn pack_of(view: &StoreView, position: u64) -> Option<Vec<u8>> {
+    match query::event_of(view, position).ok()??.body? {
         Body::DocumentsIngested(body) => Some(body.pack),
         _ => None,
     }
@@ -102,21 +99,7 @@ impl Content for Services {
         let vault = self.vault()?;
         let commitments = wanted.iter().map(|s| s.commitment.clone()).collect();
         release(&self.gateway, &self.denials, &reader, commitments).await?;
-        let mut packs: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>> = BTreeMap::new();
-        let mut contents = Vec::with_capacity(wanted.len());
-        for sealed in &wanted {
-            // A whole pack at once where much of it is wanted.
-            if !packs.contains_key(&sealed.pack) && wanted.iter().filter(|s| s.pack == sealed.pack).count() > 8 {
-                let opened = vault.open_pack(&sealed.pack).await.map_err(vault_failed)?;
-                let opened = opened.into_iter().filter_map(|(c, text)| Some((c, text.ok()?))).collect();
-                packs.insert(sealed.pack.clone(), opened);
-            }
-            let ready = packs.get(&sealed.pack).and_then(|p| p.get(&sealed.commitment)).cloned();
-            contents.push(match ready {
-                Some(content) => content,
-                None => vault.open_one(&sealed.pack, &sealed.commitment).await.map_err(vault_failed)?,
-            });
-        }
+        let contents = vault.open_all(&wanted).await.map_err(vault_failed)?;
         Ok(Response::new(OpenResponse { contents }))
     }
 }

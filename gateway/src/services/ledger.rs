@@ -94,12 +94,21 @@ impl Ledger for Services {
         let end = if limit == 0 { end } else { end.min(from.saturating_add(limit)) };
         let (out, entries) = mpsc::channel(1024);
         tokio::task::spawn_blocking(move || {
-            for position in from..end {
-                let entry = replica.entry(position).map_err(replica_failed);
-                let entry = entry.map(|e| Entry { position: e.position, time_ms: e.time_ms, value: e.value });
-                let ends = entry.is_err();
-                if out.blocking_send(entry).is_err() || ends {
-                    return;
+            let mut next = from;
+            while next < end {
+                let window = match replica.entries(next, end - next) {
+                    Ok(window) => window,
+                    Err(error) => {
+                        let _ = out.blocking_send(Err(replica_failed(error))); // the client may have left
+                        return;
+                    }
+                };
+                for entry in window {
+                    next = entry.position + 1;
+                    let entry = Entry { position: entry.position, time_ms: entry.time_ms, value: entry.value };
+                    if out.blocking_send(Ok(entry)).is_err() {
+                        return;
+                    }
                 }
             }
         });

@@ -8,6 +8,7 @@ mod registry;
 
 use crate::Gateway;
 use crate::access::Denials;
+use attestune_ledger::log::{Clock as _, SystemClock};
 use attestune_proto::v1::admin_server::AdminServer;
 use attestune_proto::v1::content_server::ContentServer;
 use attestune_proto::v1::ledger_server::LedgerServer;
@@ -40,8 +41,7 @@ macro_rules! server {
 /// # Errors
 /// If reflection can't read the descriptors, which the build excludes.
 pub async fn routes(gateway: Gateway) -> Result<Routes, tonic_reflection::server::Error> {
-    let started_ms =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+    let started_ms = SystemClock.now_ms();
     let services = Services { gateway, denials: Arc::default(), known: Arc::default(), started_ms };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<LedgerServer<Services>>().await;

@@ -1,12 +1,6 @@
 //! The log in a replica's own folder, with group commit.
 //!
-//! In the store's family `log`, the key is the position, the value what the tree's leaf hashes:
-//!
-//! ```text
-//! key    position   8 bytes, big-endian
-//! value  time       8 bytes, big-endian, milliseconds since 1970
-//!        value      the bytes appended
-//! ```
+//! In the store's family `log`, the key is the position, 8 bytes big-endian, the value [`Entry::stored`].
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -210,13 +204,9 @@ impl Shared {
     fn commit(&self, group: Vec<Request>, first: u64) -> MutexGuard<'_, State> {
         let time_ms = self.clock.now_ms();
         let mut batch = self.store.batch();
-        let mut stored = Vec::new();
         let values = group.iter().flat_map(|request| &request.values);
         for (position, value) in (first..).zip(values) {
-            stored.clear();
-            stored.extend(time_ms.to_be_bytes());
-            stored.extend(value);
-            batch.put(Family::Log, &position.to_be_bytes(), &stored);
+            batch.put(Family::Log, &position.to_be_bytes(), &Entry::stored(time_ms, value));
         }
         let outcome = self.store.write(batch, true).map_err(LogError::from);
 
@@ -239,7 +229,7 @@ impl Shared {
         for (position, row) in (from..end).zip(rows) {
             let entry = match row {
                 Ok((key, value)) if position_of(&key) == Some(position) => {
-                    entry(position, &value).ok_or_else(|| too_short(position))
+                    Entry::from_stored(position, &value).ok_or_else(|| too_short(position))
                 }
                 Ok(_) => Err(missing(position)),
                 // The scan may have failed on a file that begins later: ask for this one alone.
@@ -261,7 +251,7 @@ impl Shared {
 
     fn read_one(&self, position: u64) -> Result<Entry, LogError> {
         match self.store.get(Family::Log, &position.to_be_bytes()) {
-            Ok(Some(value)) => entry(position, &value).ok_or_else(|| too_short(position)),
+            Ok(Some(value)) => Entry::from_stored(position, &value).ok_or_else(|| too_short(position)),
             Ok(None) => Err(missing(position)),
             Err(error @ StoreError::Corrupt { .. }) => Err(LogError::Unreadable { position, cause: error.to_string() }),
             Err(error) => Err(error.into()),
@@ -302,11 +292,6 @@ fn take_group(waiting: &mut VecDeque<Request>) -> Vec<Request> {
 
 fn position_of(key: &[u8]) -> Option<u64> {
     key.try_into().ok().map(u64::from_be_bytes)
-}
-
-fn entry(position: u64, stored: &[u8]) -> Option<Entry> {
-    let (time, value) = stored.split_first_chunk()?;
-    Some(Entry { position, time_ms: u64::from_be_bytes(*time), value: value.to_vec() })
 }
 
 fn missing(position: u64) -> LogError {

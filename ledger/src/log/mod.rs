@@ -30,6 +30,27 @@ pub struct Entry {
     pub value: Vec<u8>,
 }
 
+impl Entry {
+    /// What a store holds of an entry, and what its leaf hashes:
+    ///
+    /// ```text
+    /// time    8 bytes, big-endian, milliseconds since 1970
+    /// value   the bytes appended
+    /// ```
+    pub fn stored(time_ms: u64, value: &[u8]) -> Vec<u8> {
+        let mut stored = Vec::with_capacity(8 + value.len());
+        stored.extend(time_ms.to_be_bytes());
+        stored.extend(value);
+        stored
+    }
+
+    /// The entry at a position out of what a store holds of it; none if that is too short for a time.
+    pub fn from_stored(position: u64, stored: &[u8]) -> Option<Self> {
+        let (time, value) = stored.split_first_chunk()?;
+        Some(Self { position, time_ms: u64::from_be_bytes(*time), value: value.to_vec() })
+    }
+}
+
 /// A log that entries are appended to and read from, by many threads at once.
 pub trait EventLog: Send + Sync {
     /// Appends values, all or none, at consecutive positions, which are returned. Blocks until

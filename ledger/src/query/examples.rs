@@ -3,10 +3,11 @@
 use super::{QueryError, answer, not_found};
 use crate::replica::StoreView;
 use crate::rules::eligibility::{self, Example};
-use crate::state::{Datasets, Ledgers, Policies, View};
+use crate::rules::policy;
+use crate::state::{Datasets, View};
 use attestune_proto::v1::{
     DatasetRow, ExampleInfo, ExampleRef, ExampleStatus, Finding, ListExamplesRequest, ListExamplesResponse,
-    ListMembersResponse, Member, Policy, PrepareDatasetResponse, Sealed, event::Body,
+    ListMembersResponse, Member, PrepareDatasetResponse, Sealed, event::Body,
 };
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 /// If the state can't be read.
 pub fn list_examples(view: &StoreView, request: &ListExamplesRequest) -> Result<ListExamplesResponse, QueryError> {
     let view = view.view();
-    let policy = policy_in_force(&view);
+    let policy = policy::in_force(&view);
     let mut found = Vec::new();
     for batch in eligibility::batches(&view, std::slice::from_ref(&request.collection)) {
         let mut examples = eligibility::batch(&view, &view, &policy, &batch);
@@ -61,7 +62,7 @@ pub fn prepare_dataset(view: &StoreView, collections: &[String]) -> Result<Prepa
     let mut collections = collections.to_vec();
     collections.sort_unstable();
     collections.dedup();
-    let policy = policy_in_force(&view);
+    let policy = policy::in_force(&view);
     let all = eligibility::examples(&view, &view, &policy, &collections);
     let (root, count) = eligibility::members_root(all.iter().filter(|e| e.status == ExampleStatus::Eligible));
     let with = |status| all.iter().filter(|e| e.status == status).count() as u64;
@@ -95,15 +96,10 @@ pub fn list_members(view: &StoreView, dataset: u64) -> Result<ListMembersRespons
 pub fn members_of(view: &View<'_>, dataset: &DatasetRow) -> Vec<Example> {
     let then = view.as_of(dataset.at + 1);
     let judge = view.as_of(dataset.position);
-    let policy = policy_in_force(&judge);
+    let policy = policy::in_force(&judge);
     let mut all = eligibility::examples(&then, &judge, &policy, &dataset.collections);
     view.absorb(&then);
     view.absorb(&judge);
     all.retain(|e| e.status == ExampleStatus::Eligible);
     all
-}
-
-pub(super) fn policy_in_force(view: &View<'_>) -> Policy {
-    let ledger = view.get(&Ledgers::key()).unwrap_or_default();
-    view.get(&Policies::key(ledger.policy_version)).and_then(|p| p.policy).unwrap_or_default()
 }

@@ -157,7 +157,7 @@ fn datasets_with(view: &View<'_>, batch: u64) -> Vec<Node> {
         }
         let then = view.as_of(dataset.at + 1);
         let judge = view.as_of(dataset.position);
-        let policy = super::examples::policy_in_force(&judge);
+        let policy = crate::rules::policy::in_force(&judge);
         let members = eligibility::batch(&then, &judge, &policy, &row);
         view.absorb(&then);
         view.absorb(&judge);

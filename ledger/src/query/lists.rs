@@ -4,10 +4,10 @@ use super::{QueryError, answer};
 use crate::replica::StoreView;
 use crate::state::{
     Actors, Bases, Checks, CollectionBatches, Datasets, Documents, Evaluations, Examples, Keys, Leakages, Ledgers,
-    Models, Policies, Promotions, RowKey, Runs, Scans, Suites, Versions, View,
+    Models, Policies, Promotions, Runs, Scans, Suites, Versions, View,
 };
 use attestune_proto::v1 as pb;
-use pb::{CheckRow, Kind, OpenWork, Policy, ScanRow, Signer, WorkStatus};
+use pb::{Kind, OpenWork, Policy, Signer, WorkStatus};
 
 macro_rules! list {
     ($(#[doc = $doc:literal])+ $name:ident, $response:ident { $field:ident }, $table:ident, $match:ident) => {
@@ -95,8 +95,8 @@ pub fn open_work(view: &StoreView) -> Result<OpenWork, QueryError> {
     let mut work = OpenWork::default();
     for batch in view.scan(&Examples::all()) {
         let position = batch.position;
-        let scan = |d: &pb::Tool| waits_scan(&view, &Scans::key(position, &d.name, &d.version));
-        let check = |c: &pb::Tool| waits_check(&view, &Checks::key(position, &c.name, &c.version));
+        let scan = |d: &pb::Tool| view.get(&Scans::key(position, &d.name, &d.version)).is_none();
+        let check = |c: &pb::Tool| view.get(&Checks::key(position, &c.name, &c.version)).is_none();
         if policy.detectors.iter().any(scan) {
             work.batches_to_scan.push(position);
         }
@@ -111,14 +111,6 @@ pub fn open_work(view: &StoreView) -> Result<OpenWork, QueryError> {
     leakage_to_check(&view, &policy, &evaluations, &mut work);
     work.evaluations = evaluations.into_iter().filter(|e| open(e.status)).collect();
     answer(&view, work)
-}
-
-fn waits_scan(view: &View<'_>, row: &RowKey<ScanRow>) -> bool {
-    view.get(row).is_none()
-}
-
-fn waits_check(view: &View<'_>, row: &RowKey<CheckRow>) -> bool {
-    view.get(row).is_none()
 }
 
 /// Pairs of training set and suite that an evaluation brought together and nobody compared yet.

@@ -147,7 +147,7 @@ pub fn lower_bound_ppm(passed: u32, cases: u32) -> u32 {
         (passed..=cases)
             .map(|i| {
                 let i = f64::from(i);
-                (ln_choose(i) + i * p.ln() + (n - i) * (1.0 - p).ln_1p_safe()).exp()
+                (ln_choose(i) + i * p.ln() + (n - i) * (1.0 - p).ln()).exp()
             })
             .sum()
     };
@@ -160,17 +160,6 @@ pub fn lower_bound_ppm(passed: u32, cases: u32) -> u32 {
         if tail(f64::from(middle) / 1e6) <= 0.05 { low = middle } else { high = middle }
     }
     low
-}
-
-/// `ln(x)` where x is `1 - p`, and no infinity times zero at its end.
-trait LnSafe {
-    fn ln_1p_safe(self) -> f64;
-}
-
-impl LnSafe for f64 {
-    fn ln_1p_safe(self) -> f64 {
-        self.max(f64::MIN_POSITIVE).ln()
-    }
 }
 
 /// ln Γ(x) for x ≥ 1 by Stirling's series after shifting x past 10 (Abramowitz and Stegun 6.1.41).

@@ -99,6 +99,11 @@ impl Folder {
         self.head()
     }
 
+    /// Entries folded.
+    pub(super) fn size(&self) -> u64 {
+        self.entries.size()
+    }
+
     pub(super) fn head(&self) -> Result<Head, ReplicaError> {
         let size = self.entries.size();
         let fold_time_ms = match size.checked_sub(1) {
@@ -138,9 +143,8 @@ impl Folder {
         }
         batch.put(Family::Meta, &decided_key(position), &decided(&folded).encode_to_vec());
         if !self.log_is_here {
-            let mut value = entry.time_ms.to_be_bytes().to_vec();
-            value.extend_from_slice(&entry.value);
-            batch.put(Family::Log, &position.to_be_bytes(), &value);
+            let stored = Entry::stored(entry.time_ms, &entry.value);
+            batch.put(Family::Log, &position.to_be_bytes(), &stored);
         }
         self.counts.add(folded.verdict);
         self.overlay.push(&folded, entry.value, self.entries.root(), &tiles);

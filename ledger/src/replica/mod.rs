@@ -3,28 +3,27 @@
 //! At any moment, also after a crash, it stands at some position, never between two. A read that fails stops it. A
 //! signed head in a file beside the store catches a lost end.
 
+mod error;
 mod folder;
 mod head;
+mod proofs;
 mod reader;
 mod verify;
 
+pub use error::{AppendError, ReplicaError};
 pub use folder::drop_state;
+pub use proofs::origin;
 pub use reader::{StoreView, StoredTiles, Tree};
 
 use crate::draft::kind;
 use crate::envelope::SigningKey;
-use crate::log::{Entry, EventLog, LogError};
+use crate::log::{Entry, EventLog};
 use crate::refusal::Rejection;
 use crate::rules::decode;
 use crate::state::{Ledgers, ReadFailed, Reader as _, View};
-use crate::store::{Family, Store, StoreError};
-use crate::tree::{
-    Checkpoint, Hash, Origin, TileError, TlogProof, VerifierKey, consistency_proof, inclusion_proof, root_at,
-};
-use attestune_proto::v1::{
-    AsOf, ConsistencyProofRequest, Decided, HeadResponse, InclusionProofRequest, Kind, Proof, Receipt, Row,
-    SignedCheckpoint, Verdict, as_of::When,
-};
+use crate::store::{Family, Store};
+use crate::tree::Hash;
+use attestune_proto::v1::{AsOf, Decided, HeadResponse, Kind, Receipt, Row, as_of::When};
 use folder::{Folder, Head};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -38,102 +37,6 @@ const WINDOW_BYTES: usize = 4 << 20;
 const FOLD_WAIT: Duration = Duration::from_secs(60);
 /// How often the signed head is written while entries come.
 const HEAD_EVERY: Duration = Duration::from_secs(1);
-
-/// Why a replica stopped or could not answer.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum ReplicaError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The log failed.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// A row or entry can't be read.
-    #[error(
-        "what the fold needs at position {position} can't be read: {cause}; keep this folder and run `attestune doctor`"
-    )]
-    Read {
-        /// The position that was being folded or read.
-        position: u64,
-        /// What is wrong.
-        cause: String,
-    },
-    /// The store contradicts itself.
-    #[error("this replica's folder is damaged: {what}; keep it and run `attestune doctor --drop-state` on a copy")]
-    Damaged {
-        /// What is wrong.
-        what: String,
-    },
-    /// The log is not the one that this replica followed.
-    #[error(
-        "log diverged at {at}: this replica holds {ours}, the log holds {theirs}; keep this folder and run `attestune doctor`"
-    )]
-    Diverged {
-        /// The position.
-        at: u64,
-        /// Leaf hash or root here.
-        ours: Hash,
-        /// The same in the log.
-        theirs: Hash,
-    },
-    /// Entries that a signed head knew are gone.
-    #[error(
-        "the log ends at {end}, but the signed head knew {head} entries: the end was lost; keep this folder and restore from a backup"
-    )]
-    LostEnd {
-        /// Entries there are.
-        end: u64,
-        /// Entries the head knew.
-        head: u64,
-    },
-    /// Another ledger's log.
-    #[error("this is ledger {found}, not {pinned}, to which this folder is pinned")]
-    OtherLedger {
-        /// The digest found.
-        found: Hash,
-        /// The digest expected.
-        pinned: Hash,
-    },
-    /// There is no such entry or tree.
-    #[error("{asked} is beyond the log's end, {size}")]
-    Beyond {
-        /// What was asked for.
-        asked: u64,
-        /// Entries folded.
-        size: u64,
-    },
-    /// No ledger was created yet.
-    #[error("there is no ledger here yet: run `attestune init`")]
-    NoLedger,
-    /// The replica has no checkpoint key.
-    #[error("this replica holds no checkpoint key, so it signs no checkpoints")]
-    NoCheckpointKey,
-    /// The fold stopped earlier.
-    #[error("the replica has stopped: {0}")]
-    Stopped(String),
-}
-
-impl ReplicaError {
-    fn damaged(error: TileError<StoreError>) -> Self {
-        Self::Damaged { what: format!("a tree: {error}") }
-    }
-}
-
-/// Why an append got no receipt.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum AppendError {
-    /// Stopped at the door; nothing was appended.
-    #[error("{rejection}")]
-    Rejected {
-        /// Which of the envelopes.
-        index: usize,
-        /// Why.
-        rejection: Rejection,
-    },
-    /// The log or the replica failed. What was sent may or may not be on the log: ask for its receipt.
-    #[error(transparent)]
-    Failed(#[from] ReplicaError),
-}
 
 /// How to open a replica.
 #[derive(Debug, Clone, Default)]
@@ -180,11 +83,11 @@ impl Replica {
     pub fn open(store: Arc<Store>, log: Arc<dyn EventLog>, options: ReplicaOptions) -> Result<Arc<Self>, ReplicaError> {
         let (keys, waiting) = (Arc::new(KnownKeys::default()), Arc::new(Waiting::default()));
         let mut folder = Folder::open(store.clone(), keys.clone(), waiting.clone(), true)?;
-        let size = folder.head()?.size;
+        let size = folder.size();
         compare_last(&store, log.as_ref(), size)?;
         let end = log.end()?;
-        while folder.head()?.size < end {
-            let window = log.read(folder.head()?.size, WINDOW_ENTRIES, WINDOW_BYTES)?;
+        while folder.size() < end {
+            let window = log.read(folder.size(), WINDOW_ENTRIES, WINDOW_BYTES)?;
             folder.fold(window)?;
         }
         let head = folder.head()?;
@@ -237,7 +140,9 @@ impl Replica {
             let folded = crate::rules::fold(&view, 0, 0, value).map_err(|_| Rejection::NotAnEnvelope {})?;
             return folded.rejection.map_or(Ok(()), Err);
         }
-        decode::open(&view.view(), &decoded, &mut |envelope, key, index| checked.verify(envelope, key, index))?;
+        let view = view.view();
+        let ledger = view.get(&Ledgers::key()).ok_or(Rejection::NoLedger {})?;
+        decode::open(&view, &ledger, &decoded, &mut |envelope, key, index| checked.verify(envelope, key, index))?;
         self.waiting.put(value, checked);
         Ok(())
     }
@@ -264,7 +169,7 @@ impl Replica {
     }
 
     fn step(&self, folder: &mut Folder) -> Result<bool, ReplicaError> {
-        let size = folder.head()?.size;
+        let size = folder.size();
         if self.log.wait_past(size, Duration::from_millis(100))? <= size {
             return Ok(false);
         }
@@ -391,8 +296,17 @@ impl Replica {
         if position >= size {
             return Err(ReplicaError::Beyond { asked: position, size });
         }
-        let entry = self.log.read(position, 1, 1)?.into_iter().next();
+        let entry = self.entries(position, 1)?.into_iter().next();
         entry.ok_or(ReplicaError::Read { position, cause: "the entry is missing".into() })
+    }
+
+    /// Entries from a position on, a window's worth and `limit` at most; none past the end.
+    ///
+    /// # Errors
+    /// If the first can't be read.
+    pub fn entries(&self, from: u64, limit: u64) -> Result<Vec<Entry>, ReplicaError> {
+        let limit = limit.min(self.position().saturating_sub(from)).min(WINDOW_ENTRIES as u64);
+        if limit == 0 { Ok(Vec::new()) } else { Ok(self.log.read(from, limit as usize, WINDOW_BYTES)?) }
     }
 
     /// An entry with its verdict.
@@ -444,114 +358,19 @@ impl Replica {
         })
     }
 
-    fn tile_hash(&self, tree: Tree, position: u64) -> Result<Hash, ReplicaError> {
-        let bytes = self.store.get(Family::Tree, &reader::tile_key(tree, 0, position))?;
-        let hash = bytes.and_then(|b| b.try_into().ok()).map(Hash);
-        hash.ok_or(ReplicaError::Read { position, cause: "its leaf hash is missing".into() })
-    }
-
-    fn tiles(&self, verdicts: bool) -> StoredTiles<'_> {
-        StoredTiles { store: &self.store, tree: if verdicts { Tree::Verdicts } else { Tree::Entries } }
-    }
-
-    /// The root of one of the trees at a size.
-    ///
-    /// # Errors
-    /// If the size is beyond the end, or the tree can't be read.
-    pub fn root_at(&self, verdicts: bool, size: u64) -> Result<Hash, ReplicaError> {
-        let folded = self.position();
-        if size > folded {
-            return Err(ReplicaError::Beyond { asked: size, size: folded });
-        }
-        root_at(&self.tiles(verdicts), size).map_err(ReplicaError::damaged)
-    }
-
-    /// A signed note over a tree as it is now. The verdict tree's origin ends in `/verdicts`.
-    ///
-    /// # Errors
-    /// If there is no ledger or no checkpoint key.
-    pub fn checkpoint(&self, verdicts: bool) -> Result<SignedCheckpoint, ReplicaError> {
-        let key = self.options.checkpoint_key.as_ref().ok_or(ReplicaError::NoCheckpointKey)?;
-        let head = self.head().ok_or(ReplicaError::NoLedger)?;
-        let origin = origin(&head, verdicts)?;
-        let root = if verdicts { head.verdict_root } else { head.entry_root };
-        let root = Hash(root.try_into().unwrap_or([0; 32]));
-        let checkpoint = Checkpoint { origin: origin.clone(), size: head.size, root };
-        let verifier = VerifierKey::new(origin, key.inner().verifying_key())
-            .map_err(|error| ReplicaError::Damaged { what: error.to_string() })?;
-        Ok(SignedCheckpoint { note: checkpoint.sign(key.inner()), verifier_key: verifier.to_string() })
-    }
-
-    /// A proof that an entry, or a verdict, stands at its position.
-    ///
-    /// # Errors
-    /// If position or size lie beyond the end.
-    pub fn inclusion_proof(&self, request: &InclusionProofRequest) -> Result<Proof, ReplicaError> {
-        let size = if request.size == 0 { self.position() } else { request.size };
-        let root = self.root_at(request.verdicts, size)?;
-        if request.position >= size {
-            return Err(ReplicaError::Beyond { asked: request.position, size });
-        }
-        let path =
-            inclusion_proof(&self.tiles(request.verdicts), request.position, size).map_err(ReplicaError::damaged)?;
-        let tree = if request.verdicts { Tree::Verdicts } else { Tree::Entries };
-        let leaf = self.tile_hash(tree, request.position)?;
-        let mut tlog_proof = String::new();
-        if !request.verdicts && self.options.checkpoint_key.is_some() && request.size == 0 {
-            tlog_proof = self.tlog_proof(request.position)?;
-        }
-        Ok(Proof {
-            size,
-            root: root.0.to_vec(),
-            leaf_hash: leaf.0.to_vec(),
-            hashes: path.iter().map(|h| h.0.to_vec()).collect(),
-            tlog_proof,
-        })
-    }
-
-    fn tlog_proof(&self, position: u64) -> Result<String, ReplicaError> {
-        let key = self.options.checkpoint_key.as_ref().ok_or(ReplicaError::NoCheckpointKey)?;
-        let head = self.head().ok_or(ReplicaError::NoLedger)?;
-        let root = Hash(head.entry_root.clone().try_into().unwrap_or([0; 32]));
-        let checkpoint = Checkpoint { origin: origin(&head, false)?, size: head.size, root };
-        let path = inclusion_proof(&self.tiles(false), position, head.size).map_err(ReplicaError::damaged)?;
-        let checkpoint = checkpoint.sign(key.inner());
-        Ok(TlogProof { extra: Vec::new(), index: position, path, checkpoint }.to_string())
-    }
-
-    /// A proof that an older tree is the beginning of a newer one.
-    ///
-    /// # Errors
-    /// If a size lies beyond the end.
-    pub fn consistency_proof(&self, request: &ConsistencyProofRequest) -> Result<Proof, ReplicaError> {
-        let size = if request.new_size == 0 { self.position() } else { request.new_size };
-        let root = self.root_at(request.verdicts, size)?;
-        if request.old_size > size {
-            return Err(ReplicaError::Beyond { asked: request.old_size, size });
-        }
-        let path =
-            consistency_proof(&self.tiles(request.verdicts), request.old_size, size).map_err(ReplicaError::damaged)?;
-        Ok(Proof {
-            size,
-            root: root.0.to_vec(),
-            leaf_hash: Vec::new(),
-            hashes: path.iter().map(|h| h.0.to_vec()).collect(),
-            tlog_proof: String::new(),
-        })
-    }
-
-    /// Every version of every row, in order of name, the newest version first.
+    /// Every version of every row, in order of name, the newest version first, until `visit` says stop by `false`.
     ///
     /// # Errors
     /// If one can't be read.
-    pub fn rows(&self, visit: &mut dyn FnMut(Row)) -> Result<(), ReplicaError> {
+    pub fn rows(&self, visit: &mut dyn FnMut(Row) -> bool) -> Result<(), ReplicaError> {
         let size = self.position();
         for row in self.store.scan_prefix(Family::State, &[]) {
             let (key, value) = row?;
             let Some((name, position)) = reader::split_version(&key) else { continue };
-            if position < size {
-                let table = u32::from(name.first().copied().unwrap_or(0));
-                visit(Row { table, key: name.to_vec(), position, value: Some(value.into()) });
+            let table = u32::from(name.first().copied().unwrap_or(0));
+            let row = || Row { table, key: name.to_vec(), position, value: Some(value.into()) };
+            if position < size && !visit(row()) {
+                break;
             }
         }
         Ok(())
@@ -565,7 +384,7 @@ impl Replica {
         let size = self.position();
         let mut next = 0;
         while next < size {
-            for entry in self.log.read(next, WINDOW_ENTRIES, WINDOW_BYTES)?.into_iter().take((size - next) as usize) {
+            for entry in self.entries(next, size - next)? {
                 let (ours, theirs) = (
                     self.tile_hash(Tree::Entries, entry.position)?,
                     crate::rules::entry_leaf(entry.time_ms, &entry.value),
@@ -622,17 +441,6 @@ impl Drop for Replica {
     }
 }
 
-/// The origin line of a ledger's checkpoints: `attestune/NAME/ID`, with the first 16 hex digits of the ledger's id.
-///
-/// # Errors
-/// If the ledger's name can't be one, which its rules exclude.
-pub fn origin(head: &HeadResponse, verdicts: bool) -> Result<Origin, ReplicaError> {
-    let id = hex::encode(&head.ledger[..head.ledger.len().min(8)]);
-    let suffix = if verdicts { "/verdicts" } else { "" };
-    let text = format!("attestune/{}/{id}{suffix}", head.name);
-    text.parse().map_err(|error: crate::tree::NoteError| ReplicaError::Damaged { what: error.to_string() })
-}
-
 /// The last entry folded must still be the log's.
 fn compare_last(store: &Store, log: &dyn EventLog, size: u64) -> Result<(), ReplicaError> {
     let end = log.end()?;
@@ -648,11 +456,6 @@ fn compare_last(store: &Store, log: &dyn EventLog, size: u64) -> Result<(), Repl
         return Err(ReplicaError::Diverged { at: last, ours, theirs });
     }
     Ok(())
-}
-
-/// Whether a receipt says that the event stands, now or from before.
-pub fn stands(receipt: &Receipt) -> bool {
-    matches!(receipt.verdict(), Verdict::Accepted | Verdict::Duplicate)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

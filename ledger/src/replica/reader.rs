@@ -1,5 +1,6 @@
 //! Reading a replica's state from its store, and from its store under a window's unwritten effects.
 
+use crate::log::Entry;
 use crate::state::{ReadFailed, Reader, View};
 use crate::store::{Family, Store, StoreError};
 use crate::tree::{Hash, TileHash, TileReader, root_at, tile_width};
@@ -109,8 +110,7 @@ impl StoreView {
     /// # Errors
     /// If it can't be read.
     pub fn entry_time(&self, position: u64) -> Result<Option<u64>, ReadFailed> {
-        let bytes = self.store.get(Family::Log, &position.to_be_bytes()).map_err(failed)?;
-        Ok(bytes.and_then(|b| b.get(..8)?.try_into().ok()).map(u64::from_be_bytes))
+        Ok(read_entry(&self.store, position)?.map(|entry| entry.time_ms))
     }
 }
 
@@ -123,9 +123,9 @@ fn read_decided(store: &Store, position: u64) -> Result<Option<DecidedRow>, Read
     bytes.map(|b| DecidedRow::decode(b.as_slice()).map_err(failed)).transpose()
 }
 
-fn read_entry(store: &Store, position: u64) -> Result<Option<Vec<u8>>, ReadFailed> {
-    let bytes = store.get(Family::Log, &position.to_be_bytes()).map_err(failed)?;
-    Ok(bytes.map(|mut b| b.split_off(b.len().min(8))))
+fn read_entry(store: &Store, position: u64) -> Result<Option<Entry>, ReadFailed> {
+    let stored = store.get(Family::Log, &position.to_be_bytes()).map_err(failed)?;
+    Ok(stored.and_then(|stored| Entry::from_stored(position, &stored)))
 }
 
 /// Visits the newest version below `size` of each row with a prefix.
@@ -171,7 +171,7 @@ impl Reader for StoreView {
     }
 
     fn entry(&self, position: u64) -> Result<Option<Vec<u8>>, ReadFailed> {
-        read_entry(&self.store, position)
+        Ok(read_entry(&self.store, position)?.map(|entry| entry.value))
     }
 
     fn fold_time(&self, position: u64) -> Result<Option<u64>, ReadFailed> {
@@ -355,7 +355,7 @@ impl Reader for Overlay {
     fn entry(&self, position: u64) -> Result<Option<Vec<u8>>, ReadFailed> {
         match self.entries.get(&position) {
             Some(value) => Ok(Some(value.clone())),
-            None => read_entry(&self.store, position),
+            None => Ok(read_entry(&self.store, position)?.map(|entry| entry.value)),
         }
     }
 

@@ -3,13 +3,11 @@
 //! The door uses this, too: what fails here is stopped there and, where the log holds it all the same, counted.
 
 use crate::envelope::{EVENT_PAYLOAD_TYPE, ledger_id};
+use crate::log::VALUE_BYTES_MAX;
 use crate::refusal::Rejection;
 use crate::state::{Keys, View};
-use attestune_proto::v1::{Envelope, Event, KeyRow, Kind, event::Body};
+use attestune_proto::v1::{Envelope, Event, KeyRow, Kind, LedgerRow, event::Body};
 use prost::Message;
-
-/// Most bytes of an entry's value, so that time and value fit a tlog-tiles entry (65,535).
-pub const VALUE_BYTES_MAX: usize = 65_535 - 8;
 
 /// Verifies the envelope's signature at an index under a public key.
 pub type Verify<'a> = &'a mut dyn FnMut(&Envelope, &[u8; 32], usize) -> bool;
@@ -62,8 +60,13 @@ pub fn decode(value: &[u8]) -> Result<Decoded, Rejection> {
 ///
 /// # Errors
 /// If the event is for another ledger, a key is unknown or a signature false.
-pub fn open(view: &View<'_>, decoded: &Decoded, verify: Verify<'_>) -> Result<([u8; 32], Vec<KeyRow>), Rejection> {
-    let Some(genesis) = genesis(view) else { return Err(Rejection::NoLedger {}) };
+pub fn open(
+    view: &View<'_>,
+    ledger: &LedgerRow,
+    decoded: &Decoded,
+    verify: Verify<'_>,
+) -> Result<([u8; 32], Vec<KeyRow>), Rejection> {
+    let genesis: [u8; 32] = ledger.ledger_id.as_slice().try_into().map_err(|_| Rejection::NoLedger {})?;
     if decoded.event.ledger != genesis && decoded.genesis_id.is_none() {
         return Err(Rejection::OtherLedger {});
     }
@@ -78,12 +81,6 @@ pub fn open(view: &View<'_>, decoded: &Decoded, verify: Verify<'_>) -> Result<([
         keys.push(key);
     }
     Ok((genesis, keys))
-}
-
-/// The ledger's id: SHA-256 of the first accepted genesis.
-fn genesis(view: &View<'_>) -> Option<[u8; 32]> {
-    let id = view.get(&crate::state::Ledgers::key())?.ledger_id;
-    id.try_into().ok()
 }
 
 /// A key id from outside, fit to be shown.

@@ -189,7 +189,7 @@ fn judge(
         }
         return;
     };
-    let (ledger_id, keys) = match decode::open(view, decoded, verify) {
+    let (ledger_id, keys) = match decode::open(view, &ledger, decoded, verify) {
         Ok(opened) => opened,
         Err(rejection) => return folded.rejection = Some(rejection),
     };

@@ -21,16 +21,10 @@ pub fn register_model(view: &View<'_>, act: &Act<'_>, body: &ModelRegistered) ->
     let mut model = training::model(view, &body.model);
     model.versions += 1;
     let version = VersionRow {
-        model: body.model.clone(),
-        version: model.versions,
-        position: act.position,
-        run: None,
         base: body.base,
         adapter_digest: body.adapter_digest.clone(),
         adapter: body.adapter.clone(),
-        stage: Stage::Dev as i32,
-        registered_by: act.event.actor.clone(),
-        ..Default::default()
+        ..training::new_version(act, &model)
     };
     Ok(Effects::none()
         .and(&Models::key(&body.model), &model)

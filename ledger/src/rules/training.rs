@@ -107,16 +107,11 @@ pub fn complete(view: &View<'_>, act: &Act<'_>, body: &TrainingCompleted) -> Res
     run.version = model.versions;
     (run.step, run.steps, run.loss_micro) = (body.steps, body.steps, body.final_loss_micro);
     let version = VersionRow {
-        model: run.model.clone(),
-        version: model.versions,
-        position: act.position,
         run: Some(body.run),
         base: run.base,
         adapter_digest: body.adapter_digest.clone(),
         adapter: body.adapter.clone(),
-        stage: Stage::Dev as i32,
-        registered_by: act.event.actor.clone(),
-        ..Default::default()
+        ..new_version(act, &model)
     };
     Ok(Effects::none()
         .and(&Runs::key(body.run), &run)
@@ -186,6 +181,18 @@ fn run(view: &View<'_>, position: u64) -> Result<RunRow, Refusal> {
 /// A model's row, an empty one if it has no version yet.
 pub fn model(view: &View<'_>, model: &str) -> ModelRow {
     view.get(&Models::key(model)).unwrap_or_else(|| ModelRow { model: model.into(), ..Default::default() })
+}
+
+/// The model's newest version as this act brings it in: in dev.
+pub fn new_version(act: &Act<'_>, model: &ModelRow) -> VersionRow {
+    VersionRow {
+        model: model.model.clone(),
+        version: model.versions,
+        position: act.position,
+        stage: Stage::Dev as i32,
+        registered_by: act.event.actor.clone(),
+        ..Default::default()
+    }
 }
 
 fn sound(h: &Hyperparameters) -> Result<(), Refusal> {

@@ -11,15 +11,21 @@
 //! error, a log line or a `Debug` form.
 
 use aes_gcm::{Aes256Gcm, KeyInit as _, aead::Aead as _};
+use attestune_proto::v1::Sealed;
 use hmac::{Hmac, Mac as _};
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, local::LocalFileSystem, path::Path as ObjectPath};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Contents of one pack from which on the pack is read whole.
+const WHOLE_PACK: usize = 8;
 
 /// Why the vault could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +113,7 @@ struct KeyEntry {
 pub struct Vault {
     contents: Arc<dyn ObjectStore>,
     keys: Arc<dyn ObjectStore>,
-    kek: [u8; 32],
+    kek: Zeroizing<[u8; 32]>,
     /// Where the stores are folders: their root, so that writes can be made durable.
     root: Option<PathBuf>,
 }
@@ -121,7 +127,7 @@ impl std::fmt::Debug for Vault {
 impl Vault {
     /// A vault on two stores under a key-encryption key.
     pub fn new(contents: Arc<dyn ObjectStore>, keys: Arc<dyn ObjectStore>, kek: [u8; 32]) -> Self {
-        Self { contents, keys, kek, root: None }
+        Self { contents, keys, kek: Zeroizing::new(kek), root: None }
     }
 
     /// The vault in a folder, made if there is none.
@@ -136,7 +142,7 @@ impl Vault {
         let kek = read_or_make_kek(&dir.join("kek"), dir)?;
         let store = |part: &str| LocalFileSystem::new_with_prefix(dir.join(part)).map_err(unavailable);
         let (contents, keys) = (Arc::new(store("contents")?), Arc::new(store("keys")?));
-        Ok(Self { contents, keys, kek, root: Some(dir.into()) })
+        Ok(Self { contents, keys, kek: Zeroizing::new(kek), root: Some(dir.into()) })
     }
 
     /// Seals contents into a new pack, durable on return.
@@ -148,12 +154,12 @@ impl Vault {
         let mut sealed = SealedPack { pack, items: Vec::with_capacity(contents.len()) };
         let (mut bytes, mut entries) = (Vec::new(), Vec::with_capacity(contents.len()));
         for content in contents {
-            let (salt, data_key, nonce) = (random::<32>()?, random::<32>()?, random::<12>()?);
+            let (salt, data_key, nonce) = (random::<32>()?, Zeroizing::new(random::<32>()?), random::<12>()?);
             let commitment: [u8; 32] = Sha256::new().chain_update(salt).chain_update(content).finalize().into();
             // The data key encrypts this content only, so that one nonce serves.
             let cipher = encrypt(&data_key, [0; 12], content)?;
             let mut wrapped = nonce.to_vec();
-            wrapped.extend(encrypt(&self.kek, nonce, &data_key)?);
+            wrapped.extend(encrypt(&self.kek, nonce, data_key.as_slice())?);
             entries.push(KeyEntry {
                 commitment: commitment.to_vec(),
                 salt: salt.to_vec(),
@@ -211,6 +217,33 @@ impl Vault {
         Ok(keys.entries.into_iter().map(open).collect())
     }
 
+    /// Opens contents in their order. A pack of which much is wanted is read whole, once.
+    ///
+    /// # Errors
+    /// At the first that is unknown, erased or altered; if the stores fail.
+    pub async fn open_all(&self, wanted: &[Sealed]) -> Result<Vec<Vec<u8>>, VaultError> {
+        let mut counts: BTreeMap<&[u8], usize> = BTreeMap::new();
+        for sealed in wanted {
+            *counts.entry(&sealed.pack).or_default() += 1;
+        }
+        let mut packs: BTreeMap<&[u8], BTreeMap<Vec<u8>, Vec<u8>>> = BTreeMap::new();
+        for (pack, _) in counts.into_iter().filter(|(_, count)| *count > WHOLE_PACK) {
+            // One that is damaged or erased is an error only for whoever names it.
+            let opened = self.open_pack(pack).await?;
+            packs.insert(pack, opened.into_iter().filter_map(|(name, text)| Some((name, text.ok()?))).collect());
+        }
+        let mut contents = Vec::with_capacity(wanted.len());
+        for sealed in wanted {
+            let ready = packs.get(sealed.pack.as_slice()).and_then(|texts| texts.get(&sealed.commitment));
+            contents.push(match ready {
+                Some(content) => content.clone(),
+                // Asked for alone, the vault says why it does not open.
+                None => self.open_one(&sealed.pack, &sealed.commitment).await?,
+            });
+        }
+        Ok(contents)
+    }
+
     /// The keyed fingerprints of a pack's contents; erased ones have none.
     ///
     /// # Errors
@@ -250,8 +283,8 @@ impl Vault {
         }
         let corrupt = || VaultError::Corrupt { pack: hex::encode(pack) };
         let (nonce, wrapped) = entry.wrapped.split_first_chunk::<12>().ok_or_else(corrupt)?;
-        let data_key = decrypt(&self.kek, *nonce, wrapped).ok_or_else(corrupt)?;
-        let data_key: [u8; 32] = data_key.try_into().map_err(|_| corrupt())?;
+        let data_key = Zeroizing::new(decrypt(&self.kek, *nonce, wrapped).ok_or_else(corrupt)?);
+        let data_key: Zeroizing<[u8; 32]> = Zeroizing::new(data_key.as_slice().try_into().map_err(|_| corrupt())?);
         let content = decrypt(&data_key, [0; 12], cipher).ok_or_else(corrupt)?;
         let commitment = Sha256::new().chain_update(&entry.salt).chain_update(&content).finalize();
         if commitment.as_slice() != entry.commitment {

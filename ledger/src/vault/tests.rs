@@ -20,6 +20,13 @@ async fn what_was_sealed_opens_also_after_reopening() {
         assert_eq!(item.commitment, commitment);
         assert_eq!(vault.open_one(&sealed.pack, &item.commitment).await.unwrap(), text);
     }
+    let sealed_as = |item: &SealedItem| Sealed { pack: sealed.pack.to_vec(), commitment: item.commitment.to_vec() };
+    // Few of a pack are opened one by one, many by one read; asked for twice they come twice.
+    for times in [1, 4] {
+        let wanted: Vec<_> = (0..times).flat_map(|_| sealed.items.iter().rev().map(sealed_as)).collect();
+        let expected: Vec<_> = (0..times).flat_map(|_| texts().into_iter().rev()).collect();
+        assert!(vault.open_all(&wanted).await.unwrap() == expected);
+    }
     let all = vault.open_pack(&sealed.pack).await.unwrap();
     assert!(all.iter().zip(texts()).all(|((_, got), text)| *got.as_ref().unwrap() == text));
 }
