@@ -9,7 +9,7 @@ use crate::{
 };
 use anyhow::Context as _;
 use attestune_ledger::{
-    envelope::{fit_key, ledger_id},
+    envelope::fit_key,
     log,
     replica::origin,
     store::{Family, Options, Store, StoreError, first_unreadable_entry},
@@ -175,17 +175,17 @@ fn finish(
 ) -> anyhow::Result<Findings> {
     let replica = &refolded.replica;
     let size = replica.position();
-    let genesis = replica.entry(0).map_err(|_| problem::no("the log is empty", "there is nothing to verify"))?;
-    let found = ledger_id(&genesis.value);
+    if size == 0 {
+        return Err(problem::no("the log is empty", "there is nothing to verify"));
+    }
+    let head = replica.head().ok_or_else(|| problem::no("no entry creates a ledger", "this is no log of Attestune"))?;
+    let found: [u8; 32] = head.ledger.as_slice().try_into().unwrap_or([0; 32]);
     if ledger.is_some_and(|ledger| ledger != found) {
         return Err(problem::no(
             format!("this is ledger {}, not the one you named", hex::encode(found)),
             "it is another ledger's log, or --ledger is mistyped",
         ));
     }
-    let head = replica
-        .head()
-        .ok_or_else(|| problem::no("the first entry creates no ledger", "this is no log of Attestune"))?;
     let own_key = genesis_key(refolded)?;
     if key.is_some_and(|key| key != own_key) {
         return Err(problem::no(

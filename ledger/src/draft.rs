@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 /// The name space of workers' ids: UUIDv5 of `attestune.worker` in the URL name space.
 const WORKERS: Uuid =
-    Uuid::from_bytes([0x5b, 0x1c, 0x0c, 0x7d, 0x9d, 0x2e, 0x5c, 0x4f, 0x8a, 0x61, 0x3e, 0x0a, 0x77, 0x41, 0x90, 0x15]);
+    Uuid::from_bytes([0xcc, 0xfc, 0x41, 0xd4, 0xdb, 0x31, 0x51, 0xad, 0x8b, 0x86, 0x8d, 0x2e, 0x7c, 0xe9, 0xba, 0x3c]);
 
 /// The id that a worker gives its act: UUIDv5 of cause, kind, part and attempt (RFC 9562 §5.5), so that a worker that
 /// starts again gives the same id to the same act.
@@ -81,6 +81,11 @@ pub fn plain(name: &'static str, prefix: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_space_of_workers_is_what_it_says() {
+        assert_eq!(WORKERS, Uuid::new_v5(&Uuid::NAMESPACE_URL, b"attestune.worker"));
+    }
 
     #[test]
     fn a_workers_id_depends_on_each_part() {

@@ -196,7 +196,17 @@ impl Store {
         family: Family,
         prefix: &[u8],
     ) -> impl Iterator<Item = Result<Row, StoreError>> + use<'a> {
-        self.scan(family, prefix, &after_prefix(prefix))
+        self.scan_from(family, prefix, prefix)
+    }
+
+    /// The rows whose keys begin with `prefix`, from the key `start` on, in order of keys.
+    pub fn scan_from<'a>(
+        &'a self,
+        family: Family,
+        prefix: &[u8],
+        start: &[u8],
+    ) -> impl Iterator<Item = Result<Row, StoreError>> + use<'a> {
+        self.scan(family, start, &after_prefix(prefix))
     }
 
     /// The row with the greatest key.

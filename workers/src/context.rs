@@ -5,7 +5,7 @@ use attestune_ledger::{
     draft::{draft, kind, worker_id},
     envelope::SigningKey,
     log::{Clock as _, SystemClock},
-    query,
+    query::{self, OpenWorkCursor},
     replica::{Replica, ReplicaError, StoreView},
     vault::{SealedPack, Vault},
 };
@@ -22,6 +22,8 @@ use tokio::runtime::Handle;
 
 /// How long a refused act rests after its n-th attempt: 2ⁿ seconds, and no longer than this.
 const REST_MAX: Duration = Duration::from_secs(600);
+/// How many open batches a worker looks at; one that is done makes room for the next.
+const BATCHES_AHEAD: usize = 256;
 
 /// A worker's name on the log and its key.
 #[derive(Debug, Clone)]
@@ -54,12 +56,13 @@ pub struct Context {
     runtime: Handle,
     stop: Arc<AtomicBool>,
     resting: Arc<Mutex<HashMap<String, Instant>>>,
+    open: Arc<Mutex<OpenWorkCursor>>,
 }
 
 impl Context {
     /// A context whose vault is awaited on `runtime`. Workers block, so they run on threads that are not the runtime's.
     pub fn new(replica: Arc<Replica>, vault: Arc<Vault>, signer: Signer, runtime: Handle) -> Self {
-        Self { replica, vault, signer, runtime, stop: Arc::default(), resting: Arc::default() }
+        Self { replica, vault, signer, runtime, stop: Arc::default(), resting: Arc::default(), open: Arc::default() }
     }
 
     /// The same with a flag that ends long work.
@@ -82,14 +85,13 @@ impl Context {
         self.replica.view()
     }
 
-    /// What waits for workers.
+    /// What waits for workers; of batches the oldest only.
     ///
     /// # Errors
     /// If the state can't be read.
     pub fn open_work(&self) -> Result<OpenWork, WorkerError> {
-        let view = self.view();
-        // Before genesis there is no policy, and nothing to do.
-        if view.size() == 0 { Ok(OpenWork::default()) } else { Ok(query::open_work(&view)?) }
+        let mut cursor = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(cursor.advance(&self.view(), BATCHES_AHEAD)?)
     }
 
     /// Signs an act and appends it. Its id comes of cause, kind, part and the number of attempts refused so far, so that

@@ -3,11 +3,10 @@
 use super::{QueryError, answer};
 use crate::replica::StoreView;
 use crate::state::{
-    Actors, Bases, Checks, CollectionBatches, Datasets, Documents, Evaluations, Examples, Keys, Leakages, Ledgers,
-    Models, Policies, Promotions, Runs, Scans, Suites, Versions, View,
+    Actors, Bases, CollectionBatches, Datasets, Documents, Evaluations, Examples, Keys, Ledgers, Models, Policies,
+    Promotions, Runs, Suites, Versions,
 };
 use attestune_proto::v1 as pb;
-use pb::{Kind, OpenWork, Policy, Signer, WorkStatus};
 
 macro_rules! list {
     ($(#[doc = $doc:literal])+ $name:ident, $response:ident { $field:ident }, $table:ident, $match:ident) => {
@@ -83,51 +82,4 @@ pub fn policy(view: &StoreView, version: u32) -> Result<pb::PolicyRow, QueryErro
     let version = if version == 0 { ledger.policy_version } else { version };
     let row = view.get(&Policies::key(version));
     answer(&view, row)?.ok_or_else(|| super::not_found("policy", version))
-}
-
-/// What waits for workers.
-///
-/// # Errors
-/// If the state can't be read.
-pub fn open_work(view: &StoreView) -> Result<OpenWork, QueryError> {
-    let policy = policy(view, 0)?.policy.unwrap_or_default();
-    let view = view.view();
-    let mut work = OpenWork::default();
-    for batch in view.scan(&Examples::all()) {
-        let position = batch.position;
-        let scan = |d: &pb::Tool| view.get(&Scans::key(position, &d.name, &d.version)).is_none();
-        let check = |c: &pb::Tool| view.get(&Checks::key(position, &c.name, &c.version)).is_none();
-        if policy.detectors.iter().any(scan) {
-            work.batches_to_scan.push(position);
-        }
-        if policy.checkers.iter().any(check) {
-            work.batches_to_check.push(position);
-        }
-    }
-    let open = |status: i32| status == WorkStatus::Open as i32 || status == WorkStatus::Claimed as i32;
-    work.runs = view.scan(&Runs::all());
-    work.runs.retain(|r| open(r.status));
-    let evaluations = view.scan(&Evaluations::all());
-    leakage_to_check(&view, &policy, &evaluations, &mut work);
-    work.evaluations = evaluations.into_iter().filter(|e| open(e.status)).collect();
-    answer(&view, work)
-}
-
-/// Pairs of training set and suite that an evaluation brought together and nobody compared yet.
-fn leakage_to_check(view: &View<'_>, policy: &Policy, evaluations: &[pb::EvaluationRow], work: &mut OpenWork) {
-    let mut pairs: Vec<(u64, u64)> = Vec::new();
-    for evaluation in evaluations {
-        let version = view.get(&Versions::key(&evaluation.model, evaluation.version));
-        let run = version.and_then(|v| v.run).and_then(|r| view.get(&Runs::key(r)));
-        pairs.extend(run.map(|r| (r.dataset, evaluation.suite)));
-    }
-    pairs.sort_unstable();
-    pairs.dedup();
-    for (dataset, suite) in pairs {
-        let known = view.get(&Leakages::key(dataset, suite));
-        let counts = |s: &Signer| crate::rules::counts(view, policy, s, Kind::LeakageChecked);
-        if !known.as_ref().is_some_and(|k| k.signer.as_ref().is_some_and(counts)) {
-            work.leakage_to_check.push(pb::LeakageProvenance { dataset, suite, leakage: known });
-        }
-    }
 }

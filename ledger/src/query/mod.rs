@@ -7,6 +7,7 @@ mod history;
 mod in_force;
 mod lineage;
 mod lists;
+mod open_work;
 mod provenance;
 
 pub use examples::{list_examples, list_members, members_of, prepare_dataset};
@@ -14,6 +15,7 @@ pub use history::{event_of, history, summary};
 pub use in_force::why_in_force;
 pub use lineage::lineage;
 pub use lists::*;
+pub use open_work::{OpenWorkCursor, open_work};
 pub use provenance::{evaluation_provenance, lower_bound_ppm, model_version};
 
 use crate::replica::ReplicaError;

@@ -1,7 +1,7 @@
 //! The fold over a store: a window of entries at a time, one write batch a window.
 
 use super::reader::{COUNTS, DRAFT, Overlay, SIZE, StoreView, StoredTiles, Tree, decided_key, id_key, tile_key};
-use super::verify::{Checked, KnownKeys, Waiting};
+use super::verify::{Checked, KnownKeys};
 use super::{Counts, ReplicaError};
 use crate::log::Entry;
 use crate::rules::{Folded, fold_decoded};
@@ -10,7 +10,6 @@ use crate::store::{Family, Store, state_key};
 use crate::tree::{Frontier, Hash};
 use attestune_proto::v1::{DecidedRow, KeyRow, Verdict};
 use prost::Message as _;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Counts up whenever the draft rules or the layout change before 1.0.0: a store of another draft folds anew.
@@ -24,7 +23,6 @@ pub(super) struct Folder {
     verdicts: Frontier,
     counts: Counts,
     keys: Arc<KnownKeys>,
-    waiting: Arc<Waiting>,
     /// The log is this store's family, so that entries need not be copied.
     log_is_here: bool,
 }
@@ -39,12 +37,7 @@ pub(super) struct Head {
 }
 
 impl Folder {
-    pub(super) fn open(
-        store: Arc<Store>,
-        keys: Arc<KnownKeys>,
-        waiting: Arc<Waiting>,
-        log_is_here: bool,
-    ) -> Result<Self, ReplicaError> {
+    pub(super) fn open(store: Arc<Store>, keys: Arc<KnownKeys>, log_is_here: bool) -> Result<Self, ReplicaError> {
         if number(&store, DRAFT)?.is_some_and(|draft| draft != DRAFT_NUMBER) {
             drop_state(&store)?;
         }
@@ -61,19 +54,14 @@ impl Folder {
             true
         });
         let overlay = Overlay::new(store.clone(), size, entries.root());
-        Ok(Self { store, overlay, entries, verdicts, counts, keys, waiting, log_is_here })
+        Ok(Self { store, overlay, entries, verdicts, counts, keys, log_is_here })
     }
 
     /// Folds a window and writes it.
-    pub(super) fn fold(&mut self, window: Vec<Entry>) -> Result<Head, ReplicaError> {
-        let checked: Vec<Arc<Checked>> = window
-            .par_iter()
-            .with_min_len(8)
-            .map(|entry| self.waiting.take(&entry.value).unwrap_or_else(|| Arc::new(self.keys.check(&entry.value))))
-            .collect();
+    pub(super) fn fold(&mut self, window: Vec<(Entry, Arc<Checked>)>) -> Result<Head, ReplicaError> {
         let store = self.store.clone();
         let mut batch = store.batch();
-        for (entry, checked) in window.into_iter().zip(checked) {
+        for (entry, checked) in window {
             let position = self.entries.size();
             if entry.position != position {
                 let what = format!("the log gave entry {} where {position} was expected", entry.position);

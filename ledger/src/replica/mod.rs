@@ -20,16 +20,16 @@ use crate::envelope::SigningKey;
 use crate::log::{Entry, EventLog};
 use crate::refusal::Rejection;
 use crate::rules::decode;
-use crate::state::{Ledgers, ReadFailed, Reader as _, View};
+use crate::state::{Effects, Ledgers, ReadFailed, Reader as _, View};
 use crate::store::{Family, Store};
 use crate::tree::Hash;
 use attestune_proto::v1::{AsOf, Decided, HeadResponse, Kind, Receipt, Row, as_of::When};
 use folder::{Folder, Head};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use verify::{KnownKeys, Waiting};
+use verify::{KnownKeys, Waiting, check_window};
 
 const WINDOW_ENTRIES: usize = 1024;
 const WINDOW_BYTES: usize = 4 << 20;
@@ -82,14 +82,10 @@ impl Replica {
     /// If the store is damaged, or the log is not the one that was folded or pinned.
     pub fn open(store: Arc<Store>, log: Arc<dyn EventLog>, options: ReplicaOptions) -> Result<Arc<Self>, ReplicaError> {
         let (keys, waiting) = (Arc::new(KnownKeys::default()), Arc::new(Waiting::default()));
-        let mut folder = Folder::open(store.clone(), keys.clone(), waiting.clone(), true)?;
+        let mut folder = Folder::open(store.clone(), keys.clone(), true)?;
         let size = folder.size();
         compare_last(&store, log.as_ref(), size)?;
-        let end = log.end()?;
-        while folder.size() < end {
-            let window = log.read(folder.size(), WINDOW_ENTRIES, WINDOW_BYTES)?;
-            folder.fold(window)?;
-        }
+        catch_up(log.as_ref(), &mut folder, &keys, &waiting)?;
         let head = folder.head()?;
         let replica = Arc::new(Self {
             store,
@@ -174,7 +170,7 @@ impl Replica {
             return Ok(false);
         }
         let window = self.log.read(size, WINDOW_ENTRIES, WINDOW_BYTES)?;
-        let head = folder.fold(window)?;
+        let head = folder.fold(check_window(&self.keys, &self.waiting, window))?;
         *lock(&self.head) = head;
         self.folded.notify_all();
         Ok(true)
@@ -322,6 +318,12 @@ impl Replica {
             verdict: row.verdict,
             refusal: row.refusal,
             envelope: entry.value,
+            // Kept short where there are none.
+            effects_digest: if row.effects_digest.is_empty() {
+                Effects::none().digest().to_vec()
+            } else {
+                row.effects_digest
+            },
         })
     }
 
@@ -439,6 +441,29 @@ impl Drop for Replica {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Release);
     }
+}
+
+/// Folds what the log holds, reading and verifying each window while the one before it is being folded.
+fn catch_up(log: &dyn EventLog, folder: &mut Folder, keys: &KnownKeys, waiting: &Waiting) -> Result<(), ReplicaError> {
+    let (mut next, end) = (folder.size(), log.end()?);
+    std::thread::scope(|scope| {
+        let (send, windows) = mpsc::sync_channel(2);
+        scope.spawn(move || {
+            while next < end {
+                let window = log.read(next, WINDOW_ENTRIES, WINDOW_BYTES);
+                next += window.as_ref().map_or(0, |w| w.len() as u64);
+                let last = window.as_ref().map_or(true, Vec::is_empty);
+                // Nobody listens any more once the fold has failed.
+                if send.send(window.map(|w| check_window(keys, waiting, w))).is_err() || last {
+                    return;
+                }
+            }
+        });
+        for window in windows {
+            folder.fold(window?)?;
+        }
+        Ok(())
+    })
 }
 
 /// The last entry folded must still be the log's.

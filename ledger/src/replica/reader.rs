@@ -1,7 +1,7 @@
 //! Reading a replica's state from its store, and from its store under a window's unwritten effects.
 
 use crate::log::Entry;
-use crate::state::{ReadFailed, Reader, View};
+use crate::state::{PolicyCache, Prefix, ReadFailed, Reader, View};
 use crate::store::{Family, Store, StoreError};
 use crate::tree::{Hash, TileHash, TileReader, root_at, tile_width};
 use attestune_proto::v1::DecidedRow;
@@ -105,6 +105,27 @@ impl StoreView {
         read_decided(&self.store, position)
     }
 
+    /// The rows of a table named by positions, from a position on, in order.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn rows_from<R: prost::Message + Default>(&self, all: &Prefix<R>, from: u64) -> Result<Vec<R>, ReadFailed> {
+        let start = [all.as_bytes(), &from.to_be_bytes()].concat();
+        let mut rows = Vec::new();
+        let mut damage = None;
+        scan_rows(&self.store, all.as_bytes(), &start, self.size, &mut |_, value| match R::decode(value) {
+            Ok(row) => {
+                rows.push(row);
+                true
+            }
+            Err(error) => {
+                damage = Some(failed(error));
+                false
+            }
+        })?;
+        damage.map_or(Ok(rows), Err)
+    }
+
     /// The raw time of an entry, milliseconds.
     ///
     /// # Errors
@@ -128,15 +149,16 @@ fn read_entry(store: &Store, position: u64) -> Result<Option<Entry>, ReadFailed>
     Ok(stored.and_then(|stored| Entry::from_stored(position, &stored)))
 }
 
-/// Visits the newest version below `size` of each row with a prefix.
+/// Visits the newest version below `size` of each row with a prefix, from the name `start` on.
 fn scan_rows(
     store: &Store,
     prefix: &[u8],
+    start: &[u8],
     size: u64,
     visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
 ) -> Result<(), ReadFailed> {
     let mut last: Vec<u8> = Vec::new();
-    for row in store.scan_prefix(Family::State, prefix) {
+    for row in store.scan_from(Family::State, prefix, start) {
         let (key, value) = row.map_err(failed)?;
         let Some((name, position)) = split_version(&key) else { continue };
         if position >= size || name == last.as_slice() {
@@ -163,7 +185,7 @@ impl Reader for StoreView {
     }
 
     fn rows(&self, prefix: &[u8], size: u64, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), ReadFailed> {
-        scan_rows(&self.store, prefix, size, visit)
+        scan_rows(&self.store, prefix, prefix, size, visit)
     }
 
     fn id(&self, actor: &str, id: &[u8]) -> Result<Option<u64>, ReadFailed> {
@@ -209,6 +231,7 @@ pub(super) struct Overlay {
     latest: RefCell<Latest>,
     /// The last fold time, which every event asks for.
     last_fold_time: Option<(u64, u64)>,
+    policies: PolicyCache,
 }
 
 #[derive(Default)]
@@ -241,6 +264,7 @@ impl Overlay {
             roots: VecDeque::from([(size, root)]),
             latest: RefCell::default(),
             last_fold_time: None,
+            policies: PolicyCache::default(),
         }
     }
 
@@ -328,7 +352,7 @@ impl Reader for Overlay {
 
     fn rows(&self, prefix: &[u8], size: u64, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), ReadFailed> {
         let mut merged: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-        scan_rows(&self.store, prefix, size, &mut |name, value| {
+        scan_rows(&self.store, prefix, prefix, size, &mut |name, value| {
             merged.insert(name.to_vec(), value.to_vec());
             true
         })?;
@@ -365,6 +389,10 @@ impl Reader for Overlay {
             (_, Some(time)) => Ok(Some(*time)),
             _ => Ok(read_decided(&self.store, position)?.map(|d| d.fold_time_ms)),
         }
+    }
+
+    fn policies(&self) -> Option<&PolicyCache> {
+        Some(&self.policies)
     }
 
     fn entry_root(&self, size: u64) -> Result<Option<Hash>, ReadFailed> {

@@ -1,15 +1,22 @@
 //! Signatures verified before the fold, in parallel and once: at the door, or for a window of a log that others wrote.
 
-use crate::envelope;
+use crate::envelope::{self, KeyTable};
+use crate::log::Entry;
 use crate::refusal::Rejection;
 use crate::rules::decode::{self, Decoded};
 use attestune_proto::v1::{Envelope, KeyRow};
+use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 /// Values checked at the door and not yet folded, at most.
 const WAITING_MAX: usize = 1 << 16;
+/// A key gets a table when it has verified so often: making one costs as much as about thirty verifications.
+const TABLE_AFTER: u32 = 64;
+/// Keys with tables, at most: 30 MB.
+const TABLES_MAX: usize = 1024;
 
 /// A decoded value with the verdicts on its signatures under the keys that were known by then.
 #[derive(Debug, Clone)]
@@ -32,14 +39,24 @@ impl Checked {
 
 /// Public keys by id. A key's id is its hash, so that this never goes stale.
 #[derive(Default)]
-pub struct KnownKeys(RwLock<HashMap<String, [u8; 32]>>);
+pub struct KnownKeys {
+    keys: RwLock<HashMap<String, Arc<KnownKey>>>,
+    tables: AtomicUsize,
+}
+
+struct KnownKey {
+    public: [u8; 32],
+    uses: AtomicU32,
+    table: OnceLock<Option<KeyTable>>,
+}
 
 impl KnownKeys {
     /// Remembers a registered key.
     pub fn insert(&self, key: &KeyRow) {
         let Ok(public) = <[u8; 32]>::try_from(key.public_key.as_slice()) else { return };
-        if let Ok(mut keys) = self.0.write() {
-            keys.insert(key.keyid.clone(), public);
+        if let Ok(mut keys) = self.keys.write() {
+            let known = || Arc::new(KnownKey { public, uses: AtomicU32::new(0), table: OnceLock::new() });
+            keys.entry(key.keyid.clone()).or_insert_with(known);
         }
     }
 
@@ -54,9 +71,33 @@ impl KnownKeys {
     }
 
     fn verdict(&self, decoded: &Decoded, index: usize) -> Option<([u8; 32], bool)> {
-        let key = *self.0.read().ok()?.get(&decoded.envelope.signatures[index].keyid)?;
-        Some((key, envelope::verify(&decoded.envelope, &key, index)))
+        let key = self.keys.read().ok()?.get(&decoded.envelope.signatures[index].keyid)?.clone();
+        let holds = match self.table(&key) {
+            Some(table) => table.verify_envelope(&decoded.envelope, index),
+            None => envelope::verify(&decoded.envelope, &key.public, index),
+        };
+        Some((key.public, holds))
     }
+
+    fn table<'a>(&self, key: &'a KnownKey) -> Option<&'a KeyTable> {
+        if let Some(table) = key.table.get() {
+            return table.as_ref();
+        }
+        if key.uses.fetch_add(1, Ordering::Relaxed) < TABLE_AFTER {
+            return None;
+        }
+        let room = || self.tables.fetch_add(1, Ordering::Relaxed) < TABLES_MAX;
+        key.table.get_or_init(|| room().then(|| KeyTable::new(&key.public)).flatten()).as_ref()
+    }
+}
+
+/// A window's entries with their checks, made in parallel: the door's where it made one.
+pub fn check_window(keys: &KnownKeys, waiting: &Waiting, window: Vec<Entry>) -> Vec<(Entry, Arc<Checked>)> {
+    let check = |entry: Entry| {
+        let checked = waiting.take(&entry.value).unwrap_or_else(|| Arc::new(keys.check(&entry.value)));
+        (entry, checked)
+    };
+    window.into_par_iter().with_min_len(8).map(check).collect()
 }
 
 /// What the door has checked, until the fold comes to it.
@@ -80,5 +121,30 @@ impl Waiting {
             return None;
         }
         waiting.remove(&<[u8; 32]>::from(Sha256::digest(value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::{EVENT_PAYLOAD_TYPE, SigningKey};
+    use attestune_proto::v1::Event;
+    use prost::Message as _;
+
+    #[test]
+    fn a_key_that_verifies_often_gets_a_table_and_its_verdicts_stay_the_same() {
+        let key = SigningKey::from_seed([9; 32]);
+        let keys = KnownKeys::default();
+        let row = KeyRow { keyid: key.keyid(), public_key: key.public().to_vec(), ..Default::default() };
+        keys.insert(&row);
+        for round in 0..2 * TABLE_AFTER {
+            let good = key.sign_event(&Event { claimed_at_ms: u64::from(round), ..Default::default() });
+            let mut bad = Envelope::decode(good.as_slice()).unwrap();
+            bad.signatures[0].sig[7] ^= 1;
+            assert_eq!(bad.payload_type, EVENT_PAYLOAD_TYPE);
+            assert_eq!(keys.check(&good).verdicts, [Some((key.public(), true))]);
+            assert_eq!(keys.check(&bad.encode_to_vec()).verdicts, [Some((key.public(), false))]);
+        }
+        assert_eq!(keys.tables.load(Ordering::Relaxed), 1);
     }
 }

@@ -50,7 +50,8 @@ pub fn decode(value: &[u8]) -> Result<Decoded, Rejection> {
         None
     } else {
         // A later kind's body is an unknown field to this build: the rest must be canonical all the same.
-        Some(unknown_body(&envelope.payload, &canonical).ok_or(Rejection::NotCanonical { part: "payload" })?)
+        let unknown = event.body.is_none().then(|| unknown_body(&envelope.payload, &canonical)).flatten();
+        Some(unknown.ok_or(Rejection::NotCanonical { part: "payload" })?)
     };
     let genesis_id = matches!(event.body, Some(Body::LedgerCreated(_))).then(|| ledger_id(value));
     Ok(Decoded { envelope, event, unknown_kind, genesis_id })
@@ -90,11 +91,47 @@ fn printable(keyid: &str) -> String {
 
 /// The number of the kind whose body follows the canonical bytes as the last field, if there is nothing else.
 fn unknown_body(payload: &[u8], canonical: &[u8]) -> Option<u32> {
-    let mut rest = payload.strip_prefix(canonical)?;
+    let field = payload.strip_prefix(canonical)?;
+    let mut rest = field;
     let (tag, wire) = prost::encoding::decode_key(&mut rest).ok()?;
     if wire != prost::encoding::WireType::LengthDelimited || Kind::try_from(tag as i32).is_err() {
         return None;
     }
     let length = prost::encoding::decode_varint(&mut rest).ok()?;
-    (rest.len() as u64 == length).then_some(tag)
+    // Tag and length, too, are in their shortest form only.
+    let head = field.len() - rest.len();
+    let shortest = prost::encoding::key_len(tag) + prost::encoding::encoded_len_varint(length);
+    (rest.len() as u64 == length && head == shortest).then_some(tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::SigningKey;
+    use attestune_proto::v1::LedgerCreated;
+
+    /// What becomes of an event's bytes with these behind them, signed as they then are.
+    fn with_suffix(body: Option<Body>, suffix: &[u8]) -> Result<Option<u32>, Rejection> {
+        let event = Event { id: vec![1; 16], actor: "ada".into(), body, ..Default::default() };
+        let payload = [&event.encode_to_vec()[..], suffix].concat();
+        decode(&SigningKey::from_seed([1; 32]).sign(EVENT_PAYLOAD_TYPE, &payload)).map(|d| d.unknown_kind)
+    }
+
+    #[test]
+    fn a_later_kinds_body_is_an_unknown_kind_and_nothing_else_is() {
+        let not_canonical = Err(Rejection::NotCanonical { part: "payload" });
+        let later = Kind::EvidenceExported as u32;
+        let mut key = Vec::new();
+        prost::encoding::encode_key(later, prost::encoding::WireType::LengthDelimited, &mut key);
+        let field = |rest: &[u8]| [&key[..], rest].concat();
+
+        assert_eq!(with_suffix(None, &field(&[2, 7, 7])), Ok(Some(later)));
+        assert_eq!(with_suffix(None, &field(&[3, 7, 7])), not_canonical, "a length past the end");
+        assert_eq!(with_suffix(None, &field(&[0x82, 0, 7, 7])), not_canonical, "a length not in its shortest form");
+        assert_eq!(with_suffix(None, &[0xf8, 0xff, 0x03, 1]), not_canonical, "no kind's number");
+        // Behind a known body it would be a second one.
+        let known = || Some(Body::LedgerCreated(LedgerCreated::default()));
+        assert_eq!(with_suffix(known(), &[]), Ok(None));
+        assert_eq!(with_suffix(known(), &field(&[2, 7, 7])), not_canonical);
+    }
 }

@@ -22,10 +22,11 @@ mod training;
 
 use crate::draft::kind;
 use crate::refusal::{Refusal, Rejection};
-use crate::state::{Actors, Effects, Keys, Ledgers, Policies, ReadFailed, Reader, View};
+use crate::state::{Actors, Effects, Keys, Ledgers, ReadFailed, Reader, View};
 use crate::tree::{Hash, leaf_hash};
 use attestune_proto::v1::{ActorRow, Event, KeyRow, Kind, LedgerRow, Policy, Role, Signer, Verdict, event::Body};
 use decode::Decoded;
+use std::sync::Arc;
 
 /// The newest rules version that this build knows. A draft until 1.0.0.
 pub const RULES_VERSION: u32 = 1;
@@ -102,7 +103,7 @@ pub struct Act<'a> {
     /// The ledger's row.
     pub ledger: LedgerRow,
     /// The policy in force.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// The actor's row.
     pub actor: ActorRow,
 }
@@ -253,7 +254,7 @@ fn decide(
         }
     }
     let actor = view.get(&Actors::key(&event.actor)).unwrap_or_default();
-    let policy = view.get(&Policies::key(ledger.policy_version)).and_then(|p| p.policy).unwrap_or_default();
+    let policy = view.policy(ledger.policy_version);
     let act = Act {
         event,
         kind: kind(body),

@@ -2,15 +2,15 @@
 
 use super::check;
 use crate::refusal::Refusal;
-use crate::state::{Ledgers, Policies, View};
+use crate::state::{Ledgers, View};
 use attestune_proto::v1::{Bound, Gate, HumanReview, Kind, Permission, Policy, Role, Stage, Tool};
+use std::sync::Arc;
 
 const DAY_MS: u64 = 86_400_000;
 
 /// The policy in force in a view; an empty one, under which nothing is allowed, where there is no ledger.
-pub fn in_force(view: &View<'_>) -> Policy {
-    let ledger = view.get(&Ledgers::key()).unwrap_or_default();
-    view.get(&Policies::key(ledger.policy_version)).and_then(|p| p.policy).unwrap_or_default()
+pub fn in_force(view: &View<'_>) -> Arc<Policy> {
+    view.policy(view.get(&Ledgers::key()).unwrap_or_default().policy_version)
 }
 
 /// The gate of a stage.

@@ -12,4 +12,4 @@ mod view;
 pub use effects::{Effects, Write};
 pub use memory::MemoryState;
 pub use tables::*;
-pub use view::{ReadFailed, Reader, View};
+pub use view::{PolicyCache, ReadFailed, Reader, View};

@@ -1,15 +1,20 @@
 //! What the rules read: the state and the log as of some position.
 
-use super::{Prefix, RowKey};
+use super::{Policies, Prefix, RowKey};
 use crate::tree::Hash;
-use attestune_proto::v1::{Envelope, Event, event::Body};
+use attestune_proto::v1::{Envelope, Event, Policy, event::Body};
 use prost::Message;
 use std::cell::RefCell;
+use std::sync::Arc;
 
 /// A read failed: neither a refusal nor an absence; the replica stops.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ReadFailed(pub String);
+
+/// The policy decoded last, with its version. A policy's row is written once and large, and every event asks for it.
+#[derive(Debug, Default)]
+pub struct PolicyCache(RefCell<Option<(u32, Arc<Policy>)>>);
 
 /// Where a view reads from: memory, RocksDB, RocksDB under a window's unwritten effects.
 pub trait Reader {
@@ -42,6 +47,11 @@ pub trait Reader {
     /// # Errors
     /// If it can't be read.
     fn fold_time(&self, position: u64) -> Result<Option<u64>, ReadFailed>;
+
+    /// Where decoded policies are kept, if this reader keeps them.
+    fn policies(&self) -> Option<&PolicyCache> {
+        None
+    }
 
     /// The root of the entry tree at a size not beyond the end.
     ///
@@ -96,6 +106,23 @@ impl<'a> View<'a> {
     pub fn get<R: Message + Default>(&self, row: &RowKey<R>) -> Option<R> {
         let bytes = self.latch(self.reader.row(row.as_bytes(), self.size))??;
         self.decode(&bytes)
+    }
+
+    /// A policy by its version; an empty one, under which nothing is allowed, where there is none.
+    pub fn policy(&self, version: u32) -> Arc<Policy> {
+        let cache = self.reader.policies();
+        if let Some(cache) = cache
+            && let Some((known, policy)) = &*cache.0.borrow()
+            && *known == version
+        {
+            return policy.clone();
+        }
+        let Some(policy) = self.get(&Policies::key(version)).and_then(|row| row.policy) else { return Arc::default() };
+        let policy = Arc::new(policy);
+        if let Some(cache) = cache {
+            *cache.0.borrow_mut() = Some((version, policy.clone()));
+        }
+        policy
     }
 
     /// All rows with a prefix, in order of name.

@@ -1,0 +1,123 @@
+//! What waits for workers.
+
+use super::{QueryError, answer};
+use crate::replica::StoreView;
+use crate::state::{Checks, Evaluations, Examples, Leakages, Ledgers, RowKey, Runs, Scans, Versions, View};
+use attestune_proto::v1 as pb;
+use pb::{EvaluationRow, ExamplesRow, Kind, OpenWork, Policy, Signer, WorkStatus};
+use std::collections::BTreeSet;
+
+/// What waits for workers, at any moment of the past.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn open_work(view: &StoreView) -> Result<OpenWork, QueryError> {
+    OpenWorkCursor::default().advance(view, usize::MAX)
+}
+
+/// What waits for workers, kept from one moment to the next: a step looks at what came since and at what was open,
+/// not at all there ever was.
+#[derive(Debug, Default)]
+pub struct OpenWorkCursor {
+    /// Entries looked at.
+    size: u64,
+    policy_version: u32,
+    to_scan: BTreeSet<u64>,
+    to_check: BTreeSet<u64>,
+    runs: BTreeSet<u64>,
+    evaluations: BTreeSet<u64>,
+    /// Training set and suite that an evaluation brought together.
+    pairs: BTreeSet<(u64, u64)>,
+}
+
+impl OpenWorkCursor {
+    /// Goes on to a view and answers what is open in it: at most `limit` batches to scan and as many to check, the
+    /// oldest first, and all the rest. A view before the last one starts anew.
+    ///
+    /// # Errors
+    /// If the state can't be read.
+    pub fn advance(&mut self, at: &StoreView, limit: usize) -> Result<OpenWork, QueryError> {
+        let view = at.view();
+        let Some(ledger) = view.get(&Ledgers::key()) else { return answer(&view, OpenWork::default()) };
+        // Under another policy other scans may be missing.
+        if at.size() < self.size || ledger.policy_version != self.policy_version {
+            *self = Self { policy_version: ledger.policy_version, ..Self::default() };
+        }
+        let policy = view.policy(ledger.policy_version);
+        self.take_in(at, &view)?;
+        let unscanned =
+            |batch: u64| policy.detectors.iter().any(|d| view.get(&Scans::key(batch, &d.name, &d.version)).is_none());
+        let unchecked =
+            |batch: u64| policy.checkers.iter().any(|c| view.get(&Checks::key(batch, &c.name, &c.version)).is_none());
+        let work = OpenWork {
+            batches_to_scan: still_open(&mut self.to_scan, limit, unscanned),
+            batches_to_check: still_open(&mut self.to_check, limit, unchecked),
+            runs: still_rows(&view, &mut self.runs, Runs::key, |r| r.status),
+            evaluations: still_rows(&view, &mut self.evaluations, Evaluations::key, |e| e.status),
+            leakage_to_check: self.leakage_to_check(&view, &policy),
+        };
+        answer(&view, work)
+    }
+
+    /// Takes in what came since the last view.
+    fn take_in(&mut self, at: &StoreView, view: &View<'_>) -> Result<(), QueryError> {
+        let batches: Vec<ExamplesRow> = at.rows_from(&Examples::all(), self.size)?;
+        self.to_scan.extend(batches.iter().map(|b| b.position));
+        self.to_check.extend(batches.iter().map(|b| b.position));
+        self.runs.extend(at.rows_from(&Runs::all(), self.size)?.iter().map(|r| r.position));
+        let evaluations: Vec<EvaluationRow> = at.rows_from(&Evaluations::all(), self.size)?;
+        for evaluation in &evaluations {
+            let version = view.get(&Versions::key(&evaluation.model, evaluation.version));
+            let run = version.and_then(|v| v.run).and_then(|r| view.get(&Runs::key(r)));
+            self.pairs.extend(run.map(|r| (r.dataset, evaluation.suite)));
+        }
+        self.evaluations.extend(evaluations.iter().map(|e| e.position));
+        self.size = at.size();
+        Ok(())
+    }
+
+    /// Pairs that nobody compared yet whose word still counts.
+    fn leakage_to_check(&self, view: &View<'_>, policy: &Policy) -> Vec<pb::LeakageProvenance> {
+        let counts = |s: &Signer| crate::rules::counts(view, policy, s, Kind::LeakageChecked);
+        let mut open = Vec::new();
+        for (dataset, suite) in self.pairs.iter().copied() {
+            let leakage = view.get(&Leakages::key(dataset, suite));
+            if !leakage.as_ref().is_some_and(|l| l.signer.as_ref().is_some_and(counts)) {
+                open.push(pb::LeakageProvenance { dataset, suite, leakage });
+            }
+        }
+        open
+    }
+}
+
+/// The first `limit` that are open; those found not to be are forgotten.
+fn still_open(known: &mut BTreeSet<u64>, limit: usize, open: impl Fn(u64) -> bool) -> Vec<u64> {
+    let mut found = Vec::new();
+    let mut done = Vec::new();
+    for position in known.iter().copied() {
+        if found.len() >= limit {
+            break;
+        }
+        if open(position) { found.push(position) } else { done.push(position) }
+    }
+    done.iter().for_each(|position| _ = known.remove(position));
+    found
+}
+
+fn still_rows<R: prost::Message + Default>(
+    view: &View<'_>,
+    known: &mut BTreeSet<u64>,
+    key: impl Fn(u64) -> RowKey<R>,
+    status: impl Fn(&R) -> i32,
+) -> Vec<R> {
+    let open = |row: &R| [WorkStatus::Open as i32, WorkStatus::Claimed as i32].contains(&status(row));
+    let mut found = Vec::new();
+    known.retain(|position| match view.get(&key(*position)) {
+        Some(row) if open(&row) => {
+            found.push(row);
+            true
+        }
+        _ => false,
+    });
+    found
+}
