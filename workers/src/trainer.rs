@@ -183,11 +183,11 @@ fn config(asked: &Hyperparameters) -> TrainConfig {
 }
 
 /// Puts progress on record now and then, which renews the lease, and stops the run when it was told to or has lost it.
-fn reporter<'r, 'c: 'r>(
-    context: &'c Context,
-    run: &'r RunRow,
-    held: &'r mut Held<'c>,
-) -> impl FnMut(train::Progress) -> ControlFlow<()> + Send + 'r {
+fn reporter(
+    context: &Context,
+    run: &RunRow,
+    held: &mut Held<'_>,
+) -> impl FnMut(train::Progress) -> ControlFlow<()> + Send {
     let every = Duration::from_millis(held.renewal_ms(PROGRESS_EVERY.as_millis() as u64));
     let mut last = Instant::now();
     move |now| {

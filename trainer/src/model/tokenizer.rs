@@ -104,18 +104,17 @@ fn plain(path: &Path, json: &[u8]) -> Result<Tokenizer, ModelError> {
 fn drop_prefixes(file: &mut Value) -> bool {
     let mut dropped = false;
     for (part, list) in [("normalizer", "normalizers"), ("pre_tokenizer", "pretokenizers"), ("decoder", "decoders")] {
-        match file[part][list].as_array_mut() {
-            Some(steps) => {
-                let before = steps.len();
-                steps.retain(|step| !is_prefix(step));
-                dropped |= steps.len() != before;
-                steps.iter_mut().for_each(|step| dropped |= unset_prefix(part, step));
-            }
-            None if is_prefix(&file[part]) => {
-                file[part] = Value::Null;
-                dropped = true;
-            }
-            None => dropped |= unset_prefix(part, &mut file[part]),
+        let step = &mut file[part];
+        if is_prefix(step) {
+            *step = Value::Null;
+            dropped = true;
+        } else if let Some(steps) = step[list].as_array_mut() {
+            let before = steps.len();
+            steps.retain(|step| !is_prefix(step));
+            dropped |= steps.len() != before;
+            steps.iter_mut().for_each(|step| dropped |= unset_prefix(part, step));
+        } else {
+            dropped |= unset_prefix(part, step);
         }
     }
     dropped
