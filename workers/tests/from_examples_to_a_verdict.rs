@@ -7,7 +7,7 @@ mod common;
 use attestune_ledger::state::{Checks, LatestEvaluations, Leakages, Scans, Versions};
 use attestune_pii::{DETECTOR_NAME, VERSION};
 use attestune_proto::v1::{
-    Category, CategoryResult, FailureReason, Hyperparameters, Kind, ModelRegistered, WorkStatus, event::Body,
+    CategoryResult, FailureReason, Hyperparameters, Kind, ModelRegistered, WorkStatus, event::Body,
 };
 use attestune_trainer::{
     adapter::Adapter,

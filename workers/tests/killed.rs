@@ -58,7 +58,7 @@ fn another_worker_claims_it_once_the_lease_has_run_out() {
 fn killed_while_training(folder: &Path, lease_ms: u64, test: &str) -> u64 {
     let world = World::create(folder, policy(lease_ms, 60_000));
     let (dataset, base) = (world.dataset(), world.base());
-    let run = world.request_training(dataset, base, hyperparameters(1_000));
+    let run = world.request_training(dataset, base, hyperparameters(300));
     drop(world);
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([test, "--exact", "--nocapture"])

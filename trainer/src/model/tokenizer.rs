@@ -104,11 +104,11 @@ fn plain(path: &Path, json: &[u8]) -> Result<Tokenizer, ModelError> {
 fn drop_prefixes(file: &mut Value) -> bool {
     let mut dropped = false;
     for (part, list) in [("normalizer", "normalizers"), ("pre_tokenizer", "pretokenizers"), ("decoder", "decoders")] {
-        let step = &mut file[part];
+        let Some(step) = file.get_mut(part) else { continue };
         if is_prefix(step) {
             *step = Value::Null;
             dropped = true;
-        } else if let Some(steps) = step[list].as_array_mut() {
+        } else if let Some(steps) = step.get_mut(list).and_then(Value::as_array_mut) {
             let before = steps.len();
             steps.retain(|step| !is_prefix(step));
             dropped |= steps.len() != before;
