@@ -96,7 +96,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn run_suite(model: &Model<'_>, path: &Path) -> Result<(), Box<dyn Error>> {
     let suite = Suite::parse(&std::fs::read(path)?)?;
     let started = Instant::now();
-    let report = evaluate::run(model, &suite, |done, total| eprint!("\r{done} of {total} cases   "))?;
+    let report = evaluate::run(model, &suite, |done, total| {
+        eprint!("\r{done} of {total} cases   ");
+        ControlFlow::Continue(())
+    })?;
     eprintln!();
     for case in report.cases.iter().filter(|case| !case.passed) {
         eprintln!("failed: {} {:?} answered {:?}; {}", case.case_id, case.prompt, case.output, case.reason);

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use candle_core::{DType, Device, safetensors::SliceSafetensors};
+use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -24,6 +25,8 @@ use crate::{
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 const FILE_BYTES_MAX: u64 = 4 << 30;
+/// The configuration's name in the header of a packed adapter.
+const PACKED_CONFIG: &str = "adapter_config";
 
 /// Low-rank adapters for some linear maps of every layer of one base model.
 #[derive(Clone, Debug)]
@@ -116,17 +119,53 @@ impl Adapter {
         Self::parse(Path::new("the adapter"), config, weights)
     }
 
+    /// As [`Adapter::load`], from the one file that [`Adapter::packed_bytes`] makes.
+    ///
+    /// # Errors
+    /// As [`Adapter::load`], and if there is no configuration in its header.
+    pub fn from_packed(bytes: &[u8]) -> Result<Self, AdapterError> {
+        let path = Path::new("the adapter");
+        let (_, header) = SafeTensors::read_metadata(bytes)
+            .map_err(|e| ModelError::Malformed { path: path.to_owned(), reason: e.to_string() })?;
+        let config = header.metadata().as_ref().and_then(|pairs| pairs.get(PACKED_CONFIG));
+        let config = config.ok_or_else(|| ModelError::Unsupported {
+            path: path.to_owned(),
+            reason: format!(
+                "its header has no `{PACKED_CONFIG}`, so nothing says how its weights count; pack it together with \
+                 its adapter_config.json"
+            ),
+        })?;
+        Self::parse(path, config.as_bytes(), bytes)
+    }
+
+    /// `adapter_model.safetensors` with the configuration in its header: one file that says all, in which form an
+    /// adapter from elsewhere is registered. What reads safetensors reads it as before. The same adapter gives the
+    /// same bytes.
+    pub fn packed_bytes(&self) -> Vec<u8> {
+        let config =
+            serde_json::to_string(&self.config_file()).expect("a configuration of plain values can be written");
+        self.safetensors(PACKED_CONFIG, config)
+    }
+
     /// The bytes of `adapter_model.safetensors`.
     pub fn weights_bytes(&self) -> Vec<u8> {
+        self.safetensors("format", "pt".to_owned())
+    }
+
+    fn safetensors(&self, key: &str, value: String) -> Vec<u8> {
         let tensors = self.tensors.iter().map(|(name, matrix)| {
             (name.clone(), Tensor { shape: vec![matrix.rows(), matrix.cols()], data: matrix.data() })
         });
-        safetensors_bytes(tensors.collect())
+        safetensors_bytes(tensors.collect(), key, value)
     }
 
     /// The bytes of `adapter_config.json`.
     pub fn config_bytes(&self) -> Vec<u8> {
-        let file = ConfigFile {
+        serde_json::to_vec_pretty(&self.config_file()).expect("a configuration of plain values can be written")
+    }
+
+    fn config_file(&self) -> ConfigFile {
+        ConfigFile {
             peft_type: "LORA".to_owned(),
             task_type: Some("CAUSAL_LM".to_owned()),
             base_model_name_or_path: None,
@@ -140,8 +179,7 @@ impl Adapter {
             use_dora: false,
             alpha_pattern: BTreeMap::new(),
             inference_mode: true,
-        };
-        serde_json::to_vec_pretty(&file).expect("a configuration of plain values can be written")
+        }
     }
 
     /// The SHA-256 of [`Adapter::weights_bytes`].
@@ -346,6 +384,21 @@ mod tests {
         let again = Adapter::of_layers(&layers, 4, 16, &loaded.targets);
         assert_eq!(again.digest(), adapter.digest());
         assert_eq!(adapter.parameters(), 2 * 4 * ((32 + 32) + (32 + 16) + (48 + 32)));
+    }
+
+    #[test]
+    fn a_packed_adapter_is_one_file_that_says_all() {
+        let (_, adapter) = trained(&["q_proj", "up_proj"]);
+        let packed = adapter.packed_bytes();
+        assert_eq!(packed, adapter.packed_bytes());
+        let read = Adapter::from_packed(&packed).unwrap();
+        assert_eq!((read.config_bytes(), read.digest()), (adapter.config_bytes(), adapter.digest()));
+        // What knows nothing of that reads the same weights.
+        assert_eq!(Adapter::from_bytes(&adapter.config_bytes(), &packed).unwrap().digest(), adapter.digest());
+
+        let error = Adapter::from_packed(&adapter.weights_bytes()).unwrap_err().to_string();
+        assert!(error.contains("`adapter_config`"), "{error}");
+        assert!(Adapter::from_packed(&packed[..40]).is_err());
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl<'a> Model<'a> {
         let mut answers = Vec::with_capacity(prompts.len());
         for batch in batches(&prompts) {
             for tokens in self.greedy_batch(batch, stop)? {
-                let text = self.base.tokenizer.decode(&tokens)?;
+                let text = self.base.tokenizer.decode_onward(&tokens)?;
                 let line = if stop.at_newline { text.split('\n').next().unwrap_or("") } else { &text };
                 answers.push(line.to_owned());
             }
@@ -108,7 +108,7 @@ impl<'a> Model<'a> {
     pub fn likelihoods(&self, prompt: &str, labels: &[&str]) -> Result<Vec<LabelLikelihood>, GenerateError> {
         let mut answers = Vec::with_capacity(labels.len());
         for label in labels {
-            let mut tokens = self.base.tokenizer.encode(label, false)?;
+            let mut tokens = self.base.tokenizer.encode_onward(label)?;
             if tokens.is_empty() {
                 return Err(GenerateError::NoLabels);
             }
@@ -189,7 +189,7 @@ impl<'a> Model<'a> {
 
     fn ends(&self, token: u32, stop: Stop) -> Result<bool, ModelError> {
         Ok(token == self.base.config.eos_token_id
-            || stop.at_newline && self.base.tokenizer.decode(&[token])?.starts_with('\n'))
+            || stop.at_newline && self.base.tokenizer.decode_onward(&[token])?.starts_with('\n'))
     }
 
     fn encode(&self, prompts: &[&str], answer: usize) -> Result<Vec<Vec<u32>>, GenerateError> {

@@ -259,7 +259,7 @@ fn encode(base: &BaseModel, examples: &[TrainExample], max: usize) -> Result<Vec
         if answer == 0 {
             return Err(TrainError::EmptyText { index, part: "prompt" });
         }
-        tokens.extend(base.tokenizer.encode(&example.answer, false)?);
+        tokens.extend(base.tokenizer.encode_onward(&example.answer)?);
         if tokens.len() == answer {
             return Err(TrainError::EmptyText { index, part: "answer" });
         }

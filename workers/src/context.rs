@@ -9,7 +9,7 @@ use attestune_ledger::{
     replica::{Replica, ReplicaError, StoreView},
     vault::{SealedPack, Vault},
 };
-use attestune_proto::v1::{Event, ExamplesDerived, Kind, Lease, OpenWork, Receipt, Sealed, Seen, Verdict, event::Body};
+use attestune_proto::v1::{Event, ExamplesDerived, Kind, OpenWork, Receipt, Sealed, Seen, Verdict, event::Body};
 use std::{
     collections::HashMap,
     sync::{
@@ -83,6 +83,16 @@ impl Context {
     /// The newest state.
     pub fn view(&self) -> StoreView {
         self.replica.view()
+    }
+
+    /// The worker's name on the log.
+    pub(crate) fn actor(&self) -> &str {
+        &self.signer.actor
+    }
+
+    /// The id of its key.
+    pub(crate) fn keyid(&self) -> String {
+        self.signer.key.keyid()
     }
 
     /// What waits for workers; of batches the oldest only.
@@ -224,15 +234,6 @@ pub(crate) fn parse_examples(position: u64, contents: &[Vec<u8>]) -> Result<Vec<
         })
     };
     contents.iter().enumerate().map(parse).collect()
-}
-
-/// The claim to replace, if a lease is free: nobody holds it, or it has run out by this machine's clock.
-pub(crate) fn claimable(lease: Option<&Lease>) -> Option<Option<u64>> {
-    match lease {
-        None => Some(None),
-        Some(lease) if lease.expires_ms < now_ms() => Some(lease.holder.as_ref().map(|holder| holder.position)),
-        Some(_) => None,
-    }
 }
 
 fn act_name(cause: u64, kind: Kind, part: &str) -> String {

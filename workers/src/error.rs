@@ -42,10 +42,12 @@ pub enum WorkerError {
         why: String,
     },
     /// No base model with these weights is here.
-    #[error("no base model with weights {digest} is here: add its file to the list of models")]
+    #[error("no base model with weights {digest} is here ({searched}): add its file to the list of models")]
     NoBaseModel {
         /// SHA-256 of the weights, in hex.
         digest: String,
+        /// Where it was looked for.
+        searched: String,
     },
     /// A base model can't be loaded.
     #[error(transparent)]
@@ -74,7 +76,7 @@ impl WorkerError {
     pub(crate) fn reason(&self) -> Option<FailureReason> {
         match self {
             Self::Stopped(_) | Self::Replica(_) | Self::Append(_) | Self::Query(QueryError::Failed(_)) => None,
-            Self::Train(TrainError::Stopped { .. }) => None,
+            Self::Train(TrainError::Stopped { .. }) | Self::Evaluate(EvaluateError::Stopped { .. }) => None,
             Self::Query(QueryError::NotFound { .. }) => Some(FailureReason::InvalidInput),
             Self::Vault(_) => Some(FailureReason::ContentUnavailable),
             Self::NoBaseModel { .. } | Self::Model(_) => Some(FailureReason::ModelUnavailable),

@@ -1,7 +1,10 @@
 //! The worker that runs suites on versions.
 
 use crate::{
-    BaseModels, Context, Outcome, Progress, Worker, WorkerError, context::claimable, leakage::suite, runner::each,
+    BaseModels, Context, Outcome, Progress, Worker, WorkerError,
+    leakage::suite,
+    lease::{Held, Work},
+    runner::{each, leave},
     trainer::settings,
 };
 use attestune_ledger::{
@@ -9,8 +12,8 @@ use attestune_ledger::{
     tree::{Frontier, leaf_hash},
 };
 use attestune_proto::v1::{
-    CategoryResult, EvaluationClaimed, EvaluationCompleted, EvaluationFailed, EvaluationRow, Hyperparameters, Kind,
-    SuiteRow, VersionRow, event::Body,
+    CategoryResult, EvaluationCompleted, EvaluationFailed, EvaluationRow, Hyperparameters, Kind, SuiteRow, VersionRow,
+    event::Body,
 };
 use attestune_trainer::{
     adapter::Adapter,
@@ -21,7 +24,8 @@ use attestune_trainer::{
 };
 use std::time::Instant;
 
-/// Claims evaluations, one after another, and runs them.
+/// Claims evaluations, one after another, and runs them, of versions trained here or registered with an adapter from
+/// elsewhere. One whose base model is not here is left to another worker. A key serves one evaluator.
 pub struct Evaluator {
     models: BaseModels,
 }
@@ -34,38 +38,59 @@ impl Evaluator {
 
     fn evaluate(&self, context: &Context, evaluation: &EvaluationRow) -> Result<Progress, WorkerError> {
         let position = evaluation.position;
-        let Some(previous) = claimable(evaluation.lease.as_ref()) else { return Ok(Progress::Idle) };
-        let part = previous.unwrap_or(0).to_string();
-        let claim = Body::EvaluationClaimed(EvaluationClaimed { evaluation: position, previous });
-        let Outcome::Accepted(receipt) = context.act(position, &part, claim)? else { return Ok(Progress::Idle) };
-        let token = receipt.position;
+        if !self.serves(context, evaluation) {
+            return Ok(Progress::Idle);
+        }
+        let Some(mut held) = Held::take(context, Work::Evaluation(position))? else { return Ok(Progress::Idle) };
         tracing::info!(evaluation = position, model = evaluation.model, version = evaluation.version, "evaluating");
-        match self.complete(context, evaluation, token) {
-            Ok(outcome) => {
-                if !matches!(outcome, Outcome::Accepted(_)) {
-                    tracing::warn!(evaluation = position, token, "the evaluation's result was not accepted");
+        match self.complete(context, evaluation, &mut held) {
+            Ok(Outcome::Accepted(_)) => {}
+            Ok(_) => {
+                tracing::warn!(evaluation = position, token = held.token, "the evaluation's result was not accepted");
+                leave(context, Kind::EvaluationClaimed, position);
+            }
+            Err(error) => match error.reason() {
+                Some(reason) => {
+                    tracing::warn!(evaluation = position, %error, "the evaluation failed");
+                    let reason = reason.into();
+                    let failed = |token| EvaluationFailed { evaluation: position, token, reason };
+                    held.report(|token| Body::EvaluationFailed(failed(token)))?;
                 }
-            }
-            Err(error) => {
-                let Some(reason) = error.reason() else { return Err(error) };
-                tracing::warn!(evaluation = position, %error, "the evaluation failed");
-                let body = EvaluationFailed { evaluation: position, token, reason: reason.into() };
-                context.act(position, &token.to_string(), Body::EvaluationFailed(body))?;
-            }
+                // Stopped, or the lease was lost: whoever claims it next starts anew.
+                None if matches!(error, WorkerError::Evaluate(_)) => leave(context, Kind::EvaluationClaimed, position),
+                None => return Err(error),
+            },
         }
         Ok(Progress::Done)
     }
 
-    fn complete(&self, context: &Context, evaluation: &EvaluationRow, token: u64) -> Result<Outcome, WorkerError> {
+    /// Whether the base model is here. Where the state doesn't name one, the evaluation is taken, to fail with that.
+    fn serves(&self, context: &Context, evaluation: &EvaluationRow) -> bool {
+        let view = context.view();
+        let view = view.view();
+        let version = view.get(&Versions::key(&evaluation.model, evaluation.version));
+        let base = version.and_then(|version| view.get(&Bases::key(version.base)));
+        base.is_none_or(|base| self.models.serves(&base, &format!("evaluation {}", evaluation.position)))
+    }
+
+    fn complete(
+        &self,
+        context: &Context,
+        evaluation: &EvaluationRow,
+        held: &mut Held<'_>,
+    ) -> Result<Outcome, WorkerError> {
         let began = Instant::now();
         let subject = Subject::of(context, evaluation)?;
         let suite = suite(context, evaluation.suite)?;
         let base = self.models.load(&subject.weights_digest)?;
         let weights = subject.adapter(context)?;
         let adapter_digest = Digest::of(&weights);
-        let adapter = Adapter::from_bytes(&adapter_config(&subject.hyperparameters), &weights)?;
+        let adapter = match &subject.hyperparameters {
+            Some(hyperparameters) => Adapter::from_bytes(&adapter_config(hyperparameters), &weights)?,
+            None => Adapter::from_packed(&weights)?,
+        };
         let model = Model::new(&base, Some(&adapter))?;
-        let report = evaluate::run(&model, &suite, |_, _| {})?;
+        let report = evaluate::run(&model, &suite, |_, _| held.keep())?;
 
         let transcripts: Vec<Vec<u8>> = report.cases.iter().map(transcript).collect();
         let sealed = context.seal(&transcripts)?;
@@ -73,7 +98,7 @@ impl Evaluator {
         sealed.items.iter().for_each(|item| tree.push(leaf_hash(&[&item.commitment])));
         let body = EvaluationCompleted {
             evaluation: evaluation.position,
-            token,
+            token: held.token,
             results: results(&subject.suite, &report),
             pack: sealed.pack.to_vec(),
             transcripts_root: tree.root().0.to_vec(),
@@ -82,7 +107,7 @@ impl Evaluator {
             duration_ms: began.elapsed().as_millis() as u64,
             environment: settings(&Environment::current(threads())),
         };
-        context.act(evaluation.position, &token.to_string(), Body::EvaluationCompleted(body))
+        held.report(|token| Body::EvaluationCompleted(EvaluationCompleted { token, ..body.clone() }))
     }
 }
 
@@ -102,7 +127,8 @@ impl Worker for Evaluator {
 struct Subject {
     version: VersionRow,
     suite: SuiteRow,
-    hyperparameters: Hyperparameters,
+    /// Those of its run. An adapter from elsewhere has none: how it counts stands in its own header.
+    hyperparameters: Option<Hyperparameters>,
     weights_digest: Vec<u8>,
 }
 
@@ -116,10 +142,13 @@ impl Subject {
         let version = version.ok_or_else(|| bad("its version is not in the state"))?;
         let suite = view.get(&Suites::key(evaluation.suite)).ok_or_else(|| bad("its suite is not in the state"))?;
         let base = view.get(&Bases::key(version.base)).ok_or_else(|| bad("its base model is not in the state"))?;
-        // How an adapter counts (rank, alpha, targets) stands in the run. Elsewhere it may be anything.
-        let run = version.run.ok_or_else(|| bad("adapters trained elsewhere can't be evaluated yet"))?;
-        let run = view.get(&Runs::key(run)).ok_or_else(|| bad("its run is not in the state"))?;
-        let hyperparameters = run.hyperparameters.ok_or_else(|| bad("its run has no hyperparameters"))?;
+        let hyperparameters = match version.run {
+            None => None,
+            Some(run) => {
+                let run = view.get(&Runs::key(run)).ok_or_else(|| bad("its run is not in the state"))?;
+                Some(run.hyperparameters.ok_or_else(|| bad("its run has no hyperparameters"))?)
+            }
+        };
         Ok(Self { version, suite, hyperparameters, weights_digest: base.weights_digest })
     }
 

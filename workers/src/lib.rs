@@ -19,6 +19,7 @@ mod error;
 mod evaluator;
 pub mod example;
 mod leakage;
+mod lease;
 mod pii;
 pub mod quality;
 mod runner;

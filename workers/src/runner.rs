@@ -12,6 +12,9 @@ const WAIT: Duration = Duration::from_millis(250);
 /// Leases run out without a new entry: so often is looked for those.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// The part of an act that stands for the whole: work that failed rests under this name.
+const FAILED: &str = "failed";
+
 /// What a reaction came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -70,7 +73,6 @@ pub(crate) fn each<T>(
     cause: impl Fn(&T) -> u64,
     mut work: impl FnMut(T) -> Result<Progress, WorkerError>,
 ) -> Result<Progress, WorkerError> {
-    const FAILED: &str = "failed";
     let mut progress = Progress::Idle;
     for item in items {
         let cause = cause(&item);
@@ -83,9 +85,14 @@ pub(crate) fn each<T>(
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) => {
                 tracing::warn!(cause, kind = kind.as_str_name(), %error, "left for later");
-                context.rest(cause, kind, FAILED, 5);
+                leave(context, kind, cause);
             }
         }
     }
     Ok(progress)
+}
+
+/// Leaves work for half a minute: to begin it again at once would come to the same.
+pub(crate) fn leave(context: &Context, kind: Kind, cause: u64) {
+    context.rest(cause, kind, FAILED, 5);
 }

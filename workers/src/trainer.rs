@@ -2,8 +2,9 @@
 
 use crate::{
     BaseModels, Context, Outcome, Progress, Worker, WorkerError,
-    context::{claimable, parse_examples},
-    runner::each,
+    context::parse_examples,
+    lease::{Held, Work},
+    runner::{each, leave},
 };
 use attestune_ledger::{
     query,
@@ -11,8 +12,7 @@ use attestune_ledger::{
     tree::{Frontier, leaf_hash},
 };
 use attestune_proto::v1::{
-    FailureReason, Hyperparameters, Kind, RunRow, Sealed, Setting, TrainingClaimed, TrainingCompleted, TrainingFailed,
-    TrainingProgressed, event::Body,
+    Hyperparameters, Kind, RunRow, Sealed, Setting, TrainingCompleted, TrainingFailed, TrainingProgressed, event::Body,
 };
 use attestune_trainer::{
     config::TrainConfig,
@@ -32,7 +32,9 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// Identifiers of the log are at most so long.
 const ID_CHARS_MAX: usize = 64;
 
-/// Claims training runs, one after another, and trains.
+/// Claims training runs, one after another, and trains. A run whose base model is not here is left to another worker.
+/// A key serves one trainer: a claim that it finds under its own key is one of before it started again, and it goes on
+/// with it.
 pub struct Trainer {
     models: BaseModels,
 }
@@ -44,42 +46,44 @@ impl Trainer {
     }
 
     fn train(&self, context: &Context, run: &RunRow) -> Result<Progress, WorkerError> {
-        let Some(previous) = claimable(run.lease.as_ref()) else { return Ok(Progress::Idle) };
-        let part = previous.unwrap_or(0).to_string();
-        let claim = Body::TrainingClaimed(TrainingClaimed { run: run.position, previous });
-        let Outcome::Accepted(receipt) = context.act(run.position, &part, claim)? else { return Ok(Progress::Idle) };
-        let token = receipt.position;
-        tracing::info!(run = run.position, model = run.model, "training");
-        match self.complete(context, run, token) {
-            Ok(outcome) => {
-                if !matches!(outcome, Outcome::Accepted(_)) {
-                    tracing::warn!(run = run.position, token, "the training's result was not accepted");
-                }
+        let position = run.position;
+        let base = context.view().view().get(&Bases::key(run.base)).unwrap_or_default();
+        if !self.models.serves(&base, &format!("run {position}")) {
+            return Ok(Progress::Idle);
+        }
+        let Some(mut held) = Held::take(context, Work::Training(position))? else { return Ok(Progress::Idle) };
+        tracing::info!(run = position, model = run.model, "training");
+        match self.complete(context, run, &mut held) {
+            Ok(Outcome::Accepted(_)) => {}
+            Ok(_) => {
+                tracing::warn!(run = position, token = held.token, "the training's result was not accepted");
+                leave(context, Kind::TrainingClaimed, position);
             }
             Err(error) => match error.reason() {
                 Some(reason) => {
-                    tracing::warn!(run = run.position, %error, "the training failed");
-                    fail(context, run.position, token, reason)?;
+                    tracing::warn!(run = position, %error, "the training failed");
+                    let reason = reason.into();
+                    held.report(|token| Body::TrainingFailed(TrainingFailed { run: position, token, reason }))?;
                 }
                 // Stopped, or the lease was lost: whoever claims it next starts anew.
-                None if matches!(error, WorkerError::Train(_)) => {}
+                None if matches!(error, WorkerError::Train(_)) => leave(context, Kind::TrainingClaimed, position),
                 None => return Err(error),
             },
         }
         Ok(Progress::Done)
     }
 
-    fn complete(&self, context: &Context, run: &RunRow, token: u64) -> Result<Outcome, WorkerError> {
+    fn complete(&self, context: &Context, run: &RunRow, held: &mut Held<'_>) -> Result<Outcome, WorkerError> {
         let inputs = Inputs::of(context, &self.models, run)?;
         let began = Instant::now();
-        let trained = inputs.train(reporter(context, run.position, token))?;
+        let trained = inputs.train(reporter(context, run, held))?;
         let weights = trained.adapter.weights_bytes();
         let digest = Digest::of(&weights);
         let sealed = context.seal(&[weights])?;
         let commitment = sealed.items.first().map(|item| item.commitment.to_vec()).unwrap_or_default();
         let body = TrainingCompleted {
             run: run.position,
-            token,
+            token: held.token,
             adapter_digest: digest.0.to_vec(),
             adapter: Some(Sealed { pack: sealed.pack.to_vec(), commitment }),
             final_loss_micro: trained.final_loss_micro,
@@ -91,7 +95,7 @@ impl Trainer {
             tokenizer_digest: inputs.base.tokenizer_digest().0.to_vec(),
             environment: settings(&Environment::current(inputs.config.threads)),
         };
-        context.act(run.position, &token.to_string(), Body::TrainingCompleted(body))
+        held.report(|token| Body::TrainingCompleted(TrainingCompleted { token, ..body.clone() }))
     }
 }
 
@@ -178,43 +182,41 @@ fn config(asked: &Hyperparameters) -> TrainConfig {
     }
 }
 
-/// Puts progress on record now and then, and stops the run when it was told to or has lost its lease.
-fn reporter<'c>(
-    context: &'c Context,
-    run: u64,
-    token: u64,
-) -> impl FnMut(train::Progress) -> ControlFlow<()> + Send + 'c {
+/// Puts progress on record now and then, which renews the lease, and stops the run when it was told to or has lost it.
+fn reporter(
+    context: &Context,
+    run: &RunRow,
+    held: &mut Held<'_>,
+) -> impl FnMut(train::Progress) -> ControlFlow<()> + Send {
+    let every = Duration::from_millis(held.renewal_ms(PROGRESS_EVERY.as_millis() as u64));
     let mut last = Instant::now();
     move |now| {
         if context.stopping() {
             return ControlFlow::Break(());
         }
-        if now.step < now.steps && last.elapsed() < PROGRESS_EVERY {
+        if now.step < now.steps && last.elapsed() < every {
             return ControlFlow::Continue(());
         }
         last = Instant::now();
-        let body = TrainingProgressed {
-            run,
-            token,
-            step: now.step,
-            steps: now.steps,
-            loss_micro: now.loss_micro,
-            tokens: now.tokens,
-        };
-        match context.act(run, &format!("{token}/{}", now.step), Body::TrainingProgressed(body)) {
-            Ok(Outcome::Accepted(_) | Outcome::Before(_)) => ControlFlow::Continue(()),
-            Ok(Outcome::Refused(_) | Outcome::Resting) => ControlFlow::Break(()),
+        held.keep()?;
+        let part = format!("{}/{}/{}", held.token, held.since, now.step);
+        match context.act(run.position, &part, Body::TrainingProgressed(progressed(run, held.token, now))) {
+            Ok(Outcome::Accepted(_) | Outcome::Before(_)) if held.look() => ControlFlow::Continue(()),
+            // It ran out just now, and is claimed anew the next time, if it is still free.
+            Ok(Outcome::Refused(_)) if held.look() => ControlFlow::Continue(()),
+            Ok(_) => ControlFlow::Break(()),
             Err(error) => {
-                tracing::warn!(run, %error, "progress could not be put on record");
+                tracing::warn!(run = run.position, %error, "progress could not be put on record");
                 ControlFlow::Break(())
             }
         }
     }
 }
 
-fn fail(context: &Context, run: u64, token: u64, reason: FailureReason) -> Result<(), WorkerError> {
-    let body = TrainingFailed { run, token, reason: reason.into() };
-    context.act(run, &token.to_string(), Body::TrainingFailed(body)).map(|_| ())
+/// What is told of a run: until it is where it was when its row was read, before it was begun anew, that stands.
+fn progressed(run: &RunRow, token: u64, now: train::Progress) -> TrainingProgressed {
+    let (step, loss_micro) = if now.step < run.step { (run.step, run.loss_micro) } else { (now.step, now.loss_micro) };
+    TrainingProgressed { run: run.position, token, step, steps: now.steps, loss_micro, tokens: now.tokens }
 }
 
 /// An environment as the log keeps it: identifiers, ascending by name.
@@ -255,6 +257,17 @@ mod tests {
                 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
         };
         assert!(settings.iter().all(|s| good(&s.name) && good(&s.value)), "{settings:?}");
+    }
+
+    #[test]
+    fn a_run_that_was_begun_anew_never_tells_of_a_step_before_the_last_one_told() {
+        let run = RunRow { position: 9, step: 30, steps: 40, loss_micro: 700, ..RunRow::default() };
+        let at = |step| train::Progress { step, steps: 40, loss_micro: 900, tokens: 64, elapsed_ms: 1 };
+        let told = |step| {
+            let body = progressed(&run, 12, at(step));
+            (body.step, body.loss_micro)
+        };
+        assert_eq!([told(1), told(29), told(30), told(40)], [(30, 700), (30, 700), (30, 900), (40, 900)]);
     }
 
     #[test]

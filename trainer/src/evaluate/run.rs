@@ -1,6 +1,6 @@
 //! Running a suite on a model.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,13 +56,23 @@ pub enum EvaluateError {
         /// What went wrong.
         source: GenerateError,
     },
+    /// The caller stopped it.
+    #[error("the evaluation was stopped after {done} cases")]
+    Stopped {
+        /// Cases done.
+        done: usize,
+    },
 }
 
-/// Asks `model` every case of `suite`. `progress` is told how many cases of how many are done.
+/// Asks `model` every case of `suite`. `progress` is told how many cases of how many are done, and may stop it.
 ///
 /// # Errors
-/// If a prompt is too long for the model; the case is named.
-pub fn run(model: &Model<'_>, suite: &Suite, mut progress: impl FnMut(usize, usize)) -> Result<Report, EvaluateError> {
+/// If a prompt is too long for the model, in which case the case is named; if it was stopped.
+pub fn run(
+    model: &Model<'_>,
+    suite: &Suite,
+    mut progress: impl FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Report, EvaluateError> {
     let stop = Stop { max_new_tokens: suite.max_new_tokens, at_newline: suite.stop_at_newline };
     let mut report = Report { categories: BTreeMap::new(), cases: Vec::with_capacity(suite.cases.len()) };
     for batch in suite.cases.chunks(CASES_A_BATCH) {
@@ -71,7 +81,10 @@ pub fn run(model: &Model<'_>, suite: &Suite, mut progress: impl FnMut(usize, usi
         for ((case, prompt), output) in batch.iter().zip(prompts).zip(outputs) {
             report.add(case, prompt, output);
         }
-        progress(report.cases.len(), suite.cases.len());
+        let done = report.cases.len();
+        if progress(done, suite.cases.len()).is_break() && done < suite.cases.len() {
+            return Err(EvaluateError::Stopped { done });
+        }
     }
     Ok(report)
 }
@@ -147,7 +160,11 @@ cases:
         )
         .unwrap();
         let mut seen = Vec::new();
-        let report = run(&model, &suite, |done, total| seen.push((done, total))).unwrap();
+        let report = run(&model, &suite, |done, total| {
+            seen.push((done, total));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
         assert_eq!(seen, [(4, 4)]);
         assert_eq!(report.categories[&Category::Format], Score { passed: 1, total: 1 });
         assert_eq!(report.categories[&Category::Safety], Score { passed: 0, total: 1 });
@@ -163,6 +180,17 @@ cases:
     }
 
     #[test]
+    fn it_stops_when_it_is_told_to() {
+        let base = tiny(5);
+        let model = Model::new(&base, None).unwrap();
+        let case = |i: usize| format!("  - {{ id: c{i}, category: format, prompt: b, judge: {{ regex: b }} }}\n");
+        let cases: String = (0..40).map(case).collect();
+        let suite = Suite::parse(format!("name: s\nmax_new_tokens: 1\ncases:\n{cases}").as_bytes()).unwrap();
+        let error = run(&model, &suite, |_, _| ControlFlow::Break(())).unwrap_err();
+        assert!(matches!(error, EvaluateError::Stopped { done: 32 }), "{error}");
+    }
+
+    #[test]
     fn a_prompt_that_is_too_long_is_named_by_its_case() {
         let base = tiny(5);
         let model = Model::new(&base, None).unwrap();
@@ -172,7 +200,7 @@ cases:
              - {{ id: too-long, category: format, prompt: {long}, judge: {{ regex: b }} }}\n"
         );
         let suite = Suite::parse(text.as_bytes()).unwrap();
-        let error = run(&model, &suite, |_, _| ()).unwrap_err().to_string();
+        let error = run(&model, &suite, |_, _| ControlFlow::Continue(())).unwrap_err().to_string();
         assert!(error.starts_with("case `too-long`: prompt 1 has 300 tokens"), "{error}");
     }
 }

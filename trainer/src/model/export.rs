@@ -32,9 +32,10 @@ impl View for Tensor<'_> {
 }
 
 /// The bytes of a safetensors file; the same tensors give the same bytes.
-pub(crate) fn safetensors_bytes(tensors: Vec<(String, Tensor<'_>)>) -> Vec<u8> {
+/// `key` and `value` go into its header.
+pub(crate) fn safetensors_bytes(tensors: Vec<(String, Tensor<'_>)>, key: &str, value: String) -> Vec<u8> {
     // One entry only: the order of a map's entries is not fixed.
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let metadata = HashMap::from([(key.to_owned(), value)]);
     serialize(tensors, Some(metadata)).expect("tensors whose sizes agree with their shapes")
 }
 
@@ -54,7 +55,7 @@ pub(super) fn write_all(model: &BaseModel, folder: &Path) -> Result<(), ModelErr
     std::fs::create_dir_all(folder).map_err(|source| ModelError::Write { path: folder.to_owned(), source })?;
     write_config(&model.config, folder)?;
     write(&folder.join(folder::TOKENIZER), &model.tokenizer.json)?;
-    write(&folder.join(folder::WEIGHTS), &safetensors_bytes(tensors(model)))
+    write(&folder.join(folder::WEIGHTS), &safetensors_bytes(tensors(model), "format", "pt".to_owned()))
 }
 
 fn tensors(model: &BaseModel) -> Vec<(String, Tensor<'_>)> {

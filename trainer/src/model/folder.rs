@@ -1,11 +1,19 @@
-//! Reading a Hugging Face folder: `config.json`, `tokenizer.json`, `model.safetensors`.
+//! Reading a Hugging Face folder: `config.json`, `tokenizer.json`, and `model.safetensors` or the files that
+//! `model.safetensors.index.json` names.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use candle_core::{DType, Device, safetensors::SliceSafetensors};
+use safetensors::Dtype;
 use serde::Deserialize;
 
-use super::{BaseModel, ModelConfig, ModelError, ModelTokenizer, SIDE_FILE_BYTES_MAX, read, read_weights};
+use super::{
+    BaseModel, ModelConfig, ModelError, ModelTokenizer, RopeScaling, SIDE_FILE_BYTES_MAX, digest_of_files, read,
+    read_weights, weights_files, wrong_digest,
+};
 use crate::{
     digest::Digest,
     nn::{
@@ -18,6 +26,8 @@ use crate::{
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
+/// Which file holds which tensor, where the weights lie in several files.
+pub(super) const INDEX: &str = "model.safetensors.index.json";
 
 /// `config.json` as found: what is absent has Hugging Face's default.
 #[derive(Deserialize)]
@@ -32,24 +42,65 @@ struct ConfigFile {
     vocab_size: usize,
     max_position_embeddings: usize,
     rope_theta: Option<f64>,
-    rope_scaling: Option<serde_json::Value>,
+    rope_scaling: Option<RopeParameters>,
     rope_parameters: Option<RopeParameters>,
+    partial_rotary_factor: Option<f64>,
     rms_norm_eps: f64,
+    #[serde(default = "silu")]
+    hidden_act: String,
     #[serde(default)]
     tie_word_embeddings: bool,
     #[serde(default)]
     attention_bias: bool,
     #[serde(default)]
     mlp_bias: bool,
+    quantization_config: Option<serde_json::Value>,
     bos_token_id: Option<u32>,
     eos_token_id: EndTokens,
 }
 
-/// Where newer versions of transformers keep the rotary embedding's parameters.
+fn silu() -> String {
+    "silu".to_owned()
+}
+
+/// `rope_scaling`, or `rope_parameters` as newer versions of transformers call it. Older files say `type`.
 #[derive(Deserialize)]
 struct RopeParameters {
     rope_theta: Option<f64>,
     rope_type: Option<String>,
+    #[serde(rename = "type")]
+    older_type: Option<String>,
+    factor: Option<f64>,
+    low_freq_factor: Option<f64>,
+    high_freq_factor: Option<f64>,
+    original_max_position_embeddings: Option<usize>,
+    partial_rotary_factor: Option<f64>,
+}
+
+impl RopeParameters {
+    fn scaling(&self, path: &Path) -> Result<Option<RopeScaling>, ModelError> {
+        fn given<T>(value: Option<T>, name: &str, path: &Path) -> Result<T, ModelError> {
+            value.ok_or_else(|| ModelError::malformed(path, format!("its rope parameters lack {name}")))
+        }
+        match self.rope_type.as_ref().or(self.older_type.as_ref()).map_or("default", String::as_str) {
+            "default" => Ok(None),
+            "linear" => Ok(Some(RopeScaling::Linear { factor: given(self.factor, "factor", path)? })),
+            "llama3" => Ok(Some(RopeScaling::Llama3 {
+                factor: given(self.factor, "factor", path)?,
+                low_freq_factor: given(self.low_freq_factor, "low_freq_factor", path)?,
+                high_freq_factor: given(self.high_freq_factor, "high_freq_factor", path)?,
+                original_max_position_embeddings: given(
+                    self.original_max_position_embeddings,
+                    "original_max_position_embeddings",
+                    path,
+                )?,
+            })),
+            other => Err(ModelError::unsupported(
+                path,
+                format!("its rotary frequencies are scaled as `{other}`; `linear` and `llama3` are supported"),
+            )),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -61,40 +112,73 @@ enum EndTokens {
 
 pub(super) fn load(folder: &Path, expected: Option<Digest>) -> Result<BaseModel, ModelError> {
     let config = read_config(&folder.join(CONFIG))?;
-    let path = folder.join(WEIGHTS);
-    if !path.exists() && folder.join("model.safetensors.index.json").exists() {
-        return Err(ModelError::unsupported(
-            &path,
-            "the weights lie in several files; save the model as one model.safetensors first",
-        ));
+    let mut files = Vec::new();
+    for path in weights_files(folder)? {
+        let (bytes, digest) = read_weights(&path, None)?;
+        files.push((path, bytes, digest));
     }
-    let (bytes, weights_digest) = read_weights(&path, expected)?;
+    let weights_digest = digest_of_files(files.iter().map(|(path, _, digest)| (path.as_path(), *digest)));
+    if let Some(expected) = expected.filter(|expected| *expected != weights_digest) {
+        let path = if files.len() == 1 { folder.join(WEIGHTS) } else { folder.join(INDEX) };
+        return Err(wrong_digest(&path, expected, weights_digest));
+    }
 
     let tokenizer_path = folder.join(TOKENIZER);
+    if !tokenizer_path.exists() && folder.join("tokenizer.model").exists() {
+        return Err(ModelError::unsupported(
+            &tokenizer_path,
+            "there is only a tokenizer.model; let transformers' AutoTokenizer save the folder's tokenizer.json",
+        ));
+    }
     let json = read(&tokenizer_path, SIDE_FILE_BYTES_MAX)?;
     let tokenizer_digest = Digest::of(&json);
     let tokenizer = ModelTokenizer::parse(&tokenizer_path, json, config.vocab_size)?;
-    let file = SliceSafetensors::new(&bytes).map_err(|e| ModelError::malformed(&path, e))?;
-    let weights = Tensors { path, file }.weights(&config)?;
+    let weights = Tensors::of(folder, &files)?.weights(&config)?;
     Ok(BaseModel { config, weights, tokenizer, weights_digest, tokenizer_digest })
+}
+
+/// The files that an index names, ascending.
+pub(super) fn files_of_index(path: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let index: Index =
+        serde_json::from_slice(&read(path, SIDE_FILE_BYTES_MAX)?).map_err(|e| ModelError::malformed(path, e))?;
+    let mut names: Vec<&String> = index.weight_map.values().collect();
+    names.sort_unstable();
+    names.dedup();
+    if let Some(name) = names.iter().find(|name| Path::new(name).file_name().is_none_or(|file| file != name.as_str())) {
+        return Err(ModelError::malformed(path, format!("`{name}` is no file of this folder")));
+    }
+    if names.is_empty() {
+        return Err(ModelError::malformed(path, "it names no file"));
+    }
+    Ok(names.into_iter().map(|name| path.with_file_name(name)).collect())
 }
 
 fn read_config(path: &Path) -> Result<ModelConfig, ModelError> {
     let bytes = read(path, SIDE_FILE_BYTES_MAX)?;
     let file: ConfigFile = serde_json::from_slice(&bytes).map_err(|e| ModelError::malformed(path, e))?;
+    let unsupported = |reason: String| Err(ModelError::unsupported(path, reason));
     if file.model_type != "llama" {
-        return Err(ModelError::unsupported(
-            path,
-            format!("its model_type is `{}`; only `llama` is supported", file.model_type),
-        ));
-    }
-    let rope_type = file.rope_parameters.as_ref().and_then(|p| p.rope_type.as_deref()).unwrap_or("default");
-    if file.rope_scaling.is_some() || rope_type != "default" {
-        return Err(ModelError::unsupported(path, "its rotary frequencies are scaled, which isn't supported"));
+        return unsupported(format!("its model_type is `{}`; only `llama` is supported", file.model_type));
     }
     if file.attention_bias || file.mlp_bias {
-        return Err(ModelError::unsupported(path, "its linear maps have biases, which isn't supported"));
+        return unsupported("its linear maps have biases, which isn't supported".to_owned());
     }
+    if file.hidden_act != "silu" {
+        return unsupported(format!("its hidden_act is `{}`; only `silu` is supported", file.hidden_act));
+    }
+    if file.quantization_config.is_some() {
+        return unsupported("its weights are quantised; use the folder before that, or a GGUF".to_owned());
+    }
+    let rope = file.rope_parameters.as_ref().or(file.rope_scaling.as_ref());
+    let partial = file.partial_rotary_factor.or(rope.and_then(|rope| rope.partial_rotary_factor));
+    if partial.is_some_and(|factor| factor != 1.0) {
+        return unsupported("its heads turn in part (partial_rotary_factor), which isn't supported".to_owned());
+    }
+    let rope_scaling = rope.map(|rope| rope.scaling(path)).transpose()?.flatten();
     let eos_token_id = match file.eos_token_id {
         EndTokens::One(id) => Some(id),
         EndTokens::Several(ids) => ids.first().copied(),
@@ -112,6 +196,7 @@ fn read_config(path: &Path) -> Result<ModelConfig, ModelError> {
         vocab_size: file.vocab_size,
         max_position_embeddings: file.max_position_embeddings,
         rope_theta: file.rope_theta.or(file.rope_parameters.and_then(|p| p.rope_theta)).unwrap_or(10_000.0),
+        rope_scaling,
         rms_norm_eps: file.rms_norm_eps,
         tie_word_embeddings: file.tie_word_embeddings,
         bos_token_id: file.bos_token_id,
@@ -121,11 +206,19 @@ fn read_config(path: &Path) -> Result<ModelConfig, ModelError> {
 }
 
 struct Tensors<'a> {
-    path: PathBuf,
-    file: SliceSafetensors<'a>,
+    folder: &'a Path,
+    files: Vec<(&'a Path, SliceSafetensors<'a>)>,
 }
 
-impl Tensors<'_> {
+impl<'a> Tensors<'a> {
+    fn of(folder: &'a Path, files: &'a [(PathBuf, Vec<u8>, Digest)]) -> Result<Self, ModelError> {
+        let open = |(path, bytes, _): &'a (PathBuf, Vec<u8>, Digest)| {
+            let file = SliceSafetensors::new(bytes).map_err(|e| ModelError::malformed(path, e))?;
+            Ok((path.as_path(), file))
+        };
+        Ok(Self { folder, files: files.iter().map(open).collect::<Result<_, ModelError>>()? })
+    }
+
     fn weights(&self, config: &ModelConfig) -> Result<Weights, ModelError> {
         let heads =
             Heads { query: config.num_attention_heads, key_value: config.num_key_value_heads, dim: config.head_dim };
@@ -142,7 +235,7 @@ impl Tensors<'_> {
                 false => Some(matrix("lm_head.weight")?),
             },
             heads,
-            rotary: Rotary::new(heads.dim, config.rope_theta),
+            rotary: Rotary::new(config.frequencies()),
             eps: config.rms_norm_eps as f32,
         })
     }
@@ -169,13 +262,23 @@ impl Tensors<'_> {
     }
 
     fn data(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
-        let malformed = |reason: String| ModelError::malformed(&self.path, format!("tensor `{name}`: {reason}"));
-        let view = self.file.get(name).map_err(|_| malformed("missing".into()))?;
+        let mut holders = self.files.iter().filter_map(|(path, file)| Some((*path, file, file.get(name).ok()?)));
+        let (path, file, view) = holders
+            .next()
+            .ok_or_else(|| ModelError::malformed(self.folder, format!("tensor `{name}` is in no safetensors file")))?;
+        let malformed = |reason: String| ModelError::malformed(path, format!("tensor `{name}`: {reason}"));
+        if holders.next().is_some() {
+            return Err(malformed("it stands in a second file, too".into()));
+        }
         if view.shape() != shape {
             return Err(malformed(format!("its shape is {:?}, expected {shape:?}", view.shape())));
         }
-        self.file
-            .load(name, &Device::Cpu)
+        // Other kinds of numbers are quantised, and stand for something only together with their scales.
+        if !matches!(view.dtype(), Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+            let reason = format!("tensor `{name}` is of {:?}; F32, F16 and BF16 can be read", view.dtype());
+            return Err(ModelError::unsupported(path, reason));
+        }
+        file.load(name, &Device::Cpu)
             .and_then(|tensor| tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1())
             .map_err(|e| malformed(e.to_string()))
     }

@@ -2,7 +2,6 @@
 //! parses and dequantises, the tokenizer is rebuilt from the metadata.
 
 use std::{
-    collections::HashMap,
     io::Cursor,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -10,11 +9,13 @@ use std::{
 
 use candle_core::{
     Device,
-    quantized::gguf_file::{Content, Value},
+    quantized::{GgmlDType, gguf_file::Content},
 };
-use serde_json::json;
 
-use super::{BaseModel, ModelConfig, ModelError, ModelTokenizer, read_weights};
+use super::{
+    BaseModel, ModelConfig, ModelError, ModelTokenizer, RopeScaling, metadata::Metadata, read_weights,
+    vocabulary::tokenizer_json,
+};
 use crate::{
     digest::Digest,
     nn::{
@@ -24,187 +25,137 @@ use crate::{
     },
 };
 
+/// Factors by which each rotary frequency is slowed down, as Llama 3.1 and later have them.
+const ROPE_FACTORS: &str = "rope_freqs.weight";
+
 pub(super) fn load(path: &Path, expected: Option<Digest>) -> Result<BaseModel, ModelError> {
     let (bytes, weights_digest) = read_weights(path, expected)?;
-    let mut reader = Cursor::new(bytes.as_slice());
-    // candle's reader divides by an alignment that it takes from the file.
-    let content = catch_unwind(AssertUnwindSafe(|| Content::read(&mut reader)))
-        .map_err(|_| ModelError::malformed(path, "its header can't be parsed"))?
-        .map_err(|e| ModelError::malformed(path, e))?;
-
-    let metadata = Metadata { path, values: &content.metadata };
-    let config = metadata.config(&content)?;
-    let json = metadata.tokenizer_json()?;
+    let content = header(path, &bytes)?;
+    let metadata = metadata(path, &content);
+    let tensors = Tensors { path, content: &content, bytes: &bytes };
+    let config = config(&metadata, &tensors)?;
+    let json = tokenizer_json(&metadata)?;
     let tokenizer_digest = Digest::of(&json);
     let tokenizer = ModelTokenizer::parse(path, json, config.vocab_size)?;
-    let weights = Tensors { path, content: &content, bytes: &bytes }.weights(&config)?;
+    let weights = tensors.weights(&config)?;
     Ok(BaseModel { config, weights, tokenizer, weights_digest, tokenizer_digest })
 }
 
-struct Metadata<'a> {
-    path: &'a Path,
-    values: &'a HashMap<String, Value>,
+/// Parses a GGUF's header.
+pub(super) fn header(path: &Path, bytes: &[u8]) -> Result<Content, ModelError> {
+    let mut reader = Cursor::new(bytes);
+    // candle's reader divides by an alignment that it takes from the file.
+    catch_unwind(AssertUnwindSafe(|| Content::read(&mut reader)))
+        .map_err(|_| ModelError::malformed(path, "its header can't be parsed"))?
+        .map_err(|error| {
+            let error = error.to_string();
+            match error.split_once(UNKNOWN_KIND).and_then(|(_, rest)| rest.split_whitespace().next()) {
+                Some(number) => unknown_kind(path, number),
+                None => ModelError::malformed(path, error),
+            }
+        })
 }
 
-impl Metadata<'_> {
-    fn config(&self, content: &Content) -> Result<ModelConfig, ModelError> {
-        let architecture = self.text("general.architecture")?;
-        if architecture != "llama" {
-            return Err(ModelError::unsupported(
-                self.path,
-                format!("its architecture is `{architecture}`; only `llama` is supported"),
-            ));
-        }
-        if content.tensor_infos.contains_key("rope_freqs.weight") {
-            return Err(ModelError::unsupported(self.path, "its rotary frequencies are scaled, which isn't supported"));
-        }
-        let hidden_size = self.integer("llama.embedding_length")?;
-        let num_attention_heads = self.integer("llama.attention.head_count")?;
-        let head_dim = match self.values.get("llama.rope.dimension_count") {
-            Some(_) => self.integer("llama.rope.dimension_count")?,
-            None => hidden_size.checked_div(num_attention_heads).unwrap_or(0),
-        };
-        let vocab_size = self.list("tokenizer.ggml.tokens")?.len();
-        ModelConfig {
-            hidden_size,
-            intermediate_size: self.integer("llama.feed_forward_length")?,
-            num_hidden_layers: self.integer("llama.block_count")?,
-            num_attention_heads,
-            num_key_value_heads: self.integer("llama.attention.head_count_kv")?,
-            head_dim,
-            vocab_size,
-            max_position_embeddings: self.integer("llama.context_length")?,
-            rope_theta: match self.values.get("llama.rope.freq_base") {
-                Some(_) => self.float("llama.rope.freq_base")?,
-                None => 10_000.0,
-            },
-            rms_norm_eps: self.float("llama.attention.layer_norm_rms_epsilon")?,
-            tie_word_embeddings: !content.tensor_infos.contains_key("output.weight"),
-            bos_token_id: self.integer("tokenizer.ggml.bos_token_id").ok().map(|id| id as u32),
-            eos_token_id: self.integer("tokenizer.ggml.eos_token_id")? as u32,
-        }
-        .check(self.path)
+/// What candle says of a tensor whose kind it doesn't know, before the kind's number.
+const UNKNOWN_KIND: &str = "unknown dtype for tensor ";
+
+/// The kinds of tensors that candle doesn't dequantise, by their number in `ggml.h`.
+fn unknown_kind(path: &Path, number: &str) -> ModelError {
+    let name = match number {
+        "16" => "IQ2_XXS",
+        "17" => "IQ2_XS",
+        "18" => "IQ3_XXS",
+        "19" => "IQ1_S",
+        "20" => "IQ4_NL",
+        "21" => "IQ3_S",
+        "22" => "IQ2_S",
+        "23" => "IQ4_XS",
+        "29" => "IQ1_M",
+        "34" => "TQ1_0",
+        "35" => "TQ2_0",
+        "39" => "MXFP4",
+        _ => "unknown",
+    };
+    ModelError::unsupported(path, format!("a tensor is quantised as {name} (kind {number}); {READABLE}"))
+}
+
+const READABLE: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K and Q6_K can be read";
+
+pub(super) fn metadata<'a>(path: &'a Path, content: &'a Content) -> Metadata<'a> {
+    Metadata { path, values: &content.metadata }
+}
+
+fn config(metadata: &Metadata<'_>, tensors: &Tensors<'_>) -> Result<ModelConfig, ModelError> {
+    let architecture = metadata.text("general.architecture")?;
+    if architecture != "llama" {
+        return Err(metadata.unsupported(format!("its architecture is `{architecture}`; only `llama` is supported")));
     }
+    if metadata.integer_or("llama.expert_count", 0)? > 0 {
+        return Err(metadata.unsupported("it is a mixture of experts, which isn't supported"));
+    }
+    let names = &tensors.content.tensor_infos;
+    if let Some(bias) = names.keys().filter(|name| name.ends_with(".bias")).min() {
+        return Err(metadata.unsupported(format!("it has a bias (`{bias}`), which isn't supported")));
+    }
+    let hidden_size = metadata.integer("llama.embedding_length")?;
+    let num_attention_heads = metadata.integer("llama.attention.head_count")?;
+    let width = hidden_size.checked_div(num_attention_heads).unwrap_or(0);
+    let turned = metadata.integer_or("llama.rope.dimension_count", width)?;
+    let head_dim = metadata.integer_or("llama.attention.key_length", turned)?;
+    if turned != head_dim || metadata.integer_or("llama.attention.value_length", head_dim)? != head_dim {
+        return Err(metadata.unsupported("its heads turn in part, or keys and values differ in width"));
+    }
+    let config = ModelConfig {
+        hidden_size,
+        intermediate_size: metadata.integer("llama.feed_forward_length")?,
+        num_hidden_layers: metadata.integer("llama.block_count")?,
+        num_attention_heads,
+        num_key_value_heads: metadata.integer_or("llama.attention.head_count_kv", num_attention_heads)?,
+        head_dim,
+        vocab_size: metadata.texts("tokenizer.ggml.tokens")?.len(),
+        max_position_embeddings: metadata.integer("llama.context_length")?,
+        rope_theta: match metadata.has("llama.rope.freq_base") {
+            true => metadata.float("llama.rope.freq_base")?,
+            false => 10_000.0,
+        },
+        rope_scaling: None,
+        rms_norm_eps: metadata.float("llama.attention.layer_norm_rms_epsilon")?,
+        tie_word_embeddings: !names.contains_key("output.weight"),
+        bos_token_id: metadata.integer("tokenizer.ggml.bos_token_id").ok().map(|id| id as u32),
+        eos_token_id: metadata.integer("tokenizer.ggml.eos_token_id")? as u32,
+    }
+    .check(metadata.path)?;
+    let rope_scaling = scaling(metadata, tensors, &config)?;
+    ModelConfig { rope_scaling, ..config }.check(metadata.path)
+}
 
-    /// The `tokenizer.json` that stands for a byte-level BPE in the metadata. Its bytes are a
-    /// function of the metadata alone.
-    fn tokenizer_json(&self) -> Result<Vec<u8>, ModelError> {
-        let model = self.text("tokenizer.ggml.model")?;
-        if model != "gpt2" {
-            return Err(ModelError::unsupported(
-                self.path,
-                format!(
-                    "its tokenizer is of kind `{model}`; only byte-level BPE (`gpt2`) is read from a GGUF. \
-                     Use the model's folder with tokenizer.json instead"
-                ),
-            ));
+/// How rotary frequencies are scaled: `config` as it is without.
+fn scaling(
+    metadata: &Metadata<'_>,
+    tensors: &Tensors<'_>,
+    config: &ModelConfig,
+) -> Result<Option<RopeScaling>, ModelError> {
+    let kind = match metadata.has("llama.rope.scaling.type") {
+        true => metadata.text("llama.rope.scaling.type")?,
+        false => "none",
+    };
+    let factors = tensors.content.tensor_infos.contains_key(ROPE_FACTORS);
+    match kind {
+        "none" if factors => {
+            let factors = tensors.data(ROPE_FACTORS, &[config.head_dim / 2])?;
+            let known = RopeScaling::of_factors(config, &factors);
+            let unknown = || metadata.unsupported("its rotary frequencies are scaled in a way that isn't supported");
+            known.map(Some).ok_or_else(unknown)
         }
-        let byte_level = json!({
-            "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true,
-        });
-        let pre_tokenizer = match self.text("tokenizer.ggml.pre")? {
-            "smollm" => json!({"type": "Sequence", "pretokenizers": [
-                {"type": "Digits", "individual_digits": true}, byte_level,
-            ]}),
-            "gpt-2" | "default" => byte_level.clone(),
-            other => {
-                return Err(ModelError::unsupported(
-                    self.path,
-                    format!(
-                        "its pre-tokenizer is `{other}`; `smollm` and `gpt-2` are supported. \
-                         Use the model's folder with tokenizer.json instead"
-                    ),
-                ));
-            }
-        };
-        if self.values.get("tokenizer.ggml.add_bos_token").is_some_and(|v| matches!(v, Value::Bool(true))) {
-            return Err(ModelError::unsupported(
-                self.path,
-                "it asks for a token before every text, which is read from a folder with tokenizer.json only",
-            ));
+        "none" if metadata.has("llama.rope.scale_linear") => {
+            Ok(Some(RopeScaling::Linear { factor: metadata.float("llama.rope.scale_linear")? }))
         }
-
-        let tokens = self.texts("tokenizer.ggml.tokens")?;
-        let kinds = self.list("tokenizer.ggml.token_type")?;
-        let special: Vec<_> = tokens
-            .iter()
-            .zip(kinds)
-            .enumerate()
-            // Type 3 is a control token.
-            .filter(|(_, (_, kind))| matches!(kind, Value::I32(3) | Value::U32(3)))
-            .map(|(id, (token, _))| {
-                json!({
-                    "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
-                    "normalized": false, "special": true,
-                })
-            })
-            .collect();
-        let merges: Vec<_> = self
-            .texts("tokenizer.ggml.merges")?
-            .into_iter()
-            .map(|merge| merge.split_once(' ').map(|(a, b)| [a, b]))
-            .collect::<Option<_>>()
-            .ok_or_else(|| ModelError::malformed(self.path, "a merge of its tokenizer isn't two tokens"))?;
-        let vocabulary: serde_json::Map<_, _> =
-            tokens.iter().enumerate().map(|(id, token)| ((*token).to_owned(), id.into())).collect();
-        let mut file = json!({
-            "version": "1.0", "truncation": null, "padding": null, "added_tokens": special,
-            "normalizer": null, "pre_tokenizer": pre_tokenizer, "post_processor": null,
-            "decoder": byte_level,
-            "model": {
-                "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
-                "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
-                "ignore_merges": false, "vocab": vocabulary, "merges": merges,
-            },
-        });
-        // The order of keys would else depend on a feature that any crate of the build may switch on.
-        file.sort_all_objects();
-        Ok(serde_json::to_vec(&file).expect("a JSON value can be written"))
-    }
-
-    fn value(&self, key: &str) -> Result<&Value, ModelError> {
-        self.values.get(key).ok_or_else(|| ModelError::malformed(self.path, format!("`{key}` is missing")))
-    }
-
-    fn text(&self, key: &str) -> Result<&str, ModelError> {
-        match self.value(key)? {
-            Value::String(text) => Ok(text),
-            _ => Err(ModelError::malformed(self.path, format!("`{key}` is no text"))),
+        "none" => Ok(None),
+        "linear" if !factors => Ok(Some(RopeScaling::Linear { factor: metadata.float("llama.rope.scaling.factor")? })),
+        other => {
+            let kinds = "linear and Llama 3's are supported";
+            Err(metadata.unsupported(format!("its rotary frequencies are scaled as `{other}`; {kinds}")))
         }
-    }
-
-    fn list(&self, key: &str) -> Result<&[Value], ModelError> {
-        match self.value(key)? {
-            Value::Array(items) => Ok(items),
-            _ => Err(ModelError::malformed(self.path, format!("`{key}` is no list"))),
-        }
-    }
-
-    fn texts(&self, key: &str) -> Result<Vec<&str>, ModelError> {
-        let mut texts = Vec::new();
-        for value in self.list(key)? {
-            match value {
-                Value::String(text) => texts.push(text.as_str()),
-                _ => return Err(ModelError::malformed(self.path, format!("`{key}` holds something that is no text"))),
-            }
-        }
-        Ok(texts)
-    }
-
-    fn integer(&self, key: &str) -> Result<usize, ModelError> {
-        let number = self.value(key)?.to_u64().ok().and_then(|n| u32::try_from(n).ok());
-        number
-            .map(|n| n as usize)
-            .ok_or_else(|| ModelError::malformed(self.path, format!("`{key}` is no small whole number")))
-    }
-
-    fn float(&self, key: &str) -> Result<f64, ModelError> {
-        let number = self.value(key)?.to_f32();
-        // Through the shortest decimal: 9.999999747378752e-6 was 1e-5 before it became an f32.
-        number
-            .ok()
-            .and_then(|n| n.to_string().parse().ok())
-            .ok_or_else(|| ModelError::malformed(self.path, format!("`{key}` is no number")))
     }
 }
 
@@ -229,7 +180,7 @@ impl Tensors<'_> {
                 false => Some(self.matrix("output.weight", config.vocab_size, hidden)?),
             },
             heads,
-            rotary: Rotary::new(heads.dim, config.rope_theta),
+            rotary: Rotary::new(config.frequencies()),
             eps: config.rms_norm_eps as f32,
         })
     }
@@ -264,6 +215,10 @@ impl Tensors<'_> {
         let info = self.content.tensor_infos.get(name).ok_or_else(|| malformed("missing".into()))?;
         if info.shape.dims() != shape {
             return Err(malformed(format!("its shape is {:?}, expected {shape:?}", info.shape.dims())));
+        }
+        if matches!(info.ggml_dtype, GgmlDType::Q8_1 | GgmlDType::Q8K) {
+            let reason = format!("tensor `{name}` is quantised as {:?}; {READABLE}", info.ggml_dtype);
+            return Err(ModelError::unsupported(self.path, reason));
         }
         let mut reader = Cursor::new(self.bytes);
         info.read(&mut reader, self.content.tensor_data_offset, &Device::Cpu)

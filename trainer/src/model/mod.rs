@@ -5,18 +5,26 @@ mod config;
 pub(crate) mod export;
 mod folder;
 mod gguf;
+mod metadata;
 mod tiny;
 mod tokenizer;
+mod vocabulary;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Write as _,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest as _, Sha256};
 
 use crate::{digest::Digest, nn::network::Weights};
 
-pub use config::ModelConfig;
+pub use config::{ModelConfig, RopeScaling};
 #[cfg(test)]
 pub(crate) use tiny::tiny;
 pub use tiny::write_tiny_model;
-pub(crate) use tokenizer::ModelTokenizer;
+pub use tokenizer::ModelTokenizer;
 
 /// The largest weights file that is read, in bytes.
 const WEIGHTS_BYTES_MAX: u64 = 64 << 30;
@@ -35,7 +43,7 @@ pub struct BaseModel {
 
 impl BaseModel {
     /// Reads a GGUF file, or a folder with `config.json`, `tokenizer.json` and
-    /// `model.safetensors`.
+    /// `model.safetensors` (or its parts, with `model.safetensors.index.json`).
     ///
     /// # Errors
     /// If a file is missing, too large, not what it claims, or of another architecture.
@@ -56,7 +64,7 @@ impl BaseModel {
         if path.is_dir() { folder::load(path, expected) } else { gguf::load(path, expected) }
     }
 
-    /// The SHA-256 of the GGUF or of `model.safetensors`.
+    /// The model's [`weights_digest`].
     pub fn weights_digest(&self) -> Digest {
         self.weights_digest
     }
@@ -70,14 +78,6 @@ impl BaseModel {
     /// Layers, widths and the rest.
     pub fn config(&self) -> &ModelConfig {
         &self.config
-    }
-
-    /// How many tokens `text` has, without special tokens.
-    ///
-    /// # Errors
-    /// If the tokenizer can't encode it.
-    pub fn count_tokens(&self, text: &str) -> Result<usize, ModelError> {
-        Ok(self.tokenizer.encode(text, false)?.len())
     }
 
     /// Writes `config.json`, `tokenizer.json` and `model.safetensors` (f32, Hugging Face's names)
@@ -168,12 +168,65 @@ impl ModelError {
     }
 }
 
+/// The SHA-256 of a model's weights: of the GGUF, or of the folder's `model.safetensors`. Where the weights lie in
+/// several files it is that of what `sha256sum` prints for them in order of their names, so
+/// `sha256sum model-*.safetensors | sha256sum` gives it. Files are read through, not into memory.
+///
+/// # Errors
+/// If a file can't be read.
+pub fn weights_digest(path: &Path) -> Result<Digest, ModelError> {
+    let mut digests = Vec::new();
+    for path in weights_files(path)? {
+        let failed = |source| ModelError::Read { path: path.clone(), source };
+        let mut file = std::fs::File::open(&path).map_err(failed)?;
+        let (mut hash, mut bytes) = (Sha256::new(), vec![0; 1 << 20]);
+        loop {
+            match file.read(&mut bytes).map_err(failed)? {
+                0 => break,
+                count => hash.update(&bytes[..count]),
+            }
+        }
+        digests.push((path, Digest(hash.finalize().into())));
+    }
+    Ok(digest_of_files(digests.iter().map(|(path, digest)| (path.as_path(), *digest))))
+}
+
+/// The files that hold a model's weights, ascending by name.
+///
+/// # Errors
+/// If an index can't be read.
+pub fn weights_files(path: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let (one, index) = (path.join(folder::WEIGHTS), path.join(folder::INDEX));
+    if one.exists() || !index.exists() { Ok(vec![one]) } else { folder::files_of_index(&index) }
+}
+
+/// [`weights_digest`] from those of the files, ascending by name.
+fn digest_of_files<'a>(files: impl ExactSizeIterator<Item = (&'a Path, Digest)>) -> Digest {
+    let several = files.len() > 1;
+    let mut listing = String::new();
+    for (path, digest) in files {
+        if !several {
+            return digest;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        writeln!(listing, "{digest}  {name}").expect("a string takes all that is written to it");
+    }
+    Digest::of(listing.as_bytes())
+}
+
+fn wrong_digest(path: &Path, expected: Digest, found: Digest) -> ModelError {
+    ModelError::WrongDigest { path: path.to_owned(), expected, found }
+}
+
 /// Reads a weights file and compares its digest before anyone parses it.
 fn read_weights(path: &Path, expected: Option<Digest>) -> Result<(Vec<u8>, Digest), ModelError> {
     let bytes = read(path, WEIGHTS_BYTES_MAX)?;
     let found = Digest::of(&bytes);
     match expected {
-        Some(expected) if expected != found => Err(ModelError::WrongDigest { path: path.to_owned(), expected, found }),
+        Some(expected) if expected != found => Err(wrong_digest(path, expected, found)),
         _ => Ok((bytes, found)),
     }
 }

@@ -38,6 +38,7 @@ pub fn write_tiny_model(folder: &Path, seed: u64) -> Result<(), ModelError> {
         vocab_size: alphabet.len() + 1,
         max_position_embeddings: 256,
         rope_theta: 10_000.0,
+        rope_scaling: None,
         rms_norm_eps: 1e-5,
         tie_word_embeddings: true,
         bos_token_id: None,
@@ -80,7 +81,7 @@ pub fn write_tiny_model(folder: &Path, seed: u64) -> Result<(), ModelError> {
 
     let tensors =
         data.iter().map(|(name, shape, data)| (name.clone(), Tensor { shape: shape.clone(), data })).collect();
-    write(&folder.join(folder::WEIGHTS), &safetensors_bytes(tensors))
+    write(&folder.join(folder::WEIGHTS), &safetensors_bytes(tensors, "format", "pt".to_owned()))
 }
 
 /// The 256 characters that stand for bytes in a byte-level tokenizer, as GPT-2 assigned them:

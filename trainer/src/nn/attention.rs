@@ -61,13 +61,13 @@ impl Segments {
 /// Hugging Face's Llama: number `i` of a head turns with number `i + dim / 2`.
 #[derive(Debug)]
 pub(crate) struct Rotary {
-    half: usize,
-    theta: f64,
+    /// By pair, in radians a position.
+    frequencies: Vec<f64>,
 }
 
 impl Rotary {
-    pub(crate) fn new(dim: usize, theta: f64) -> Self {
-        Self { half: dim / 2, theta }
+    pub(crate) fn new(frequencies: Vec<f64>) -> Self {
+        Self { frequencies }
     }
 
     /// Turns the query and key heads of every row to its position.
@@ -81,7 +81,7 @@ impl Rotary {
     }
 
     fn rotate(&self, qkv: &mut Matrix, heads: Heads, positions: &[usize], direction: f32) {
-        let half = self.half;
+        let half = self.frequencies.len();
         let table = self.table(positions.iter().max().map_or(0, |last| last + 1));
         let turned = heads.query_width() + heads.key_value_width();
         qkv.data_mut().par_chunks_mut(heads.row_width()).zip(positions).for_each(|(row, position)| {
@@ -99,10 +99,9 @@ impl Rotary {
 
     /// `[positions, cosines then sines]`.
     fn table(&self, positions: usize) -> Vec<f32> {
-        let frequencies: Vec<f64> = (0..self.half).map(|i| self.theta.powf(-(i as f64) / self.half as f64)).collect();
-        let mut table = Vec::with_capacity(positions * 2 * self.half);
+        let mut table = Vec::with_capacity(positions * 2 * self.frequencies.len());
         for position in 0..positions {
-            let angles = || frequencies.iter().map(|frequency| position as f64 * frequency);
+            let angles = || self.frequencies.iter().map(|frequency| position as f64 * frequency);
             table.extend(angles().map(|angle| angle.cos() as f32));
             table.extend(angles().map(|angle| angle.sin() as f32));
         }

@@ -160,7 +160,7 @@ fn attention_over_packed_sequences_agrees_with_plain_candle_on_each() {
         [(0, 5), (5, 1), (6, 11)].map(|(start, len)| plain_attention(&plain_qkv.narrow(0, start, len).unwrap()));
     let plain = Tensor::cat(&parts, 0).unwrap();
 
-    let rotary = Rotary::new(HEADS.dim, 10_000.0);
+    let rotary = Rotary::new((0..3).map(|i| 10_000f64.powf(-f64::from(i) / 3.0)).collect());
     let mut turned = qkv.clone();
     rotary.turn(&mut turned, HEADS, &segments.positions());
     assert_near(attend(&turned, HEADS, &segments).data(), &numbers(&plain));

@@ -1,0 +1,176 @@
+//! Leases as a worker sees them: which work is free, which it holds still, and how it keeps hold of it.
+
+use crate::{Context, Outcome, WorkerError, context::now_ms};
+use attestune_ledger::state::{Evaluations, Ledgers, Runs};
+use attestune_proto::v1::{EvaluationClaimed, Lease, TrainingClaimed, WorkStatus, event::Body};
+use std::ops::ControlFlow;
+
+/// A piece of work that is done under a lease.
+#[derive(Debug, Copy, Clone, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// A run, by the position of its request.
+    Training(u64),
+    /// An evaluation, likewise.
+    Evaluation(u64),
+}
+
+impl Work {
+    fn position(self) -> u64 {
+        match self {
+            Self::Training(position) | Self::Evaluation(position) => position,
+        }
+    }
+
+    /// Its lease now; nothing if it has ended.
+    fn lease(self, context: &Context) -> Option<Option<Lease>> {
+        let view = context.view();
+        let view = view.view();
+        let (status, lease) = match self {
+            Self::Training(position) => view.get(&Runs::key(position)).map(|row| (row.status, row.lease))?,
+            Self::Evaluation(position) => view.get(&Evaluations::key(position)).map(|row| (row.status, row.lease))?,
+        };
+        let open = status == WorkStatus::Open as i32 || status == WorkStatus::Claimed as i32;
+        open.then_some(lease)
+    }
+
+    fn claim(self, previous: Option<u64>) -> Body {
+        match self {
+            Self::Training(run) => Body::TrainingClaimed(TrainingClaimed { run, previous }),
+            Self::Evaluation(evaluation) => Body::EvaluationClaimed(EvaluationClaimed { evaluation, previous }),
+        }
+    }
+}
+
+/// A lease that this worker holds.
+pub(crate) struct Held<'c> {
+    context: &'c Context,
+    work: Work,
+    /// The claim's position, which every report names.
+    pub(crate) token: u64,
+    expires_ms: u64,
+    /// How long it was given for when it was taken.
+    length_ms: u64,
+    /// How much was on the log when this process took the work up: it tells its reports from those that
+    /// an earlier process made under the same claim.
+    pub(crate) since: u64,
+}
+
+impl<'c> Held<'c> {
+    /// Takes work that is free, or goes on with what this worker's key holds: it was claimed by a process that died, as
+    /// this one does one thing at a time. That is why a key serves one process only. Nothing if somebody else has it.
+    ///
+    /// # Errors
+    /// If the claim did not get onto the log.
+    pub(crate) fn take(context: &'c Context, work: Work) -> Result<Option<Self>, WorkerError> {
+        let Some(lease) = work.lease(context) else { return Ok(None) };
+        let mut held =
+            Self { context, work, token: 0, expires_ms: 0, length_ms: 0, since: context.replica().position() };
+        match free_or_own(context, lease.as_ref()) {
+            Found::Others => return Ok(None),
+            Found::Own { token } => {
+                tracing::info!(?work, token, "going on under a claim of before");
+                held.token = token;
+                if !held.look() {
+                    return Ok(None);
+                }
+            }
+            Found::Free { previous } => {
+                if !held.claim(previous)? {
+                    return Ok(None);
+                }
+            }
+        }
+        held.length_ms = held.expires_ms.saturating_sub(now_ms());
+        Ok(Some(held))
+    }
+
+    /// How often it should be renewed, in milliseconds: long before it runs out, but at most so seldom.
+    pub(crate) fn renewal_ms(&self, at_most: u64) -> u64 {
+        (self.length_ms / 3).min(at_most)
+    }
+
+    /// Keeps hold of it; breaks if it is somebody else's now, or the worker was told to stop.
+    pub(crate) fn keep(&mut self) -> ControlFlow<()> {
+        if !self.context.stopping() && self.renew() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    /// Claims it anew if it ran out; whether it is still this worker's. No rule lets a holder claim before that moment,
+    /// so another worker may come first.
+    fn renew(&mut self) -> bool {
+        if now_ms() <= self.expires_ms {
+            return true;
+        }
+        match self.claim(Some(self.token)) {
+            // Where it was refused, the log's clock may be behind this one: the lease lives still.
+            Ok(claimed) => claimed || self.look(),
+            Err(error) => {
+                tracing::warn!(work = ?self.work, %error, "the lease could not be renewed");
+                false
+            }
+        }
+    }
+
+    /// Reads how long it lasts; whether it is still this worker's.
+    pub(crate) fn look(&mut self) -> bool {
+        let Some(Some(lease)) = self.work.lease(self.context) else { return false };
+        self.expires_ms = lease.expires_ms;
+        lease.holder.is_some_and(|holder| holder.position == self.token)
+    }
+
+    /// Reports under the lease. One that ran out on the way is claimed anew, and the report made again.
+    ///
+    /// # Errors
+    /// If a report did not get onto the log.
+    pub(crate) fn report(&mut self, body: impl Fn(u64) -> Body) -> Result<Outcome, WorkerError> {
+        const TRIES: u32 = 5;
+        let mut outcome = Outcome::Resting;
+        for _ in 0..TRIES {
+            if !self.renew() {
+                break;
+            }
+            outcome = self.context.act(self.work.position(), &self.token.to_string(), body(self.token))?;
+            let late = matches!(&outcome, Outcome::Refused(receipt)
+                if receipt.refusal.as_ref().is_some_and(|refusal| refusal.code == "lease-expired"));
+            if !late {
+                break;
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn claim(&mut self, previous: Option<u64>) -> Result<bool, WorkerError> {
+        let part = previous.unwrap_or(0).to_string();
+        match self.context.act(self.work.position(), &part, self.work.claim(previous))? {
+            Outcome::Accepted(receipt) => {
+                self.token = receipt.position;
+                Ok(self.look())
+            }
+            Outcome::Before(_) | Outcome::Refused(_) | Outcome::Resting => Ok(false),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// Nobody holds it; the claim that the next one replaces.
+    Free {
+        previous: Option<u64>,
+    },
+    Own {
+        token: u64,
+    },
+    Others,
+}
+
+fn free_or_own(context: &Context, lease: Option<&Lease>) -> Found {
+    let Some(lease) = lease else { return Found::Free { previous: None } };
+    let holder = lease.holder.clone().unwrap_or_default();
+    let ledger = context.view().view().get(&Ledgers::key()).unwrap_or_default();
+    if lease.expires_ms < now_ms() || holder.position < ledger.clock_corrected_at {
+        Found::Free { previous: Some(holder.position) }
+    } else if holder.actor == context.actor() && holder.keyid == context.keyid() {
+        Found::Own { token: holder.position }
+    } else {
+        Found::Others
+    }
+}
