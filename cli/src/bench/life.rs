@@ -108,7 +108,6 @@ struct Draft {
 struct Model {
     versions: u32,
     in_force: u32,
-    promotions: u32,
 }
 
 /// The collection that is being filled.
@@ -387,7 +386,7 @@ impl Life {
         let dataset = self.act(steward, Body::DatasetFrozen(body));
         let adapter = self.train(place, dataset, root, count);
         let version = self.models[place].versions;
-        let passes = !version.is_multiple_of(10);
+        let passes = self.collection.number % 10 != 9;
         let evaluation = self.evaluate(place, version, adapter, passes);
         let body = LeakageChecked {
             dataset,
@@ -472,11 +471,9 @@ impl Life {
         let in_force = self.models[place].in_force;
         let production = self.request(place, version, Stage::Production, (in_force > 0).then_some(in_force));
         self.approve(&["alma", "axel"], production);
-        let model = &mut self.models[place];
-        model.promotions += 1;
-        model.in_force = version;
-        if model.promotions.is_multiple_of(12) && in_force > 0 {
-            model.in_force = in_force;
+        self.models[place].in_force = version;
+        if self.collection.number % 12 == 11 && in_force > 0 {
+            self.models[place].in_force = in_force;
             let reason = RollbackReason::Quality.into();
             let body = RolledBack { model: MODELS[place].into(), from: version, to: in_force, reason };
             self.act(OFFICER, Body::RolledBack(body));
@@ -697,13 +694,16 @@ mod tests {
     #[test]
     fn the_rules_say_to_each_entry_what_the_life_expects() {
         let mut state = MemoryState::new();
-        let mut seen = HashMap::new();
+        let (mut seen, mut rollbacks) = (HashMap::new(), 0);
         for (position, entry) in Life::new().take(12_000).enumerate() {
+            let decoded = attestune_ledger::rules::decode::decode(&entry.value).unwrap();
+            rollbacks += u32::from(matches!(decoded.event.body, Some(Body::RolledBack(_))));
             let folded = state.push(entry.time_ms, entry.value).unwrap();
             assert_eq!(folded.verdict, entry.verdict, "at {position}: {:?} {:?}", folded.refusal, folded.rejection);
             *seen.entry(folded.code()).or_insert(0) += 1;
         }
         assert!(seen.contains_key("gate-failed") && seen.contains_key("reviewed-before"), "{seen:?}");
+        assert!(rollbacks > 0);
     }
 
     #[test]
