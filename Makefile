@@ -2,7 +2,7 @@
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/attestune/target
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: setup build test demo acceptance interop faults clean
+.PHONY: setup build test demo acceptance interop faults bench bench-pieces clean
 
 setup:
 	@scripts/setup
@@ -33,6 +33,15 @@ interop: build
 # Long faults: processes killed at random moments, full disks.
 faults: build
 	@scripts/faults
+
+# How fast, beside others on this machine: docs/benchmarks.md. PART and EVENTS narrow or widen it.
+bench: build
+	@scripts/fetch-model
+	@bin/attestune bench $(or $(PART),all) --events $(or $(EVENTS),200000) --install
+
+# The inner pieces, by criterion, in the profile that everything else is built in.
+bench-pieces: setup
+	cargo bench --workspace --profile dev --bench events --bench trees --bench tables --bench training
 
 clean:
 	rm -rf bin demo/out acceptance/out

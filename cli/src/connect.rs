@@ -47,7 +47,8 @@ async fn to_server(url: &str) -> anyhow::Result<Channel> {
     })
 }
 
-async fn to_socket(path: &Path) -> anyhow::Result<Channel> {
+/// The channel to a gateway on a Unix socket.
+pub async fn to_socket(path: &Path) -> anyhow::Result<Channel> {
     let path: PathBuf = path.to_owned();
     // The address is never looked at: the connector goes to the socket.
     let endpoint = Endpoint::from_static("http://attestune.sock");

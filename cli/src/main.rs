@@ -6,6 +6,7 @@
 //! Exit codes: 0 yes or done; 1 no (refused, does not verify); 2 could not (misuse, I/O).
 
 mod base;
+mod bench;
 mod connect;
 mod context;
 mod dataset;
@@ -124,6 +125,8 @@ enum Command {
     Log(log::Command),
     /// Sign an access token, for other gRPC clients
     Token(token::Args),
+    /// Measure this build on this machine, beside others
+    Bench(bench::Args),
     /// Print a shell's completions
     Completions {
         /// The shell
@@ -179,6 +182,7 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Verify(args) => verify::run(context, args).await,
         Command::Log(command) => log::run(context, command).await,
         Command::Token(args) => token::run(context, args).await,
+        Command::Bench(args) => bench::run(context, args).await,
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "attestune", &mut std::io::stdout());
             Ok(())

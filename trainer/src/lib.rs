@@ -27,6 +27,8 @@ pub mod evaluate;
 pub mod generate;
 pub mod model;
 mod nn;
+#[cfg(any(test, feature = "plain"))]
+pub mod plain;
 pub mod plot;
 mod rng;
 pub mod train;

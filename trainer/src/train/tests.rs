@@ -4,10 +4,8 @@ use super::*;
 use crate::{
     generate::{Model, Stop},
     model::write_tiny_model,
+    plain,
 };
-
-#[path = "../../examples/plain/mod.rs"]
-mod plain;
 
 fn tiny() -> (tempfile::TempDir, BaseModel) {
     let folder = tempfile::tempdir().unwrap();

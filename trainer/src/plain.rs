@@ -1,14 +1,19 @@
 //! The same network in plain candle operations with candle's own differentiation: what the fused
 //! layers are checked against and timed against. It reads a model's Hugging Face folder.
+//!
+//! Not for use: it is slower and takes more memory. Feature `plain` has it for the benches.
 
 use std::{collections::BTreeMap, path::Path};
 
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 use candle_nn::{
+    AdamW, Optimizer as _, ParamsAdamW,
     ops::{log_softmax, rms_norm_slow, silu, softmax},
     rotary_emb::rope_slow,
 };
 use serde::Deserialize;
+
+use crate::train::TrainExample;
 
 #[derive(Deserialize)]
 struct Config {
@@ -23,6 +28,7 @@ struct Config {
 /// Tokens, and where the answer begins among them.
 pub type Example = (Vec<u32>, usize);
 
+/// A network with adapters on some of its linear maps.
 pub struct Plain {
     config: Config,
     tensors: std::collections::HashMap<String, Tensor>,
@@ -31,11 +37,41 @@ pub struct Plain {
     scale: f64,
 }
 
+/// The examples as the trainer counts them: prompt, answer, end token.
+///
+/// # Errors
+/// If the folder holds no tokenizer or configuration.
+pub fn encode(folder: &Path, examples: &[TrainExample]) -> Result<Vec<Example>> {
+    let tokenizer = tokenizers::Tokenizer::from_file(folder.join("tokenizer.json")).map_err(candle_core::Error::msg)?;
+    let config: EndToken = serde_json::from_slice(&std::fs::read(folder.join("config.json"))?).map_err(wrap)?;
+    let tokens =
+        |text: &str| tokenizer.encode(text, false).map(|e| e.get_ids().to_vec()).map_err(candle_core::Error::msg);
+    let mut all = Vec::with_capacity(examples.len());
+    for example in examples {
+        let prompt = tokens(&example.prompt)?;
+        let answer = prompt.len();
+        all.push(([prompt, tokens(&example.answer)?, vec![config.eos_token_id]].concat(), answer));
+    }
+    Ok(all)
+}
+
+#[derive(Deserialize)]
+struct EndToken {
+    eos_token_id: u32,
+}
+
+fn wrap(error: serde_json::Error) -> candle_core::Error {
+    candle_core::Error::wrap(error)
+}
+
 impl Plain {
-    /// `adapter` holds the bytes of an `adapter_model.safetensors`.
+    /// `adapter` holds the bytes of an `adapter_model.safetensors`, which counts `scale` times.
+    ///
+    /// # Errors
+    /// If a file is missing or not what its name says.
     pub fn load(folder: &Path, adapter: &[u8], scale: f64) -> Result<Self> {
         let config = std::fs::read(folder.join("config.json"))?;
-        let config = serde_json::from_slice(&config).map_err(candle_core::Error::wrap)?;
+        let config = serde_json::from_slice(&config).map_err(wrap)?;
         let tensors = candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu)?;
         let loaded = candle_core::safetensors::load_buffer(adapter, &Device::Cpu)?;
         let mut adapters = BTreeMap::new();
@@ -59,7 +95,28 @@ impl Plain {
         all
     }
 
+    /// Trains on one batch with AdamW, no warm-up and the rate falling to zero after the last step; answers the loss
+    /// of the last step.
+    ///
+    /// # Errors
+    /// If an operation of candle fails.
+    pub fn train(&self, batch: &[Example], steps: u32, rate: f64) -> Result<f32> {
+        let parameters = ParamsAdamW { lr: rate, weight_decay: 0.0, ..ParamsAdamW::default() };
+        let mut optimiser = AdamW::new(self.variables().into_values().collect(), parameters)?;
+        let mut last = 0.0;
+        for step in 1..=steps {
+            optimiser.set_learning_rate(rate * f64::from(steps - step + 1) / f64::from(steps + 1));
+            let loss = self.loss(batch)?;
+            optimiser.backward_step(&loss)?;
+            last = loss.to_scalar()?;
+        }
+        Ok(last)
+    }
+
     /// The mean loss over the answers' tokens; the end of shorter examples is padded.
+    ///
+    /// # Errors
+    /// If an operation of candle fails.
     pub fn loss(&self, batch: &[Example]) -> Result<Tensor> {
         let longest = batch.iter().map(|(tokens, _)| tokens.len()).max().unwrap_or(0);
         let (mut padded, mut rows, mut targets) = (Vec::new(), Vec::new(), Vec::new());
@@ -78,6 +135,9 @@ impl Plain {
     }
 
     /// Logits `[tokens, vocabulary]` of one sequence.
+    ///
+    /// # Errors
+    /// If an operation of candle fails.
     pub fn sequence_logits(&self, tokens: &[u32]) -> Result<Tensor> {
         self.logits(&self.hidden(&Tensor::new(tokens, &Device::Cpu)?.unsqueeze(0)?)?.squeeze(0)?)
     }

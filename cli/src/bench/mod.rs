@@ -1,0 +1,139 @@
+//! `attestune bench`: what it does in a second, and how that compares with others on this machine.
+//!
+//! Every peer runs here, in turns with us, and medians over the rounds are shown; a ratio says more than a number, as
+//! machines differ. Nothing fails because a goal is missed: figures are read by people.
+
+mod append;
+mod figure;
+mod life;
+mod machine;
+mod postgres;
+mod query;
+mod replay;
+mod spans;
+mod train;
+
+use crate::{context::Context, output};
+use figure::Results;
+use machine::Machine;
+use serde::Serialize;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// What to measure
+    #[arg(value_enum, default_value_t = Part::All)]
+    part: Part,
+    /// Events of the log that is replayed and asked
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(2_000..=100_000_000))]
+    events: u64,
+    /// How often each is measured, in turns
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// The model that is trained, instead of the one that `scripts/fetch-model` places
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Install PostgreSQL by apt where it is missing; needs root
+    #[arg(long)]
+    install: bool,
+    /// A turn that a bench runs in a process of its own
+    #[arg(long, hide = true, requires = "at")]
+    child: Option<String>,
+    #[arg(long, hide = true)]
+    at: Option<PathBuf>,
+}
+
+/// A part of the bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Fold a log from nothing, beside verifying its signatures alone
+    Replay,
+    /// Append to a durable receipt, beside PostgreSQL
+    Append,
+    /// Bytes on disk
+    Disk,
+    /// Questions to a folded ledger
+    Query,
+    /// LoRA training, beside plain candle
+    Train,
+    /// All of them
+    All,
+}
+
+/// How to measure.
+pub struct Plan {
+    events: u64,
+    rounds: u32,
+    model: Option<PathBuf>,
+    install: bool,
+}
+
+pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
+    if let (Some(work), Some(at)) = (&args.child, &args.at) {
+        return turn(work, at);
+    }
+    let Args { events, rounds, model, install, .. } = args;
+    let plan = Plan { events: *events, rounds: *rounds, model: model.clone(), install: *install };
+    let machine = Machine::here();
+    let results = measure(args.part, &plan).await?;
+    if context.json {
+        return output::value(&serde_json::json!({
+            "machine": machine,
+            "events": plan.events,
+            "rounds": plan.rounds,
+            "figures": results.figures,
+            "skipped": results.skipped,
+        }));
+    }
+    machine.print();
+    println!("medians of {} rounds, in turns with the peers\n", plan.rounds);
+    figure::table(&results.figures);
+    for skipped in &results.skipped {
+        println!("skipped: {}: {}", skipped.part, skipped.why);
+    }
+    Ok(())
+}
+
+async fn measure(part: Part, plan: &Plan) -> anyhow::Result<Results> {
+    let mut results = Results::default();
+    let wants = |other: Part| part == other || part == Part::All;
+    let replayed = if wants(Part::Replay) {
+        let (figures, replayed) = replay::run(plan)?;
+        results.add(figures);
+        Some(replayed)
+    } else if wants(Part::Disk) || wants(Part::Query) {
+        Some(replay::folded_once(plan)?)
+    } else {
+        None
+    };
+    if let Some(replayed) = &replayed {
+        if wants(Part::Disk) {
+            results.add(replay::disk(replayed)?);
+        }
+        if wants(Part::Query) {
+            results.add(query::run(plan, replayed).await?);
+        }
+    }
+    drop(replayed);
+    if wants(Part::Append) {
+        results.add(append::run(plan).await?);
+    }
+    if wants(Part::Train) {
+        results.add(train::run(plan)?);
+    }
+    Ok(results)
+}
+
+/// One turn, for the process that waits for it.
+fn turn(work: &str, at: &std::path::Path) -> anyhow::Result<()> {
+    fn answer(value: impl Serialize) -> anyhow::Result<()> {
+        println!("{}", serde_json::to_string(&value)?);
+        Ok(())
+    }
+    match (work, work.strip_prefix("train-")) {
+        ("fold", _) => answer(replay::fold_here(at)?),
+        ("verify", _) => answer(replay::verify_here(at)?),
+        (_, Some(rounds)) => answer(train::train_here(at, rounds.parse()?)?),
+        _ => anyhow::bail!("a bench has no turn {work}"),
+    }
+}
