@@ -4,10 +4,9 @@
 
 mod common;
 
-use common::Ledger;
+use common::process::Up;
+use common::{Ledger, flip};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 #[test]
 fn unreadable_files_are_named_and_record_nothing() {
@@ -143,13 +142,8 @@ fn a_model_file_with_the_wrong_digest_is_not_registered() {
 #[test]
 fn a_folder_that_another_process_has_open_says_so_and_up_serves_it() {
     let ledger = Ledger::new();
-    let mut up = ledger.command(&["up", "--no-tcp", "--no-workers"]).stderr(Stdio::null()).spawn().unwrap();
+    let up = Up::start(&ledger);
     let socket = ledger.folder().join("attestune.sock");
-    let until = Instant::now() + Duration::from_secs(30);
-    while !socket.exists() {
-        assert!(Instant::now() < until && up.try_wait().unwrap().is_none(), "up comes up");
-        std::thread::sleep(Duration::from_millis(20));
-    }
     assert!(ledger.ok(&["key", "list"]).contains("Ada Okafor"), "commands go through the running up");
     let error = ledger.fails(2, &["up", "--no-tcp"]);
     assert!(error.contains("serves"), "{error}");
@@ -159,9 +153,7 @@ fn a_folder_that_another_process_has_open_says_so_and_up_serves_it() {
     assert!(error.contains("another process has") && error.contains("attestune up"), "{error}");
     std::fs::rename(ledger.path("hidden.sock"), &socket).unwrap();
 
-    let id = up.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    assert!(up.wait().unwrap().success(), "it stops gracefully");
+    assert!(up.stop().success(), "it stops gracefully");
     assert!(!socket.exists());
     assert!(ledger.ok(&["key", "list"]).contains("Ada Okafor"));
 }
