@@ -313,7 +313,7 @@ fn nothing_acknowledged_is_lost_by_fifty_kills_in_ingest_training_and_promotion(
 
 /// Says on its own line what was not tested, for `scripts/faults` to count.
 fn skip(what: &str) {
-    eprintln!("SKIPPED: {what}");
+    eprintln!("\nSKIPPED: {what}");
 }
 
 /// A small disk of its own.
