@@ -1,10 +1,12 @@
 //! `attestune doctor`: what is wrong, and what to do about it.
 
-use crate::{connect, context::Context, local::open_replica, output, problem};
-use attestune_ledger::{
-    replica::drop_state,
-    store::{Options, Store, first_unreadable_entry},
+use crate::{
+    connect,
+    context::Context,
+    local::{open_replica, open_store},
+    output, problem,
 };
+use attestune_ledger::{replica::drop_state, store::first_unreadable_entry};
 use attestune_proto::v1::{Check, DoctorRequest, DoctorResponse};
 
 #[derive(clap::Args)]
@@ -66,7 +68,7 @@ async fn drop(context: &Context) -> anyhow::Result<()> {
     }
     let checkpoint_key = crate::context::load_key(&folder.server_key("checkpoint"))?;
     let head = tokio::task::spawn_blocking(move || {
-        let store = Store::open(folder.db(), &Options::default())?;
+        let store = open_store(&folder)?;
         drop_state(&store)?;
         std::mem::drop(store);
         let replica = open_replica(&folder, Some(checkpoint_key), Some(ledger.id()?))?;

@@ -94,15 +94,30 @@ pub fn open_replica(
     checkpoint_key: Option<SigningKey>,
     pin: Option<[u8; 32]>,
 ) -> anyhow::Result<Arc<Replica>> {
-    let store = Store::open(folder.db(), &Options::default()).map_err(|error| match error {
+    let store = open_store(folder)?;
+    let log = Arc::new(Embedded::open(store.clone(), Arc::new(SystemClock))?);
+    Ok(Replica::open(store, log, ReplicaOptions { checkpoint_key, pin })?)
+}
+
+/// Opens the store of a folder.
+///
+/// # Errors
+/// If another process has it open, or it is damaged.
+pub fn open_store(folder: &Folder) -> anyhow::Result<Arc<Store>> {
+    // RocksDB takes a folder without its file CURRENT for an empty one, and sweeps away what lies in it.
+    if folder.exists() && !folder.db().join("CURRENT").exists() {
+        return Err(problem::cannot(
+            format!("damaged store in {}: its file CURRENT is gone", folder.db().display()),
+            "nothing was changed: keep the folder as it is and restore its db from a backup",
+        ));
+    }
+    Store::open(folder.db(), &Options::default()).map_err(|error| match error {
         StoreError::LockedByAnother { .. } => problem::cannot(
             format!("another process has {} open", folder.path().display()),
             "if that is `attestune up`, wait until it is ready and try again; else wait until the other command ends",
         ),
         other => anyhow::Error::new(other),
-    })?;
-    let log = Arc::new(Embedded::open(store.clone(), Arc::new(SystemClock))?);
-    Ok(Replica::open(store, log, ReplicaOptions { checkpoint_key, pin })?)
+    })
 }
 
 /// Workers at work in this process.

@@ -7,6 +7,7 @@
 
 mod base;
 mod bench;
+mod clock;
 mod connect;
 mod context;
 mod dataset;
@@ -77,6 +78,9 @@ enum Command {
     /// The policy: show, adopt
     #[command(subcommand)]
     Policy(policy::Command),
+    /// The ledger's time: correct it after a clock had jumped
+    #[command(subcommand)]
+    Clock(clock::Command),
     /// Ingest documents from a file of CSV, JSONL, text or Markdown
     Ingest(ingest::Args),
     /// Derive examples from a collection's documents by a template
@@ -162,6 +166,7 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Key(command) => key::run(context, command).await,
         Command::Role(command) => role::run(context, command).await,
         Command::Policy(command) => policy::run(context, command).await,
+        Command::Clock(command) => clock::run(context, command).await,
         Command::Ingest(args) => ingest::run(context, args).await,
         Command::Derive(args) => derive::run(context, args).await,
         Command::Scan(args) => scan::run(context, args).await,

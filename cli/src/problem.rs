@@ -39,6 +39,10 @@ pub fn cannot(what: impl Into<String>, remedy: impl Into<String>) -> anyhow::Err
     Problem { what: what.into(), remedy: remedy.into(), code: 2, receipt: None }.into()
 }
 
+/// What the system says when a disk is full.
+const NO_ROOM: &str = "No space left on device";
+const MAKE_ROOM: &str = "the disk is full: make room, then try again; what was acknowledged before stands";
+
 /// Prints an error on stderr, with `json` a refusal's receipt on stdout, and gives its exit code.
 pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
     let problem = error.downcast_ref::<Problem>();
@@ -57,7 +61,13 @@ pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
             }
         }
         (None, Some(status)) => report_status(status),
-        (None, None) => eprintln!("attestune: {error:#}"),
+        (None, None) => {
+            let what = format!("{error:#}");
+            eprintln!("attestune: {what}");
+            if what.contains(NO_ROOM) {
+                eprintln!("  {MAKE_ROOM}");
+            }
+        }
     }
     ExitCode::from(problem.map_or(2, |problem| problem.code))
 }
@@ -69,11 +79,15 @@ fn report_status(status: &tonic::Status) {
         None => eprintln!("attestune: {}", status.message()),
     }
     let remedy = match status.code() {
+        _ if status.message().contains(NO_ROOM) => MAKE_ROOM,
         tonic::Code::Unauthenticated => {
             "sign as a registered actor: --as ACTOR, with that actor's key in the folder or --key FILE"
         }
         tonic::Code::PermissionDenied => "ask an admin for the role, or sign as somebody who holds it (--as ACTOR)",
         tonic::Code::Unavailable => "check that the server runs, and its log: `attestune doctor`",
+        tonic::Code::Unknown | tonic::Code::Internal | tonic::Code::Cancelled => {
+            "the server ended, or failed: what was sent may be on the log (`attestune log tail`); start it and try again"
+        }
         tonic::Code::DataLoss => "keep the folder as it is and run `attestune doctor --deep`",
         _ => return,
     };

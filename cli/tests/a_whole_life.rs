@@ -1,4 +1,4 @@
-//! A model's whole life by commands, on a tiny random model: what it answers is noise, so the suite asks only for form.
+//! A model's whole life by commands, on a tiny random model.
 // Helpers of tests stand outside `#[test]` functions here.
 #![allow(clippy::unwrap_used)]
 
@@ -6,77 +6,38 @@ mod common;
 
 use common::Ledger;
 
-const SUITE: &[u8] = br#"name: acceptance
-max_new_tokens: 4
-cases:
-  - id: compliance-1
-    category: compliance
-    prompt: "who are you"
-    judge: { no_pii: {} }
-  - id: format-1
-    category: format
-    prompt: "what is this"
-    judge: { regex: "^[^0-9]*.*$" }
-"#;
-
 /// A ledger with people, base model, suite and the dataset `triage`.
 fn ready() -> Ledger {
     let ledger = Ledger::staffed();
-    for actor in ["omar", "pia"] {
-        ledger.ok(&["key", "new", actor]);
-        ledger.ok(&["key", "register", actor, "--name", actor, "--as", "ada"]);
-        ledger.ok(&["role", "grant", actor, "approver", "--as", "ada", "--with", "ben"]);
-    }
-    let model = ledger.path("tiny");
-    attestune_trainer::model::write_tiny_model(&model, 7).unwrap();
-    let base = ["base", "register", "tiny", "--file", model.to_str().unwrap(), "--origin", "test"];
-    ledger.ok(&[&base[..], &["--licence", "cc0-1.0", "--as", "mina"]].concat());
-    let suite = ledger.file("suite.yaml", SUITE);
-    ledger.ok(&["suite", "register", &suite, "--as", "mina"]);
-    let tickets = ledger
-        .file("tickets.csv", b"text,intent\nlost my card,card\nclose my account,closing\nwhat does it cost,fees\n");
-    ledger.ok(&["ingest", &tickets, "--collection", "tickets", "--as", "stella"]);
-    ledger.ok(&["derive", "tickets", "--prompt", r"{text}\n", "--answer", "{intent}", "--as", "stella"]);
-    ledger.ok(&["scan", "--wait"]);
-    ledger.ok(&["dataset", "freeze", "triage", "--collection", "tickets", "--as", "mina"]);
+    ledger.equip();
+    ledger.freeze_triage();
     ledger
-}
-
-fn trained_and_evaluated(ledger: &Ledger, seed: &str, version: &str) {
-    let train = ["train", "request", "triage", "--dataset", "triage", "--base", "tiny", "--rank", "2", "--epochs", "1"];
-    ledger.ok(&[&train[..], &["--threads", "1", "--seed", seed, "--as", "mina", "--wait"]].concat());
-    let shown = ledger.ok(&["eval", "request", version, "--suite", "acceptance", "--as", "mina", "--wait"]);
-    assert_eq!(shown.matches("passes").count(), 2, "{shown}");
-}
-
-fn promoted(ledger: &Ledger, version: &str) {
-    ledger.ok(&["promote", "request", version, "--to", "staging", "--as", "mina"]);
-    ledger.ok(&["promote", "approve", version, "--as", "omar"]);
-    ledger.ok(&["promote", "request", version, "--to", "production", "--as", "mina"]);
-    let first = ledger.ok(&["promote", "approve", version, "--as", "omar"]);
-    assert!(first.contains("1 of 2 approvals"), "{first}");
-    let second = ledger.ok(&["promote", "approve", version, "--meaning", "responsible-for-release", "--as", "pia"]);
-    assert!(second.contains("is in production"), "{second}");
 }
 
 #[test]
 fn a_model_is_trained_judged_promoted_replaced_and_rolled_back() {
     let ledger = ready();
     ledger.fails(2, &["in-force", "triage"]);
-    trained_and_evaluated(&ledger, "1", "triage@1");
+    ledger.train_and_evaluate("1", "triage@1");
 
     // Omar asks himself, and so cannot approve.
     ledger.ok(&["promote", "request", "triage@1", "--to", "staging", "--as", "omar"]);
     let error = ledger.fails(1, &["promote", "approve", "triage@1", "--as", "omar"]);
     assert!(error.contains("approver-took-part"), "{error}");
+    let (refused_at, refused) = (ledger.size() - 1, ledger.envelope(ledger.size() - 1));
     ledger.ok(&["promote", "withdraw", "triage@1", "--as", "omar"]);
-    promoted(&ledger, "triage@1");
+    ledger.promote("triage@1");
     let before = ledger.json(&["in-force", "triage"]);
     assert_eq!(before["version"], 1);
     assert_eq!(before["approvals"].as_array().unwrap().len(), 2);
 
-    trained_and_evaluated(&ledger, "2", "triage@2");
-    promoted(&ledger, "triage@2");
+    // Omar's refused approval is used up: nobody brings it back now.
+    let again = ledger.fails(1, &["log", "append", &refused]);
+    assert!(again.contains(&format!("stand on the log already, at position {refused_at}")), "{again}");
+    assert_eq!(ledger.json(&["in-force", "triage"])["approvals"], before["approvals"]);
+
+    ledger.train_and_evaluate("2", "triage@2");
+    ledger.promote("triage@2");
     let version = ledger.json(&["provenance", "triage@2"]);
     assert_eq!(version["dataset"]["count"], 3);
     assert_eq!(version["batches"][0]["documents"]["count"], 3);

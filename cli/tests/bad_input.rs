@@ -4,10 +4,11 @@
 
 mod common;
 
-use common::Ledger;
+use common::life::TRAINING;
+use common::process::Up;
+use common::{Ledger, flip};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
 #[test]
 fn unreadable_files_are_named_and_record_nothing() {
@@ -143,13 +144,8 @@ fn a_model_file_with_the_wrong_digest_is_not_registered() {
 #[test]
 fn a_folder_that_another_process_has_open_says_so_and_up_serves_it() {
     let ledger = Ledger::new();
-    let mut up = ledger.command(&["up", "--no-tcp", "--no-workers"]).stderr(Stdio::null()).spawn().unwrap();
+    let up = Up::start(&ledger);
     let socket = ledger.folder().join("attestune.sock");
-    let until = Instant::now() + Duration::from_secs(30);
-    while !socket.exists() {
-        assert!(Instant::now() < until && up.try_wait().unwrap().is_none(), "up comes up");
-        std::thread::sleep(Duration::from_millis(20));
-    }
     assert!(ledger.ok(&["key", "list"]).contains("Ada Okafor"), "commands go through the running up");
     let error = ledger.fails(2, &["up", "--no-tcp"]);
     assert!(error.contains("serves"), "{error}");
@@ -159,9 +155,140 @@ fn a_folder_that_another_process_has_open_says_so_and_up_serves_it() {
     assert!(error.contains("another process has") && error.contains("attestune up"), "{error}");
     std::fs::rename(ledger.path("hidden.sock"), &socket).unwrap();
 
-    let id = up.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    assert!(up.wait().unwrap().success(), "it stops gracefully");
+    assert!(up.stop().success(), "it stops gracefully");
     assert!(!socket.exists());
     assert!(ledger.ok(&["key", "list"]).contains("Ada Okafor"));
+}
+
+#[test]
+fn an_event_of_another_ledger_is_stopped_at_the_door() {
+    let (here, there) = (Ledger::new(), Ledger::new());
+    let before = here.size();
+    let foreign = there.envelope(there.size() - 1);
+    let error = here.fails(2, &["log", "append", &foreign]);
+    assert!(error.contains("other-ledger"), "{error}");
+    let garbage = here.file("garbage.hex", b"00ff00ff");
+    let error = here.fails(2, &["log", "append", &garbage]);
+    assert!(error.contains("not-an-envelope"), "{error}");
+    let words = here.file("words.hex", b"no hex");
+    let error = here.fails(2, &["log", "append", &words]);
+    assert!(error.contains("words.hex is not hex"), "{error}");
+    assert_eq!(here.size(), before);
+}
+
+#[test]
+fn another_ledgers_log_is_not_taken_for_ones_own() {
+    let (here, there) = (Ledger::new(), Ledger::new());
+    let (own, other) = (here.folder().join("db"), there.folder().join("db"));
+    std::fs::rename(&own, here.path("db")).unwrap();
+    std::fs::rename(&other, &own).unwrap();
+    let error = here.fails(2, &["key", "list"]);
+    assert!(error.contains("this is ledger") && error.contains("is pinned"), "{error}");
+    std::fs::rename(&own, &other).unwrap();
+    std::fs::rename(here.path("db"), &own).unwrap();
+    assert!(here.ok(&["key", "list"]).contains("Ada Okafor"));
+}
+
+#[test]
+fn a_model_file_that_was_changed_after_its_registration_is_not_trained_on() {
+    let ledger = Ledger::staffed();
+    ledger.equip();
+    ledger.freeze_triage();
+    let weights = ledger.path("tiny").join("model.safetensors");
+    let size = std::fs::metadata(&weights).unwrap().len() as usize;
+    flip(&weights, size - 1);
+    let request = ["train", "request", "triage", "--dataset", "triage", "--epochs", "1", "--wait"];
+    let error = ledger.fails(1, &[&request[..], &TRAINING].concat());
+    assert!(error.contains("the training failed") && error.contains("model-unavailable"), "{error}");
+    flip(&weights, size - 1);
+    ledger.train_and_evaluate("1", "triage@1");
+}
+
+#[test]
+fn a_changed_text_in_the_vault_is_named_and_not_shown() {
+    let ledger = Ledger::staffed();
+    let tickets = ledger.file("tickets.csv", b"text\nmy mail is jo.example@example.org\n");
+    ledger.ok(&["ingest", &tickets, "--collection", "c", "--as", "stella"]);
+    for pack in std::fs::read_dir(ledger.folder().join("vault/contents")).unwrap() {
+        flip(&pack.unwrap().path(), 3);
+    }
+    let derive = ["derive", "c", "--prompt", "{text}", "--answer", "x", "--as", "stella"];
+    let error = ledger.fails(2, &derive);
+    assert!(error.contains("was altered") && error.contains("restore it from a backup"), "{error}");
+    for pack in std::fs::read_dir(ledger.folder().join("vault/contents")).unwrap() {
+        flip(&pack.unwrap().path(), 3);
+    }
+    ledger.ok(&derive);
+}
+
+/// The database's files with some extension, or beginning like this.
+fn database_files(ledger: &Ledger, part: &str) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(ledger.folder().join("db")).unwrap().map(|file| file.unwrap().path());
+    let mut files: Vec<_> = files.filter(|file| file.file_name().unwrap().to_str().unwrap().contains(part)).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_flipped_bit_of_a_stored_event_is_named_by_its_position() {
+    let ledger = Ledger::staffed();
+    let before = ledger.json(&["replay"]);
+    let position = ledger.size() as u64 - 3;
+    // The end of the signature is random, so that it stands in the file as it is, compressed or not.
+    let entry = ledger.json(&["log", "decode", &position.to_string()]);
+    let envelope = hex::decode(entry["envelope"].as_str().unwrap()).unwrap();
+    let needle = &envelope[envelope.len() - 24..];
+    let find = |file: &PathBuf| std::fs::read(file).unwrap().windows(needle.len()).position(|part| part == needle);
+    let (file, at) = database_files(&ledger, ".sst")
+        .into_iter()
+        .find_map(|file| Some((find(&file)?, file)))
+        .map(|(at, file)| (file, at))
+        .unwrap();
+
+    flip(&file, at);
+    let names = |text: &str| {
+        let (_, number) = text.split_once("position ").or(text.split_once("entry ")).unwrap_or_default();
+        number.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse::<u64>().ok())
+    };
+    let error = ledger.fails(1, &["verify"]);
+    eprintln!("VERIFY {position} {error}");
+    assert!(names(&error).is_some_and(|named| named <= position), "{error}");
+    let error = ledger.fails(2, &["replay"]);
+    eprintln!("REPLAY {position} {error}");
+    assert!(names(&error).is_some_and(|named| named <= position), "{error}");
+    let doctor = ledger.run(&["doctor", "--deep"]);
+    assert_eq!(doctor.status.code(), Some(1));
+    eprintln!("DOCTOR {}", String::from_utf8_lossy(&doctor.stdout));
+
+    flip(&file, at);
+    assert_eq!(ledger.json(&["replay"])["verdict_root"], before["verdict_root"]);
+    ledger.ok(&["doctor", "--deep"]);
+}
+
+#[test]
+fn a_cut_or_lost_file_of_the_database_is_noticed_and_costs_nothing_once_it_is_back() {
+    let ledger = Ledger::staffed();
+    let before = ledger.json(&["replay"]);
+    let mut files = database_files(&ledger, ".sst");
+    files.extend(database_files(&ledger, "MANIFEST"));
+    files.extend(database_files(&ledger, "CURRENT"));
+    for file in files {
+        let bytes = std::fs::read(&file).unwrap();
+        for cut in [true, false] {
+            if cut {
+                std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+            } else {
+                std::fs::remove_file(&file).unwrap();
+            }
+            // Twice, as the first must leave things as they are.
+            for _ in 0..2 {
+                let error = ledger.fails(2, &["history"]);
+                let named = error.contains("damaged store in") || error.contains("there is no store in");
+                assert!(named && error.contains("keep th"), "{}: {error}", file.display());
+            }
+        }
+        std::fs::write(&file, &bytes).unwrap();
+    }
+    assert_eq!(ledger.json(&["replay"])["verdict_root"], before["verdict_root"]);
+    assert_eq!(ledger.json(&["replay"])["rows"], before["rows"]);
 }

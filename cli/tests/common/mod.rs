@@ -1,6 +1,10 @@
 //! A ledger in a temporary folder, driven by the real binary.
 #![allow(dead_code)] // each test file uses a part
 
+pub mod acknowledged;
+pub mod life;
+pub mod process;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -15,22 +19,44 @@ impl Ledger {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
+    /// An empty folder inside another.
+    pub fn none_in(parent: &Path) -> Self {
+        Self { dir: tempfile::tempdir_in(parent).unwrap() }
+    }
+
     /// A ledger with two root admins, ada and ben.
     pub fn new() -> Self {
         let ledger = Self::none();
-        ledger.ok(&["init", "test", "--root", "ada=Ada Okafor", "--root", "ben=Ben Lindqvist"]);
+        ledger.init(&[]);
         ledger
     }
 
-    /// The same with a steward, a reviewer and an engineer.
+    /// Creates the ledger under the default policy, in which some lines are replaced.
+    pub fn init(&self, lines: &[(&str, &str)]) {
+        let mut policy = self.ok(&["policy", "default"]);
+        for (line, instead) in lines {
+            assert!(policy.contains(line), "the default policy says {line}");
+            policy = policy.replace(line, instead);
+        }
+        let policy = self.file("policy.yaml", policy.as_bytes());
+        let roots = ["--root", "ada=Ada Okafor", "--root", "ben=Ben Lindqvist"];
+        self.ok(&[&["init", "test", "--policy", &policy], &roots[..]].concat());
+    }
+
+    /// A ledger with a steward, a reviewer and an engineer, too.
     pub fn staffed() -> Self {
         let ledger = Self::new();
-        for (actor, role) in [("stella", "steward"), ("rita", "reviewer"), ("mina", "engineer")] {
-            ledger.ok(&["key", "new", actor]);
-            ledger.ok(&["key", "register", actor, "--name", actor, "--as", "ada"]);
-            ledger.ok(&["role", "grant", actor, role, "--as", "ada"]);
-        }
+        ledger.staff();
         ledger
+    }
+
+    /// Registers a steward, a reviewer and an engineer.
+    pub fn staff(&self) {
+        for (actor, role) in [("stella", "steward"), ("rita", "reviewer"), ("mina", "engineer")] {
+            self.ok(&["key", "new", actor]);
+            self.ok(&["key", "register", actor, "--name", actor, "--as", "ada"]);
+            self.ok(&["role", "grant", actor, role, "--as", "ada"]);
+        }
     }
 
     pub fn folder(&self) -> PathBuf {
@@ -84,6 +110,12 @@ impl Ledger {
     /// Entries on the log.
     pub fn size(&self) -> usize {
         self.ok(&["log", "tail", "-n", "100000"]).lines().count()
+    }
+
+    /// The bytes of an entry, in hex, in a file as `log append` takes it.
+    pub fn envelope(&self, position: usize) -> String {
+        let entry = self.json(&["log", "decode", &position.to_string()]);
+        self.file(&format!("{position}.hex"), entry["envelope"].as_str().unwrap().as_bytes())
     }
 }
 

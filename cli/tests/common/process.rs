@@ -1,0 +1,56 @@
+//! Processes that a test starts and ends, gently or not.
+
+use super::Ledger;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long anything here may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running `attestune up`, ended with the test if not before.
+pub struct Up(Child);
+
+impl Up {
+    /// Starts it on the folder's socket and waits until it answers.
+    pub fn start(ledger: &Ledger) -> Self {
+        let mut up = Self::spawn(ledger.command(&["up", "--no-tcp"]));
+        up.wait_until_it_answers(ledger);
+        up
+    }
+
+    /// Starts a command that is an `up`, without waiting.
+    pub fn spawn(mut command: Command) -> Self {
+        Self(command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Waits until somebody answers on the folder's socket.
+    pub fn wait_until_it_answers(&mut self, ledger: &Ledger) {
+        let until = Instant::now() + PATIENCE;
+        while UnixStream::connect(ledger.folder().join("attestune.sock")).is_err() {
+            assert!(Instant::now() < until && self.0.try_wait().unwrap().is_none(), "up comes up");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Asks it to stop, and waits.
+    pub fn stop(mut self) -> ExitStatus {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.0.wait().unwrap()
+    }
+
+    /// Ends it at once; answers false if it had ended before.
+    pub fn kill(&mut self) -> bool {
+        let alive = self.0.try_wait().unwrap().is_none();
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+        alive
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
