@@ -132,8 +132,8 @@ fn line(position: u64, value: &[u8], folded: &Folded) -> String {
     let (actor, id) = event.map(|e| (e.actor, hex::encode(e.id))).unwrap_or_default();
     let verdict = plain(folded.verdict.as_str_name(), "VERDICT_");
     let leaf = folded.verdict_leaf(position);
-    let columns =
-        [&kind.unwrap_or_default(), &actor, &id, &verdict, folded.code()].map(|c| if c.is_empty() { "-" } else { c });
+    let kind = kind.unwrap_or_default();
+    let columns = [&kind, &actor, &id, &verdict, folded.code()].map(|c| if c.is_empty() { "-" } else { c });
     format!("{position} {} {} {leaf}", columns.join(" "), folded.leaf_hash)
 }
 
