@@ -1,10 +1,10 @@
 //! Long plausible lives of many models, signed and in order, as a stream: the log of a company of several teams.
 //!
 //! Each team gathers batches of examples, has them scanned, checked and reviewed, freezes a dataset, trains, evaluates,
-//! promotes, now and then rolls back; other teams' acts stand between. Nine of ten events are about data. Some acts are
-//! mistakes, and each is told: what is no mistake must be accepted, a mistake must not be. The stream keeps only the
-//! right edge of the entry tree and each team's dataset in the making, so that a log of a million events needs little
-//! memory; the same course gives the same bytes.
+//! promotes, now and then rolls back; other teams' acts stand between. Two of three events are about data, more where
+//! datasets have more batches. Some acts are mistakes, and each is told: what is none must be accepted, a mistake must
+//! not be. The stream keeps only the right edge of the entry tree and each team's dataset in the making, so that a log
+//! of a million events needs little memory; the same course gives the same bytes.
 //!
 //! ```
 //! use attestune_ledger::state::MemoryState;
