@@ -13,9 +13,18 @@
 //! assert_eq!(folded.code(), "");
 //! ```
 
+mod chance;
 mod life;
+mod lives;
+mod positions;
+mod scenarios;
+pub mod wire;
 
+pub use chance::Chance;
 pub use life::*;
+pub use lives::{Course, Lived, Lives};
+pub use positions::positions;
+pub use scenarios::*;
 
 use attestune_ledger::draft::draft;
 use attestune_ledger::envelope::{SigningKey, ledger_id};
@@ -43,6 +52,8 @@ pub struct World {
     pub now_ms: u64,
     /// Every value appended, with its time: the log.
     pub log: Vec<(u64, Vec<u8>)>,
+    /// What the fold made of each.
+    pub folded: Vec<Folded>,
     /// Codes of refusals and rejections seen so far.
     pub codes: BTreeSet<&'static str>,
     ids: u64,
@@ -91,8 +102,24 @@ impl World {
 
     /// A world without a ledger.
     pub fn empty() -> Self {
-        let state = MemoryState::new();
-        Self { state, ledger: [0; 32], now_ms: START_MS, log: Vec::new(), codes: BTreeSet::new(), ids: 0 }
+        Self {
+            state: MemoryState::new(),
+            ledger: [0; 32],
+            now_ms: START_MS,
+            log: Vec::new(),
+            folded: Vec::new(),
+            codes: BTreeSet::new(),
+            ids: 0,
+        }
+    }
+
+    /// The world of a log; its ids go on where no scenario's get to.
+    pub fn of_log(log: &[(u64, Vec<u8>)]) -> Self {
+        let mut world = Self { ids: 1 << 32, ..Self::empty() };
+        for (time_ms, value) in log {
+            world.push_at(*time_ms, value.clone());
+        }
+        world
     }
 
     /// Creates the ledger, signed by both root keys.
@@ -101,12 +128,7 @@ impl World {
         event.ledger.clear();
         event.seen = None;
         let bytes = key("omar").cosign(&key("ada").sign_event(&event)).expect("omar has not signed yet");
-        let id = ledger_id(&bytes);
-        let folded = self.push(bytes);
-        if folded.verdict == Verdict::Accepted {
-            self.ledger = id;
-        }
-        folded
+        self.push(bytes)
     }
 
     fn cast(&mut self, name: &str, kind: ActorKind, role: Role) {
@@ -143,11 +165,20 @@ impl World {
         self.push(bytes)
     }
 
-    /// Folds a value.
+    /// Folds a value, a second after the last.
     pub fn push(&mut self, bytes: Vec<u8>) -> Folded {
-        self.now_ms += 1000;
-        let folded = self.state.push(self.now_ms, bytes.clone()).expect("memory can be read");
-        self.log.push((self.now_ms, bytes));
+        self.push_at(self.now_ms.saturating_add(1000), bytes)
+    }
+
+    /// Folds a value that the log took in at a time.
+    pub fn push_at(&mut self, time_ms: u64, bytes: Vec<u8>) -> Folded {
+        self.now_ms = time_ms;
+        let folded = self.state.push(time_ms, bytes.clone()).expect("memory can be read");
+        if self.ledger == [0; 32] && folded.verdict == Verdict::Accepted {
+            self.ledger = ledger_id(&bytes);
+        }
+        self.log.push((time_ms, bytes));
+        self.folded.push(folded.clone());
         if !folded.code().is_empty() {
             self.codes.insert(folded.code());
         }
@@ -159,10 +190,21 @@ impl World {
         self.state.size()
     }
 
+    /// The root of the entry tree at a size that the log has reached.
+    pub fn root_at(&self, size: u64) -> Vec<u8> {
+        let root = self.state.entry_root(size).expect("memory can be read");
+        root.expect("the log has reached it").0.to_vec()
+    }
+
     /// Does something that must be accepted; answers its position.
     pub fn must(&mut self, actor: &str, body: Body) -> u64 {
+        self.must_by(&[actor], body)
+    }
+
+    /// The same by several.
+    pub fn must_by(&mut self, actors: &[&str], body: Body) -> u64 {
         let position = self.next();
-        let folded = self.act(actor, body);
+        let folded = self.act_by(actors, body);
         assert_eq!((folded.verdict, folded.code()), (Verdict::Accepted, ""), "{:?}", folded.refusal);
         position
     }

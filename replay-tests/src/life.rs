@@ -3,7 +3,7 @@
 use crate::World;
 use attestune_ledger::rules::eligibility::{examples, members_root};
 use attestune_ledger::rules::policy::{default_policy, in_force};
-use attestune_ledger::state::View;
+use attestune_ledger::state::{Datasets, Runs, View};
 use attestune_proto::v1::{
     ApprovalMeaning, BaseModelRegistered, BatchReview, Bound, Category, CategoryResult, DatasetFrozen, Decision,
     DocumentsIngested, EvaluationClaimed, EvaluationCompleted, EvaluationRequested, ExampleFindings, ExampleStatus,
@@ -144,8 +144,8 @@ pub fn training(dataset: u64, base: u64) -> TrainingRequested {
 
 /// What a run came to.
 pub fn completed(world: &World, run: u64, token: u64) -> TrainingCompleted {
-    let row = world.row(&attestune_ledger::state::Runs::key(run)).unwrap_or_default();
-    let dataset = world.row(&attestune_ledger::state::Datasets::key(row.dataset)).unwrap_or_default();
+    let row = world.row(&Runs::key(run)).unwrap_or_default();
+    let dataset = world.row(&Datasets::key(row.dataset)).unwrap_or_default();
     TrainingCompleted {
         run,
         token,
@@ -243,7 +243,7 @@ impl World {
         let claim = EvaluationClaimed { evaluation, previous: None };
         let token = self.must("evaluator", Body::EvaluationClaimed(claim));
         self.must("evaluator", Body::EvaluationCompleted(results(evaluation, token, passed)));
-        self.must("checker", leakage(life, 0));
+        self.must("checker", leakage(self, life, 0));
         evaluation
     }
 
@@ -258,13 +258,14 @@ impl World {
 }
 
 /// Leakage between a life's dataset and suite.
-pub fn leakage(life: &Life, exact: u32) -> Body {
+pub fn leakage(world: &World, life: &Life, exact: u32) -> Body {
+    let dataset = world.row(&Datasets::key(life.dataset)).unwrap_or_default();
     Body::LeakageChecked(LeakageChecked {
         dataset: life.dataset,
         suite: life.suite,
         checker: Some(checker()),
         cases: 100,
-        members: 4,
+        members: dataset.count,
         exact,
         near: 0,
     })
