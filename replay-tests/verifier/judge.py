@@ -3,25 +3,20 @@
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 
 import ed25519
 import wire
-from logfile import Tree, leaf_hash
+from logfile import Entry, Tree, Verdict, leaf_hash
 from wire import Message
 
 PAYLOAD_TYPE = "application/vnd.attestune.event.v1+protobuf"
 MAX_VALUE = 65_527
 ROOT_KINDS = (20, 21, 22, 24)
 ACCEPTED, REFUSED, DUPLICATE, GARBAGE = 1, 2, 3, 4
-UNTOLD = 0  # the rule that decides is not in formats.md, or what it needs is not known
 
 Rows = list[tuple[bytes, bytes]]  # what an event writes: names and values
-
-
-class Untold(Exception):
-    pass
 
 
 class Rejected(Exception):
@@ -88,19 +83,12 @@ def policy_is_valid(policy: Message | None) -> bool:
 
 
 @dataclass
-class Verdict:
-    number: int
-    code: str = ""
-    kind: int = 0
-    signed: bool = False  # an event whose signatures all hold
-    rows: Rows = field(default_factory=list)  # the effects
+class Judged:
+    """What this page alone comes to for an entry."""
 
-    def leaf(self, position: int, entry_leaf: bytes) -> bytes:
-        """ "Verdict tree"."""
-        effects = b"".join(len(part).to_bytes(4, "big") + part for row in self.rows for part in row)
-        code = self.code.encode()
-        head = position.to_bytes(8, "big") + entry_leaf + bytes([self.number, len(code)])
-        return leaf_hash(head + code + sha256(effects).digest())
+    verdict: Verdict
+    signed: bool = False  # an event whose signatures all hold
+    untold: bool = False  # the page does not have the kind's own rule
 
 
 class Fold:
@@ -108,8 +96,7 @@ class Fold:
 
     def __init__(self) -> None:
         self.entries, self.verdicts = Tree(), Tree()
-        self.judged: list[Verdict] = []
-        self.told = True  # are the leaves of all verdicts so far known?
+        self.judged: list[Judged] = []
         self.times: list[int] = []  # the fold's time
         self.ledger: Message | None = None
         self.policy: Message = {}
@@ -120,22 +107,22 @@ class Fold:
         self.whole = 0  # so many first entries are as a signer saw them
         self.differs: list[int] = []  # so many first entries are not as a signer saw them
 
-    def take(self, time: int, value: bytes) -> None:
-        position = len(self.entries.leaves)
-        self.times.append(max(time, self.times[-1] if self.times else 0))
-        verdict = Verdict(GARBAGE)
+    def take(self, entry: Entry) -> None:
+        position = len(self.judged)
+        self.times.append(max(entry.time, self.times[-1] if self.times else 0))
+        judged = Judged(Verdict(GARBAGE))
         try:
-            self.judge(verdict, position, time, value)
+            self.judge(judged, position, entry.time, entry.value)
         except Rejected as rejected:
-            verdict.code = str(rejected)
-        self.judged.append(verdict)
-        leaf = leaf_hash(time.to_bytes(8, "big") + value)
+            judged.verdict.code = str(rejected)
+        self.judged.append(judged)
+        leaf = leaf_hash(entry.time.to_bytes(8, "big") + entry.value)
         self.entries.append(leaf)
-        self.told = self.told and verdict.number != UNTOLD
-        if self.told:
-            self.verdicts.append(verdict.leaf(position, leaf))
+        # Where the page does not have the rule, the exporter's word; the verdict tree's checkpoint binds it.
+        self.verdicts.append((entry.verdict if judged.untold else judged.verdict).leaf(position, leaf))
 
-    def judge(self, verdict: Verdict, position: int, time: int, value: bytes) -> None:
+    def judge(self, judged: Judged, position: int, time: int, value: bytes) -> None:
+        verdict = judged.verdict
         # "No event"
         need(len(value) <= MAX_VALUE, "too-large")
         try:
@@ -148,7 +135,7 @@ class Fold:
         except wire.Malformed:
             raise Rejected("not-an-envelope") from None
         need(wire.is_canonical_event(event, envelope["payload"]), "not-canonical")
-        kind = verdict.kind = wire.kind(event)
+        kind = wire.kind(event)
         body: Message = event[str(kind)] if kind else {}
         if self.ledger is None:
             need(kind == 20, "no-ledger")
@@ -163,7 +150,7 @@ class Fold:
             need(signature["keyid"] in keys, "unknown-key")
             need(ed25519.holds(keys[signature["keyid"]]["public_key"], signed, signature["sig"]), "bad-signature")
             self.signatures += 1
-        verdict.signed = True
+        judged.signed = True
         signers: list[str] = [keys[keyid]["actor"] for keyid in keyids]
         if self.ledger is None:
             need(len(signers) >= body["threshold"] and event["actor"] in signers, "bad-genesis")
@@ -184,18 +171,15 @@ class Fold:
             self.used[use] = value
 
         if self.ledger is None:
-            verdict.rows = self.create(position, value, body)
+            rows = self.create(position, value, body)
         else:
             self.guard(event, kind, position, time, keyids, signers)
             if kind >= 40:
-                verdict.number = UNTOLD
+                judged.untold = True
                 return
-            try:
-                verdict.rows = RULES[kind](self, body, event, position, signers)
-            except Untold:
-                verdict.number = UNTOLD
-                return
-        verdict.number = ACCEPTED
+            rows = RULES[kind](self, body, event, position, signers)
+        effects = b"".join(len(part).to_bytes(4, "big") + part for row in rows for part in row)
+        verdict.number, verdict.digest = ACCEPTED, sha256(effects).digest()
 
     def genesis_is_good(self, event: Message, body: Message) -> bool:
         roots = body["root_keys"]
@@ -291,7 +275,12 @@ class Fold:
             )  # fmt: skip
         self.actors[actor]["keyids"].append(keyid)
         self.keys[keyid] = wire.new(
-            "KeyRow", keyid=keyid, actor=actor, public_key=body["public_key"], custody=body["custody"], position=position
+            "KeyRow",
+            keyid=keyid,
+            actor=actor,
+            public_key=body["public_key"],
+            custody=body["custody"],
+            position=position,
         )
         return [self.actor_row(actor), self.key_row(keyid)]
 
@@ -310,8 +299,6 @@ class Fold:
     def state_attested(self, body: Message, _: Message, position: int, __: list[str]) -> Rows:
         need(len(body["verdict_root"]) == 32, "bad-field")
         need(body["size"] <= position, "state-differs")
-        if body["size"] >= len(self.verdicts.roots):
-            raise Untold
         need(self.verdicts.roots[body["size"]] == body["verdict_root"], "state-differs")
         return []
 

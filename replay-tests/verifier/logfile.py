@@ -1,4 +1,4 @@
-"""What an exported log consists of: Merkle trees, proofs, checkpoints, entries. Headings of formats.md are in "quotes"."""
+"""What an exported log consists of: trees, proofs, checkpoints, entries. Headings of formats.md are in "quotes"."""
 
 import base64
 import binascii
@@ -9,7 +9,8 @@ from hashlib import sha256
 import ed25519
 import wire
 
-NOTHING = sha256().digest()  # the root of an empty tree
+NOTHING = sha256().digest()  # the root of an empty tree, and the digest of no effects
+VERDICTS = {1: "accepted", 2: "refused", 3: "duplicate", 4: "no event"}
 
 
 class Bad(ValueError):
@@ -165,10 +166,36 @@ def read_key(text: str) -> bytes:
 
 
 @dataclass
+class Verdict:
+    """What a fold makes of an entry, as its leaf in the "verdict tree" has it."""
+
+    number: int
+    code: str = ""
+    digest: bytes = NOTHING  # of the effects
+
+    def leaf(self, position: int, entry_leaf: bytes) -> bytes:
+        code = self.code.encode()
+        head = position.to_bytes(8, "big") + entry_leaf + bytes([self.number, len(code)])
+        return leaf_hash(head + code + self.digest)
+
+    def __str__(self) -> str:
+        return " ".join(
+            [VERDICTS.get(self.number, "no verdict"), *([self.code] if self.code else []), self.digest.hex()[:16]]
+        )
+
+
+@dataclass
+class Entry:
+    time: int
+    value: bytes
+    verdict: Verdict  # as the exporter says
+
+
+@dataclass
 class Export:
     checkpoints: list[bytes]  # the entry tree's, the verdict tree's
-    entries: list[tuple[int, int, bytes]] = field(default_factory=list)  # position, time, value
-    fault: Bad | None = None  # why reading stopped before the end of the file
+    entries: list[Entry] = field(default_factory=list)
+    fault: Bad | None = None  # the first, if the frames are not as they should be
 
 
 def read_export(data: bytes) -> Export:
@@ -180,16 +207,26 @@ def read_export(data: bytes) -> Export:
     while at < len(rest):
         try:
             content, at = wire.read_length(rest, at)
-            entry = wire.decode("Entry", content)
+            frame = wire.decode("Decided", content)
         except wire.Malformed as fault:
-            export.fault = Bad(f"the entry is cut off or broken ({fault})", len(export.entries))
+            export.fault = export.fault or Bad(f"the entry is cut off or broken ({fault})", len(export.entries))
             break
-        if not wire.is_canonical("Entry", entry, content) or len(content) > 131_072:
-            export.fault = export.fault or Bad("the entry is not in canonical form, or too long", len(export.entries))
-        elif entry["position"] != len(export.entries):
-            found = f"here stands an entry that calls itself {entry['position']}: dropped, added or swapped"
-            export.fault = export.fault or Bad(found, len(export.entries))
-        export.entries.append((entry["position"], entry["time_ms"], entry["value"]))
+        position, refusal, number = len(export.entries), frame["refusal"], frame["verdict"]
+        verdict = Verdict(number, refusal["code"] if refusal else "", frame["effects_digest"])
+        if frame["position"] != position:
+            found = f"here stands an entry that calls itself {frame['position']}: dropped, added or swapped"
+            export.fault = export.fault or Bad(found, position)
+        elif len(content) > 131_072 or not wire.is_canonical("Decided", frame, content):
+            export.fault = export.fault or Bad("the entry is too long, or not in canonical form", position)
+        if (
+            number not in VERDICTS
+            or bool(verdict.code) != (number in (2, 4))
+            or len(verdict.code.encode()) > 255
+            or len(verdict.digest) != 32
+        ):
+            export.fault = export.fault or Bad("the entry's verdict, code or digest is none", position)
+            verdict = Verdict(0)
+        export.entries.append(Entry(frame["time_ms"], frame["envelope"], verdict))
     return export
 
 

@@ -10,8 +10,18 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from judge import ACCEPTED, DUPLICATE, GARBAGE, REFUSED, UNTOLD, Fold
-from logfile import Bad, Checkpoint, Export, Tree, inclusion_holds, open_checkpoint, read_export, read_key, read_proof
+from judge import ACCEPTED, REFUSED, Fold
+from logfile import (
+    NOTHING,
+    VERDICTS,
+    Bad,
+    Export,
+    inclusion_holds,
+    open_checkpoint,
+    read_export,
+    read_key,
+    read_proof,
+)
 
 SHOWN = 20  # of the entries that are no event, or refused
 
@@ -54,18 +64,19 @@ def check(
         report.fail(f"export: {export.fault}", export.fault.position)
     else:
         report.ok(f"export: {len(export.entries)} entries, numbered from 0 without a gap")
-    for _, time, value in export.entries:
-        fold.take(time, value)
+    for entry in export.entries:
+        fold.take(entry)
 
-    genesis = next((i for i, verdict in enumerate(fold.judged) if verdict.number == ACCEPTED), None)
+    genesis = next((i for i, judged in enumerate(fold.judged) if judged.verdict.number == ACCEPTED), None)
     if genesis is None or fold.ledger is None:
-        report.fail(f"genesis: position 0: {fold.judged[0].code}" if fold.judged else "genesis: there is none", 0)
+        why = fold.judged[0].verdict.code if fold.judged else "there is none"
+        report.fail(f"genesis: position 0: {why}", 0)
         return report
     known: bytes = fold.ledger["checkpoint_key"]
     report.ok(f"genesis: position {genesis} founds {fold.ledger['name']}, root actors {fold.ledger['root_actors']}")
     compare(report, genesis, "ledger id", fold.ledger["ledger_id"], ledger)
     compare(report, genesis, "checkpoint key", known, key)
-    judge_entries(report, fold)
+    judge_entries(report, fold, export)
 
     origin = f"attestune/{fold.ledger['name']}/{fold.ledger['ledger_id'].hex()[:16]}"
     check_entry_tree(report, fold, export, known, origin)
@@ -87,31 +98,41 @@ def compare(report: Report, genesis: int, what: str, found: bytes, outside: byte
         report.fail(text, genesis)
 
 
-def judge_entries(report: Report, fold: Fold) -> None:
-    """Says what the entries are. Forged and broken ones may stand in an honest log, as no events."""
-    counts = Counter(verdict.number for verdict in fold.judged)
-    signed = sum(verdict.signed for verdict in fold.judged)
-    report.ok(
-        f"signatures: {signed} entries are events in canonical form with {fold.signatures} true signatures, "
-        f"by {fold.registrations} keys that are fit and proven possessed"
-    )
+def judge_entries(report: Report, fold: Fold, export: Export) -> None:
+    """Compares our verdicts with the exporter's. Forged entries may stand in an honest log, as no events."""
+    pairs = [(judged, entry.verdict) for judged, entry in zip(fold.judged, export.entries, strict=True)]
+    signed = sum(judged.signed for judged, _ in pairs)
     report.note(
-        f"verdicts: {counts[ACCEPTED]} accepted, {counts[REFUSED]} refused, {counts[DUPLICATE]} duplicates, "
-        f"{counts[GARBAGE]} no events, {counts[UNTOLD]} left to rules that formats.md does not have"
+        f"signatures: {signed} of {len(pairs)} entries are events in canonical form, with {fold.signatures} signatures "
+        f"that hold; {fold.registrations} keys were registered, fit and proven possessed"
     )
-    odd = [(i, verdict) for i, verdict in enumerate(fold.judged) if verdict.number in (REFUSED, GARBAGE)]
+    # An event of kind 40 or above that passes all guards is accepted, or refused by its kind's own rule.
+    differ = [
+        i
+        for i, (judged, said) in enumerate(pairs)
+        if (
+            said.number not in (ACCEPTED, REFUSED) or (said.number == REFUSED and said.digest != NOTHING)
+            if judged.untold
+            else said != judged.verdict
+        )
+    ]
+    own = sum(not judged.untold for judged, _ in pairs)
+    if differ:
+        judged, said = pairs[differ[0]]
+        ours = "accepted, or refused by its kind" if judged.untold else judged.verdict
+        text = f"verdicts: position {differ[0]}: the exporter says {said}, the rules say {ours}"
+        report.fail(text + (f"; {len(differ) - 1} more differ" if len(differ) > 1 else ""), differ[0])
+    else:
+        report.ok(f"verdicts: {own} of {len(pairs)} come out the same here, with code and effects digest")
+        if own < len(pairs):
+            report.note(f"verdicts: {len(pairs) - own} are by rules that formats.md does not have: the exporter's word")
+    counts = Counter(said.number for _, said in pairs)
+    report.note(f"verdicts: {', '.join(f'{counts[number]} {name}' for number, name in VERDICTS.items())}")
+    odd = [(i, judged.verdict) for i, (judged, _) in enumerate(pairs) if judged.verdict.code]
     for i, verdict in odd[:SHOWN]:
-        report.note(f"position {i}: {'no event' if verdict.number == GARBAGE else 'refused'}, {verdict.code}")
+        report.note(f"position {i}: {VERDICTS[verdict.number]}, {verdict.code}")
     if len(odd) > SHOWN:
         report.note(f"... and {len(odd) - SHOWN} more")
-
-
-def fits(report: Report, what: str, checkpoint: Checkpoint, tree: Tree, entries: int) -> bool:
-    """Are there as many entries as the checkpoint covers?"""
-    if checkpoint.size > entries:
-        text = f"{what}: position {entries}: the log ends here, the checkpoint covers {checkpoint.size} entries"
-        report.fail(text, entries, checkpoint.size - 1)
-    return checkpoint.size < len(tree.roots)
 
 
 def check_entry_tree(report: Report, fold: Fold, export: Export, key: bytes, origin: str) -> None:
@@ -121,20 +142,17 @@ def check_entry_tree(report: Report, fold: Fold, export: Export, key: bytes, ori
         report.fail(f"entry tree: {bad}")
         return
     size, entries = checkpoint.size, len(export.entries)
+    if size <= entries and fold.entries.roots[size] == checkpoint.root:
+        report.ok(f"entry tree: the root of the first {size} entries is the checkpoint's, signed as {origin}")
+        if size < entries:
+            report.note(f"entry tree: entries {size} to {entries - 1} are not covered by the checkpoint")
+        return
     # `seen` of the signed events tells between which positions the log was altered.
-    last = min([size, *(differs for differs in fold.differs if differs > fold.whole)]) - 1
-    if not fits(report, "entry tree", checkpoint, fold.entries, entries):
-        return
-    if fold.entries.roots[size] != checkpoint.root:
-        first = min(fold.whole, max(last, 0))
-        where = f"position {first}" if first == last else f"positions {first} to {last}"
-        odd = [f"{i} {fold.judged[i].code}" for i in range(first, last + 1) if fold.judged[i].number == GARBAGE]
-        text = f"entry tree: {where}: here the log first differs from what was signed"
-        report.fail(text + (f" (no event: {', '.join(odd[:SHOWN])})" if odd else ""), first, last)
-        return
-    report.ok(f"entry tree: the root of the first {size} entries is the checkpoint's, signed as {origin}")
-    if size < entries:
-        report.note(f"entry tree: entries {size} to {entries - 1} are not covered by the checkpoint")
+    first = fold.whole
+    last = max(first, min([size, *(differs for differs in fold.differs if differs > first)]) - 1)
+    where = f"position {first}" if first == last else f"positions {first} to {last}"
+    what = "its root is not the checkpoint's" if size <= entries else f"it has {entries} entries, not {size}"
+    report.fail(f"entry tree: {where}: the log first differs here from what was signed: {what}", first, last)
 
 
 def check_verdict_tree(report: Report, fold: Fold, export: Export, key: bytes, origin: str) -> None:
@@ -143,16 +161,13 @@ def check_verdict_tree(report: Report, fold: Fold, export: Export, key: bytes, o
     except Bad as bad:
         report.fail(f"verdict tree: {bad}")
         return
-    told = len(fold.verdicts.leaves)
-    if not fits(report, "verdict tree", checkpoint, fold.verdicts, len(export.entries)):
-        if checkpoint.size <= len(export.entries):
-            report.ok(f"verdict tree: the checkpoint over {checkpoint.size} verdicts is signed as {origin}")
-            report.note(f"verdict tree: its root was not compared: the rule for position {told} is not in formats.md")
-    elif fold.verdicts.roots[checkpoint.size] != checkpoint.root:
-        text = f"verdict tree: the root of the first {checkpoint.size} verdicts is not the checkpoint's"
-        report.fail(text, 0, checkpoint.size - 1)
+    size, entries = checkpoint.size, len(export.entries)
+    if size > entries:
+        report.fail(f"verdict tree: the checkpoint covers {size} verdicts, the log has {entries} entries")
+    elif fold.verdicts.roots[size] != checkpoint.root:
+        report.fail(f"verdict tree: the root of the first {size} verdicts is not the checkpoint's")
     else:
-        report.ok(f"verdict tree: the root of the first {checkpoint.size} verdicts is the checkpoint's, as {origin}")
+        report.ok(f"verdict tree: the root of the first {size} verdicts is the checkpoint's, signed as {origin}")
 
 
 def check_earlier(report: Report, fold: Fold, note: bytes, key: bytes, origin: str) -> None:
@@ -162,11 +177,11 @@ def check_earlier(report: Report, fold: Fold, note: bytes, key: bytes, origin: s
     except Bad as bad:
         report.fail(f"earlier checkpoint: {bad}")
         return
-    if fits(report, "earlier checkpoint", checkpoint, fold.entries, len(fold.entries.leaves)):
-        if fold.entries.roots[checkpoint.size] == checkpoint.root:
-            report.ok(f"earlier checkpoint: the log begins with the {checkpoint.size} entries that it covers")
-        else:
-            report.fail(f"earlier checkpoint: the first {checkpoint.size} entries are others", 0, checkpoint.size - 1)
+    size = checkpoint.size
+    if size < len(fold.entries.roots) and fold.entries.roots[size] == checkpoint.root:
+        report.ok(f"earlier checkpoint: the log begins with the {size} entries that it covers")
+    else:
+        report.fail(f"earlier checkpoint: the log does not begin with the {size} entries that it covers")
 
 
 def check_proof(report: Report, fold: Fold, data: bytes, key: bytes, origin: str) -> None:

@@ -29,7 +29,7 @@ KINDS: dict[int, str | None] = {
 ENUMERATIONS = {
     "HumanReview": 3, "Bound": 2, "Role": 11, "ActorKind": 3, "KeyAlgorithm": 1, "KeyCustody": 2, "RevocationReason": 4,
     "Quality": 4, "ReviewVerdict": 3, "ReviewReason": 5, "FailureReason": 6, "Reproduction": 3, "Stage": 3,
-    "ApprovalMeaning": 2, "RejectionReason": 3, "RollbackReason": 4, "Kind": 123,
+    "ApprovalMeaning": 2, "RejectionReason": 3, "RollbackReason": 4, "Kind": 123, "Verdict": 4,
 }  # fmt: skip
 
 
@@ -65,7 +65,7 @@ MAX_DEPTH = 100  # of groups in unknown fields
 NEGATIVE = 2**64  # what a negative enumeration is read as: no canonical form has it
 
 
-def new(message: str, **values: Any) -> Message:
+def new(message: str, /, **values: Any) -> Message:
     """A message with the fields given; all others have their default."""
     made: Message = {}
     for field in MESSAGES[message].values():
@@ -145,6 +145,15 @@ def read_scalar(type_: str, data: bytes, at: int) -> tuple[int | bool, int]:
     return number if type_ == "u64" else number % 2**32, at
 
 
+def read_content(type_: str, content: bytes) -> bytes | str | Message:
+    if type_ in MESSAGES:
+        return decode(type_, content)
+    try:
+        return content.decode("utf-8") if type_ == "string" else content
+    except UnicodeDecodeError:
+        raise Malformed("a string that is not UTF-8") from None
+
+
 def decode(message: str, data: bytes) -> Message:
     """Parses laxly: any order, unknown fields, long varints. What came twice does not come out as canonical form."""
     made, at = new(message), 0
@@ -158,8 +167,8 @@ def decode(message: str, data: bytes) -> Message:
             packed, at = read_length(data, at)
             start = 0
             while start < len(packed):
-                value, start = read_scalar(field.type, packed, start)
-                made[field.name].append(value)
+                number, start = read_scalar(field.type, packed, start)
+                made[field.name].append(number)
             continue
         if wire != (0 if field.scalar else 2):
             raise Malformed("a field of another wire type")
@@ -167,14 +176,8 @@ def decode(message: str, data: bytes) -> Message:
         if field.scalar:
             value, at = read_scalar(field.type, data, at)
         else:
-            value, at = read_length(data, at)
-            if field.type == "string":
-                try:
-                    value = value.decode("utf-8")
-                except UnicodeDecodeError:
-                    raise Malformed("a string that is not UTF-8") from None
-            elif field.type in MESSAGES:
-                value = decode(field.type, value)
+            content, at = read_length(data, at)
+            value = read_content(field.type, content)
         if field.mark == "*":
             made[field.name].append(value)
         else:
