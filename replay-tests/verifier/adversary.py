@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Makes events, good and bad, that a ledger has to judge as formats.md says: one envelope in hex a line.
 
-usage: adversary.py EXPORT SEED.key... > envelopes.hex
+usage: adversary.py EXPORT SEED.key... > events
 
-EXPORT is the export of a new ledger; the keys are those of its root actors, in their order. After the envelopes are
-appended, verify.py compares the ledger's verdicts with its own. Beside each event stands the code that its author
-expects: EXPORT's ledger must come to the same.
+EXPORT is a ledger's export, after which its policy permits root admins to do kinds 30 to 33; the keys are those of its
+two root actors, in their order. Printed is a line for each event: what formats.md makes of it (accepted, duplicate or a
+code), and the envelope in hex, for `attestune log append`.
 """
 
 import sys
@@ -118,7 +118,6 @@ class Author:
             ("not-canonical", self.payload(0, {}) + b"\xd8\x07\x00"),
             ("not-an-envelope", grant[:-1] + b"\x84\x00"),
             ("not-canonical", self.payload(0, {}) + wire.delimited(32, b"\x10\x80\x80\x80\x80\x08")),  # role 2^31
-            ("not-canonical", self.payload(0, {}) + wire.delimited(32, b"\x10" + b"\xff" * 9 + b"\x01")),  # role -1
             ("not-canonical", self.payload(0, {}) + wire.delimited(32, b"\x10\x84\x80\x80\x80\x10")),  # role 2^32 + 4
             ("not-canonical", self.payload(0, {}) + wire.delimited(21, b"\x08\x81\x80\x80\x80\x10")),  # u32, 2^32 + 1
             ("not-canonical", self.payload(0, {}) + wire.delimited(22, wire.delimited(1, b"\x60\x02"))),  # bool 2
@@ -214,6 +213,7 @@ class Author:
         self.event("", 30, [rita2], {"actor": "rita"}, **self.key("rita", own, printed_name=name))
         self.event("bad-field", 32, actor="rita", role=0)
         self.event("bad-field", 32, actor="rita", role=12)
+        self.event("bad-field", 32, actor="rita", role=-1)  # in ten bytes
         self.event("bad-identifier", 32, actor="Rita", role=3)
         self.event("unknown-actor", 32, actor="nobody", role=3)
         for role in (7, 10, 11):
@@ -323,8 +323,8 @@ def main() -> int:
         fold.take(entry)
     author = Author(fold, [bytes.fromhex(Path(path).read_text()) for path in sys.argv[2:]])
     author.write()
-    for _, value in author.made:
-        print(value.hex())
+    for code, value in author.made:
+        print(code or "accepted", value.hex())
     return 0
 
 

@@ -62,7 +62,6 @@ MESSAGES = read_tables()
 
 
 MAX_DEPTH = 100  # of groups in unknown fields
-NEGATIVE = 2**64  # what a negative enumeration is read as: no canonical form has it
 
 
 def new(message: str, /, **values: Any) -> Message:
@@ -140,8 +139,8 @@ def read_scalar(type_: str, data: bytes, at: int) -> tuple[int | bool, int]:
     if type_ == "bool":
         return number != 0, at
     if type_ in ENUMERATIONS:
-        number %= 2**32
-        return number if number < 2**31 else NEGATIVE, at
+        number %= 2**32  # an int32
+        return number if number < 2**31 else number - 2**32, at
     return number if type_ == "u64" else number % 2**32, at
 
 
@@ -186,7 +185,8 @@ def decode(message: str, data: bytes) -> Message:
 
 
 def varint(number: int) -> bytes:
-    out = bytearray()
+    """The shortest; a negative enumeration is one of 64 bits, in ten bytes."""
+    out, number = bytearray(), number % 2**64
     while number >= 0x80:
         out.append(number & 0x7F | 0x80)
         number >>= 7
