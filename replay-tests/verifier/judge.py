@@ -89,6 +89,7 @@ class Judged:
     verdict: Verdict
     signed: bool = False  # an event whose signatures all hold
     untold: bool = False  # the page does not have the kind's own rule
+    seen: tuple[int, bytes] | None = None  # size and root that a signer saw
 
 
 class Fold:
@@ -104,8 +105,6 @@ class Fold:
         self.keys: dict[str, Message] = {}
         self.used: dict[tuple[str, bytes], bytes] = {}
         self.signatures = self.registrations = 0
-        self.whole = 0  # so many first entries are as a signer saw them
-        self.differs: list[int] = []  # so many first entries are not as a signer saw them
 
     def take(self, entry: Entry) -> None:
         position = len(self.judged)
@@ -154,12 +153,8 @@ class Fold:
         signers: list[str] = [keys[keyid]["actor"] for keyid in keyids]
         if self.ledger is None:
             need(len(signers) >= body["threshold"] and event["actor"] in signers, "bad-genesis")
-        elif event["seen"]:  # no part of the verdict: it tells where a log was altered
-            size, root = event["seen"]["size"], event["seen"]["root"]
-            if size <= position and root == self.entries.roots[size]:
-                self.whole = max(self.whole, size)
-            else:
-                self.differs.append(min(size, position))
+        elif event["seen"]:
+            judged.seen = event["seen"]["size"], event["seen"]["root"]
 
         # "Ids"
         verdict.number, use = REFUSED, (event["actor"], event["id"])

@@ -93,6 +93,10 @@ def example(entries: list[tuple[int, bytes]], resign: bool = False) -> Report:
     return check(export(decided(entries, fold), notes), LEDGER, public(CHECKPOINT_SEED))
 
 
+class Skipped(Exception):
+    pass
+
+
 # Tests
 
 
@@ -177,8 +181,7 @@ def test_like_openssl() -> None:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
     except ImportError:
-        print("SKIPPED: comparison with OpenSSL, the package cryptography is not here")
-        return
+        raise Skipped("the package cryptography is not here") from None
     chance = random.Random(8032)
     for _ in range(50):
         seed, message = chance.randbytes(32), chance.randbytes(chance.randrange(100))
@@ -411,6 +414,8 @@ def main() -> int:
         if name.startswith("test_"):
             try:
                 test()
+            except Skipped as why:
+                print(f"SKIPPED: {name[5:].replace('_', ' ')}, {why}")
             except Exception:
                 traceback.print_exc(file=sys.stdout)
                 print(f"FAIL  {name[5:].replace('_', ' ')}")

@@ -147,12 +147,27 @@ def check_entry_tree(report: Report, fold: Fold, export: Export, key: bytes, ori
         if size < entries:
             report.note(f"entry tree: entries {size} to {entries - 1} are not covered by the checkpoint")
         return
-    # `seen` of the signed events tells between which positions the log was altered.
-    first = fold.whole
-    last = max(first, min([size, *(differs for differs in fold.differs if differs > first)]) - 1)
+    first, last = altered(fold, export, size)
     where = f"position {first}" if first == last else f"positions {first} to {last}"
     what = "its root is not the checkpoint's" if size <= entries else f"it has {entries} entries, not {size}"
     report.fail(f"entry tree: {where}: the log first differs here from what was signed: {what}", first, last)
+
+
+def altered(fold: Fold, export: Export, size: int) -> tuple[int, int]:
+    """Between which positions was the log first altered? Every signed event says what its signer had seen before.
+
+    One that fits shows that so many entries are whole. One that was accepted and does not fit any more shows an
+    alteration before what it saw (or up to itself, if entries were dropped).
+    """
+    roots, whole, differs = fold.entries.roots, 0, size
+    for i, (judged, entry) in enumerate(zip(fold.judged, export.entries, strict=True)):
+        if judged.seen:
+            seen, root = judged.seen
+            if seen <= i and roots[seen] == root:
+                whole = max(whole, seen)
+            elif entry.verdict.number == ACCEPTED and whole < seen:
+                differs = min(differs, max(min(seen, i + 1), whole + 1))
+    return whole, max(whole, differs - 1)
 
 
 def check_verdict_tree(report: Report, fold: Fold, export: Export, key: bytes, origin: str) -> None:
