@@ -2,7 +2,7 @@
 
 use attestune_ledger::envelope::SigningKey;
 use attestune_ledger::log::{Clock, Embedded, Entry, EventLog, LogError};
-use attestune_ledger::query::{self, QueryError};
+use attestune_ledger::query::{self, OpenWorkCursor, QueryError};
 use attestune_ledger::replica::{AppendError, Counts, Replica, ReplicaOptions, StoreView, drop_state};
 use attestune_ledger::rules::Folded;
 use attestune_ledger::state::{MemoryState, Reader};
@@ -177,6 +177,7 @@ fn hold(replica: &Replica, world: &World, end: usize) {
     }
     assert_eq!(replica.check_entries(|_| {}), Ok(size));
     questions_are_answered(&replica.view());
+    open_work_is_kept(replica, size);
 }
 
 fn view(replica: &Replica, size: u64) -> StoreView {
@@ -248,6 +249,16 @@ fn questions_are_answered(view: &StoreView) {
             let request = LineageRequest { position, direction: direction as i32, ..LineageRequest::default() };
             answered(query::lineage(view, &request));
         }
+    }
+}
+
+/// Open work kept from one moment to the next is what is found anew at each.
+fn open_work_is_kept(replica: &Replica, size: u64) {
+    let mut kept = OpenWorkCursor::default();
+    for step in 1..=8 {
+        let then = view(replica, size * step / 8);
+        let work = kept.advance(&then, usize::MAX).ok();
+        assert_eq!(work, query::open_work(&then).ok(), "open work as of size {}", then.size());
     }
 }
 
