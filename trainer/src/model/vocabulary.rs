@@ -13,7 +13,7 @@ use super::{ModelError, metadata::Metadata};
 
 /// SentencePiece's sign for a space, U+2581.
 const SPACE: &str = "\u{2581}";
-const INSTEAD: &str = "use the model's folder with tokenizer.json instead";
+const INSTEAD: &str = "use the model's folder, with its tokenizer.json";
 
 /// What `tokenizer.ggml.token_type` says of a token; numbers as in GGUF's specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
