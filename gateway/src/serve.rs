@@ -5,8 +5,10 @@ use crate::services::routes;
 use crate::stop::Stop;
 use crate::{Gateway, stop::GRACE};
 use hyper_util::rt::TokioIo;
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -40,7 +42,7 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Serves on a Unix socket until told to stop. Calls under way then have five seconds
+/// Serves on a Unix socket, which its owner alone may use, until told to stop. Calls under way then have five seconds
 /// to end; streams that would go on for ever are ended.
 ///
 /// # Errors
@@ -51,8 +53,24 @@ pub async fn serve_uds(gateway: Gateway, path: PathBuf, stop: watch::Receiver<bo
     serve(gateway, UnixListenerStream::new(listener), Stop::new(stop)).await
 }
 
+/// Listens on a socket of mode 0600. It is made in a folder that is closed to others, so that nobody can connect
+/// before its mode is set, and gets its name when it is ready; a name that is taken stays with whoever has it.
 fn listen_uds(path: &Path) -> io::Result<UnixListener> {
-    UnixListener::bind(path)
+    // Short, as a socket's path may have 107 bytes only.
+    let closed = path.with_file_name(".up");
+    match fs::remove_dir_all(&closed) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {} // left by a process that was killed meanwhile
+    }
+    DirBuilder::new().mode(0o700).create(&closed)?;
+    let made = closed.join("s");
+    let listener = UnixListener::bind(&made).and_then(|listener| {
+        fs::set_permissions(&made, Permissions::from_mode(0o600))?;
+        fs::hard_link(&made, path)?;
+        Ok(listener)
+    });
+    fs::remove_dir_all(&closed)?;
+    listener
 }
 
 /// Serves plain text on a loopback address until told to stop, as [`serve_uds`] does.

@@ -15,7 +15,8 @@ use attestune_proto::v1::{
 use hyper_util::rt::TokioIo;
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 use tokio::{sync::watch, task::JoinHandle};
@@ -246,16 +247,24 @@ impl Served {
     }
 }
 
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_unix_socket_keeps_its_name() {
+async fn a_unix_socket_is_its_owners_alone_and_keeps_its_name() {
     let world = World::new().await;
     let served = Served::new(&world).await;
+    assert_eq!(mode(&served.path), 0o600);
     let head = LedgerClient::new(served.connect().await).head(HeadRequest {}).await.unwrap().into_inner();
     assert_eq!(head.ledger, world.ledger);
 
     let taken = serve_uds(world.gateway.clone(), served.path.clone(), served.stop.subscribe()).await;
     assert!(matches!(taken, Err(ServeError::Listen { .. })), "a name that is taken stays with whoever has it");
     LedgerClient::new(served.connect().await).head(HeadRequest {}).await.unwrap();
+    let left: Vec<_> =
+        std::fs::read_dir(served.path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!left.contains(&".up".into()), "{left:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
