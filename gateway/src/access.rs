@@ -4,7 +4,7 @@
 //! |---|---|
 //! | read | an actor with a role |
 //! | open texts | a person who is steward, reviewer, engineer, approver or officer, once the read is on the record; a worker that is scanner, checker, trainer or evaluator, under its own key |
-//! | seal texts | an actor with a role |
+//! | seal texts | whoever the policy lets record an event that holds sealed texts |
 //!
 //! An admin keeps keys and roles, and a gateway its own record: neither opens a text.
 
@@ -14,8 +14,9 @@ use crate::reason::{Reason, status, with_figures};
 use attestune_ledger::draft::draft;
 use attestune_ledger::envelope::{open_token, verify};
 use attestune_ledger::log::{Clock as _, SystemClock};
+use attestune_ledger::rules::policy;
 use attestune_ledger::state::{Actors, Keys, View};
-use attestune_proto::v1::{AccessDenied, ActorKind, ActorRow, ContentAccessed, Role, Seen, Verdict, event::Body};
+use attestune_proto::v1::{AccessDenied, ActorKind, ActorRow, ContentAccessed, Kind, Role, Seen, Verdict, event::Body};
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -36,6 +37,17 @@ const DENIED_MAX: usize = 10_000;
 const PERSONS_OPEN: [Role; 5] = [Role::Steward, Role::Reviewer, Role::Engineer, Role::Approver, Role::Officer];
 /// Roles of workers that open texts.
 const WORKERS_OPEN: [Role; 4] = [Role::Scanner, Role::Checker, Role::Trainer, Role::Evaluator];
+/// Kinds of events that hold sealed texts.
+const SEALED: [Kind; 7] = [
+    Kind::DocumentsIngested,
+    Kind::ExamplesDerived,
+    Kind::ExamplesReviewed,
+    Kind::SuiteRegistered,
+    Kind::TrainingCompleted,
+    Kind::EvaluationCompleted,
+    Kind::ModelRegistered,
+];
+
 /// An actor whose token holds.
 pub struct Caller {
     pub actor: ActorRow,
@@ -153,6 +165,24 @@ pub async fn release(
         record(gateway, Body::ContentAccessed(body)).await?;
     }
     Ok(())
+}
+
+/// Whether a caller may seal texts: only one who may also put them on the log.
+///
+/// # Errors
+/// If not, or the policy can't be read.
+pub fn may_seal(gateway: &Gateway, caller: &Caller) -> Result<(), Status> {
+    let store = gateway.replica.view();
+    let view = store.view();
+    let policy = policy::in_force(&view);
+    unfailed(&view)?;
+    let sealed = policy.permissions.iter().filter(|p| SEALED.iter().any(|kind| *kind as i32 == p.kind));
+    if sealed.flat_map(|p| &p.roles).any(|role| caller.actor.roles.contains(role)) {
+        return Ok(());
+    }
+    let actor = caller.actor.actor.clone();
+    let message = format!("{actor} holds no role that records sealed texts");
+    Err(with_figures(Reason::MayNotSeal, message, [("actor", actor)]))
 }
 
 /// Records something under the gateway's own key; only what is accepted counts.

@@ -205,9 +205,28 @@ async fn documents_that_a_collection_holds_are_known_by_their_content() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_person_without_a_role_seals_nothing() {
+async fn only_who_may_record_sealed_texts_seals_them() {
     let world = World::new().await;
-    let request = SealRequest { contents: vec![b"a".to_vec()], collection: String::new() };
-    let status = content(&world).seal(world.ask("paul", request)).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, "no-role"));
+    world.cast("mina", ActorKind::Person, Some(Role::Engineer));
+    world.cast("otto", ActorKind::Person, Some(Role::Officer));
+    world.cast("trainer", ActorKind::Worker, Some(Role::Trainer));
+    world.cast("checker", ActorKind::Worker, Some(Role::Checker));
+    let seal = async |actor: &str| {
+        let request = SealRequest { contents: vec![b"a".to_vec()], collection: String::new() };
+        content(&world).seal(world.ask(actor, request)).await
+    };
+    for actor in ["sten", "rita", "mina", "otto", "trainer"] {
+        assert_eq!(seal(actor).await.unwrap().into_inner().commitments.len(), 1, "{actor}");
+    }
+    // An admin, a scanner, a checker and the gateway record none; paul has no role at all.
+    for (actor, expected) in [
+        ("ada", "may-not-seal"),
+        ("scanner", "may-not-seal"),
+        ("checker", "may-not-seal"),
+        ("gateway", "may-not-seal"),
+        ("paul", "no-role"),
+    ] {
+        let status = seal(actor).await.unwrap_err();
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, expected), "{actor}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Texts in the vault: sealing, and opening with the read on the record first.
 
 use super::Services;
-use crate::access::{caller, reader, release};
+use crate::access::{caller, may_seal, reader, release};
 use crate::convert::{query_failed, vault_failed};
 use crate::reason::{Reason, status};
 use attestune_ledger::query;
@@ -56,7 +56,7 @@ fn pack_of(view: &StoreView, position: u64) -> Option<Vec<u8>> {
 #[tonic::async_trait]
 impl Content for Services {
     async fn seal(&self, request: Request<SealRequest>) -> Result<Response<SealResponse>, Status> {
-        reader(&self.gateway, &request)?;
+        may_seal(&self.gateway, &reader(&self.gateway, &request)?)?;
         let SealRequest { contents, collection } = request.into_inner();
         if contents.len() > CONTENTS_MAX {
             let message = format!("{} contents, {CONTENTS_MAX} are allowed", contents.len());
