@@ -205,6 +205,19 @@ async fn documents_that_a_collection_holds_are_known_by_their_content() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_whose_pack_is_not_in_the_vault_holds_nobody_up() {
+    let world = World::new().await;
+    let seal = async |text: &str| {
+        let request = SealRequest { contents: vec![text.as_bytes().to_vec()], collection: "tickets".into() };
+        content(&world).seal(world.ask("sten", request)).await.unwrap().into_inner()
+    };
+    world.must("sten", ingested(vec![7; 16], vec![vec![7; 32]]));
+    let first = seal("a").await;
+    world.must("sten", ingested(first.pack, first.commitments));
+    assert_eq!(seal("a").await.known, [0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_who_may_record_sealed_texts_seals_them() {
     let world = World::new().await;
     world.cast("mina", ActorKind::Person, Some(Role::Engineer));

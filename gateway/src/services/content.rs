@@ -6,7 +6,7 @@ use crate::convert::{query_failed, vault_failed};
 use crate::reason::{Reason, status};
 use attestune_ledger::query;
 use attestune_ledger::replica::StoreView;
-use attestune_ledger::vault::Vault;
+use attestune_ledger::vault::{Vault, VaultError};
 use attestune_proto::v1::content_server::Content;
 use attestune_proto::v1::{OpenRequest, OpenResponse, SealRequest, SealResponse, event::Body};
 use std::collections::{HashMap, HashSet};
@@ -26,7 +26,8 @@ impl Services {
         self.gateway.vault.clone().ok_or_else(|| status(Reason::NoVault, "this gateway has no vault"))
     }
 
-    /// Fingerprints of all documents that a collection holds.
+    /// Fingerprints of all documents that a collection holds, as far as this vault has them: a pack that is not here
+    /// (sealed elsewhere, or only claimed) hides its own duplicates, but holds nobody up.
     async fn fingerprints(&self, vault: &Vault, collection: &str) -> Result<HashSet<[u8; 16]>, Status> {
         let view = self.gateway.replica.view();
         let batches = query::list_batches(&view, collection).map_err(query_failed)?.documents;
@@ -38,7 +39,14 @@ impl Services {
                 continue;
             }
             let Some(pack) = pack_of(&view, batch.position) else { continue };
-            let prints: HashSet<_> = vault.fingerprints(&pack).await.map_err(vault_failed)?.into_iter().collect();
+            let prints: HashSet<_> = match vault.fingerprints(&pack).await {
+                Ok(prints) => prints.into_iter().collect(),
+                Err(VaultError::Unknown { pack, .. }) => {
+                    tracing::warn!(pack, position = batch.position, "a batch's pack is not in the vault");
+                    continue;
+                }
+                Err(error) => return Err(vault_failed(error)),
+            };
             all.extend(prints.iter().copied());
             known.insert(batch.position, prints);
         }
