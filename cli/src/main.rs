@@ -11,6 +11,7 @@ mod context;
 mod dataset;
 mod derive;
 mod doctor;
+mod draft;
 mod eval;
 mod folder;
 mod history;
@@ -76,6 +77,8 @@ enum Command {
     /// The policy: show, adopt
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Show a drafted act and sign it, too: acts that two persons sign on machines of their own
+    Cosign(draft::Args),
     /// Ingest documents from a file of CSV, JSONL, text or Markdown
     Ingest(ingest::Args),
     /// Derive examples from a collection's documents by a template
@@ -159,6 +162,7 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Key(command) => key::run(context, command).await,
         Command::Role(command) => role::run(context, command).await,
         Command::Policy(command) => policy::run(context, command).await,
+        Command::Cosign(args) => draft::run(context, args).await,
         Command::Ingest(args) => ingest::run(context, args).await,
         Command::Derive(args) => derive::run(context, args).await,
         Command::Scan(args) => scan::run(context, args).await,
