@@ -56,6 +56,11 @@ impl Context {
         self.key.clone()
     }
 
+    /// Whether `--as` names who acts.
+    pub fn acts(&self) -> bool {
+        self.actor.is_some()
+    }
+
     /// Connects as the actor named, or, for answers that need no person, as the folder's own gateway: whoever can read
     /// its key has the folder anyway. A server elsewhere is asked by an actor only.
     pub async fn connect(&self) -> anyhow::Result<Session> {

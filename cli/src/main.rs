@@ -32,6 +32,7 @@ mod provenance;
 mod refold;
 mod registry;
 mod replay;
+mod reproduce;
 mod review;
 mod role;
 mod rollback;
