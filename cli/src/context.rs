@@ -56,13 +56,30 @@ impl Context {
         self.key.clone()
     }
 
-    /// Connects as the actor named, or, for answers that need no person, as the folder's own gateway.
+    /// Whether `--as` names who acts.
+    pub fn acts(&self) -> bool {
+        self.actor.is_some()
+    }
+
+    /// Connects as the actor named, or, for answers that need no person, as the folder's own gateway: whoever can read
+    /// its key has the folder anyway. A server elsewhere is asked by an actor only.
     pub async fn connect(&self) -> anyhow::Result<Session> {
-        let signer = match &self.actor {
-            Some(_) => self.signer()?,
-            None => self.server_signer()?,
+        let signer = match (&self.actor, &self.server) {
+            (Some(_), _) => self.signer()?,
+            (None, None) => self.gateway_signer()?,
+            (None, Some(url)) => {
+                return Err(problem::cannot(
+                    format!("nobody is named to ask {url}"),
+                    "say who asks: --as ACTOR (and --key FILE), or set ATTESTUNE_ACTOR",
+                ));
+            }
         };
         connect::connect(self, Some(signer)).await
+    }
+
+    /// Connects without a key, for what needs no token: appending what was signed before.
+    pub async fn connect_unsigned(&self) -> anyhow::Result<Session> {
+        connect::connect(self, None).await
     }
 
     /// Connects as the actor named; for acts and for reading texts.
@@ -92,12 +109,10 @@ impl Context {
         Ok(Signer { actor: actor.to_owned(), key: load_key(&path)? })
     }
 
-    fn server_signer(&self) -> anyhow::Result<Signer> {
-        let path = self.folder().server_key("gateway");
-        if !path.exists() {
-            return self.signer();
-        }
-        Ok(Signer { actor: "gateway".into(), key: load_key(&path)? })
+    fn gateway_signer(&self) -> anyhow::Result<Signer> {
+        let folder = self.folder();
+        folder.ledger()?;
+        Ok(Signer { actor: "gateway".into(), key: load_key(&folder.server_key("gateway"))? })
     }
 }
 

@@ -98,6 +98,6 @@ async fn derive(
         rows: (0..count as u32).collect(),
         template: Some(template.clone()),
     };
-    let receipt = session.act_with(Body::ExamplesDerived(body), Some(batch), &[]).await?;
+    let receipt = session.act_on(Some(batch), Body::ExamplesDerived(body)).await?;
     Ok((receipt.position, count))
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ledger.json        the ledger's name, its pinned id, the verifier key of its checkpoints
+//! ledger.unfinished  the same while `init` is not done, or was cut short
 //! db/                log, state and trees (RocksDB)
 //! vault/             encrypted texts and their keys
 //! keys/ACTOR.key     private keys of persons; may lie anywhere else (--key)
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 
 /// The workers that `init` registers, each with a key in `server/`.
 pub const WORKERS: [&str; 4] = ["scanner", "checker", "trainer", "evaluator"];
+
+const UNFINISHED: &str = "ledger.unfinished";
 
 /// The folder of one ledger.
 #[derive(Debug, Clone)]
@@ -117,9 +120,38 @@ impl Folder {
         serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
     }
 
-    /// Writes `ledger.json`.
-    pub fn write_ledger(&self, ledger: &LedgerFile) -> anyhow::Result<()> {
-        write_json(&self.0.join("ledger.json"), ledger)
+    /// Whether an `init` began here and did not come to its end.
+    pub fn unfinished(&self) -> bool {
+        self.0.join(UNFINISHED).exists()
+    }
+
+    /// Notes the ledger that is being created: nobody else uses the folder until [`Folder::finish`].
+    pub fn begin(&self, ledger: &LedgerFile) -> anyhow::Result<()> {
+        write_json(&self.0.join(UNFINISHED), ledger)
+    }
+
+    /// Makes the ledger that was begun the folder's.
+    pub fn finish(&self) -> anyhow::Result<()> {
+        let (from, to) = (self.0.join(UNFINISHED), self.0.join("ledger.json"));
+        std::fs::rename(from, &to).with_context(|| format!("cannot write {}", to.display()))
+    }
+
+    /// Removes what an unfinished `init` left, but for the keys. The mark goes last.
+    pub fn discard_unfinished(&self) -> anyhow::Result<()> {
+        let gone = |path: &Path, outcome: std::io::Result<()>| match outcome {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", path.display()))
+            }
+            _ => Ok(()),
+        };
+        for path in [self.db(), self.vault()] {
+            gone(&path, std::fs::remove_dir_all(&path))?;
+        }
+        for name in ["head", "head.new", UNFINISHED] {
+            let path = self.0.join(name);
+            gone(&path, std::fs::remove_file(&path))?;
+        }
+        Ok(())
     }
 
     /// The paths of base models, in order of registration.
@@ -147,7 +179,7 @@ impl Folder {
 fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
     let mut bytes = serde_json::to_vec_pretty(value)?;
     bytes.push(b'\n');
-    let fresh = path.with_extension("json.new");
+    let fresh = path.with_extension("new");
     std::fs::write(&fresh, bytes)
         .and_then(|()| std::fs::File::open(&fresh)?.sync_all())
         .and_then(|()| std::fs::rename(&fresh, path))

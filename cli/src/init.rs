@@ -14,10 +14,11 @@ use attestune_ledger::{
     envelope::{SigningKey, ledger_id},
     keyfile::KeyFile,
     rules::RULES_VERSION,
+    store::{Options, Store, StoreError},
 };
 use attestune_proto::v1::{
-    ActorKind, AppendRequest, KeyAlgorithm, KeyCustody, KeyRegistered, LedgerCreated, Policy, Role, RoleGranted,
-    RootKey, event::Body, ledger_client::LedgerClient,
+    ActorKind, AppendRequest, KeyAlgorithm, KeyCustody, KeyRegistered, LedgerCreated, Policy, Receipt, Role,
+    RoleGranted, RootKey, event::Body, ledger_client::LedgerClient,
 };
 use std::path::PathBuf;
 
@@ -45,41 +46,105 @@ fn root(text: &str) -> Result<(String, String), String> {
 
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let folder = context.folder();
-    if folder.exists() || folder.db().exists() {
+    if folder.exists() {
         return Err(problem::cannot(
             format!("there is a ledger in {} already", folder.path().display()),
             "choose another folder with --folder; a ledger is never overwritten",
+        ));
+    }
+    if folder.unfinished() {
+        discard(&folder)?;
+    } else if folder.db().exists() {
+        return Err(problem::cannot(
+            format!("there is a log in {}, but no ledger.json", folder.path().display()),
+            "restore ledger.json from a backup, or choose another folder with --folder: a log is never overwritten",
         ));
     }
     let policy = match &args.policy {
         Some(path) => policy_yaml::read(path)?,
         None => policy_yaml::default_policy(policy_yaml::DEFAULT_SUITE),
     };
-    // Keys come first: a second try after a failure finds and uses them.
-    let roots = root_signers(&folder, args)?;
-    let gateway = server_key(&folder, "gateway")?;
-    let checkpoint = server_key(&folder, "checkpoint")?;
+    let mut keys = Keys::default();
+    match create(&folder, args, policy, &mut keys).await {
+        Ok((id, receipt)) => answer(context, args, &folder, &id, &receipt),
+        Err(error) => {
+            if let Err(left) = folder.discard_unfinished().and_then(|()| keys.remove()) {
+                tracing::warn!("{left:#}; the next `attestune init` with this folder tries again");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Key files of a ledger in the making.
+#[derive(Default)]
+struct Keys {
+    /// Made now, and so useless if the ledger does not come about.
+    made: Vec<PathBuf>,
+}
+
+impl Keys {
+    /// A key that was there before (made by hand, or left by an `init` that was killed), or a new one.
+    fn make_or_load(&mut self, path: PathBuf) -> anyhow::Result<SigningKey> {
+        if path.exists() {
+            return crate::context::load_key(&path);
+        }
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).with_context(|| format!("cannot make the folder {}", parent.display()))?;
+        }
+        let key = KeyFile::create(&path)?;
+        self.made.push(path);
+        Ok(key)
+    }
+
+    fn remove(&self) -> anyhow::Result<()> {
+        for path in &self.made {
+            std::fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes what an `init` left that was cut short, unless it is still at work.
+fn discard(folder: &Folder) -> anyhow::Result<()> {
+    if let Err(error @ StoreError::LockedByAnother { .. }) = Store::open(folder.db(), &Options::default()) {
+        return Err(problem::cannot(error.to_string(), "another `attestune init` is at work there: wait for it"));
+    }
+    eprintln!(
+        "an earlier init in {} did not finish: it begins anew, with the keys that it made",
+        folder.path().display()
+    );
+    folder.discard_unfinished()
+}
+
+/// Creates keys, log and the server's own actors. The ledger is there once the last step is done.
+async fn create(folder: &Folder, args: &Args, policy: Policy, keys: &mut Keys) -> anyhow::Result<([u8; 32], Receipt)> {
+    let roots = root_signers(folder, args, keys)?;
+    let gateway = keys.make_or_load(folder.server_key("gateway"))?;
+    let checkpoint = keys.make_or_load(folder.server_key("checkpoint"))?;
     let genesis = genesis(args, &roots, policy, &checkpoint);
     let id = ledger_id(&genesis);
-
-    let local = Local::open(&folder, Some(id)).await?;
-    let receipt = LedgerClient::new(local.channel.clone()).append(AppendRequest { envelope: genesis }).await?;
-    let receipt = accepted(receipt.into_inner())?;
-    folder.write_ledger(&LedgerFile {
+    folder.begin(&LedgerFile {
         name: args.name.clone(),
         ledger: hex::encode(id),
         checkpoint_key: hex::encode(checkpoint.public()),
     })?;
 
+    let local = Local::open(folder, Some(id)).await?;
+    let receipt = LedgerClient::new(local.channel.clone()).append(AppendRequest { envelope: genesis }).await?;
+    let receipt = accepted(receipt.into_inner())?;
     let session = Session::open(local.channel.clone(), roots.first().cloned(), Some(id), Some(local)).await?;
     register(&session, "gateway", &gateway, ActorKind::Gateway, Role::Gateway).await?;
     for (name, role) in WORKERS.iter().zip([Role::Scanner, Role::Checker, Role::Trainer, Role::Evaluator]) {
-        register(&session, name, &server_key(&folder, name)?, ActorKind::Worker, role).await?;
+        let key = keys.make_or_load(folder.server_key(name))?;
+        register(&session, name, &key, ActorKind::Worker, role).await?;
     }
-    answer(context, args, &folder, &id, &receipt)
+    drop(session); // its log is flushed
+    folder.finish()?;
+    Ok((id, receipt))
 }
 
-fn root_signers(folder: &Folder, args: &Args) -> anyhow::Result<Vec<Signer>> {
+fn root_signers(folder: &Folder, args: &Args, keys: &mut Keys) -> anyhow::Result<Vec<Signer>> {
     if args.threshold == 0 || args.threshold as usize > args.roots.len() {
         return Err(problem::cannot(
             format!("a threshold of {} cannot be met by {} root keys", args.threshold, args.roots.len()),
@@ -88,22 +153,8 @@ fn root_signers(folder: &Folder, args: &Args) -> anyhow::Result<Vec<Signer>> {
     }
     args.roots
         .iter()
-        .map(|(actor, _)| Ok(Signer { actor: actor.clone(), key: make_or_load(&folder.key(actor))? }))
+        .map(|(actor, _)| Ok(Signer { actor: actor.clone(), key: keys.make_or_load(folder.key(actor))? }))
         .collect()
-}
-
-fn server_key(folder: &Folder, name: &str) -> anyhow::Result<SigningKey> {
-    make_or_load(&folder.server_key(name))
-}
-
-fn make_or_load(path: &std::path::Path) -> anyhow::Result<SigningKey> {
-    if path.exists() {
-        return crate::context::load_key(path);
-    }
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).with_context(|| format!("cannot make the folder {}", parent.display()))?;
-    }
-    Ok(KeyFile::create(path)?)
 }
 
 fn genesis(args: &Args, roots: &[Signer], policy: Policy, checkpoint: &SigningKey) -> Vec<u8> {
@@ -146,13 +197,7 @@ async fn register(session: &Session, actor: &str, key: &SigningKey, kind: ActorK
     Ok(())
 }
 
-fn answer(
-    context: &Context,
-    args: &Args,
-    folder: &Folder,
-    id: &[u8; 32],
-    receipt: &attestune_proto::v1::Receipt,
-) -> anyhow::Result<()> {
+fn answer(context: &Context, args: &Args, folder: &Folder, id: &[u8; 32], receipt: &Receipt) -> anyhow::Result<()> {
     if context.json {
         return output::value(&serde_json::json!({
             "name": args.name,

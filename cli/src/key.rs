@@ -1,7 +1,8 @@
 //! `attestune key`: keys and the actors that they name.
 
 use crate::{
-    context::{Context, Signer, load_key},
+    context::{Context, load_key},
+    draft::Others,
     output, problem,
     session::list,
 };
@@ -41,9 +42,8 @@ pub enum Command {
         /// The proof of possession in hex, as `key new` prints it
         #[arg(long, requires = "public")]
         possession: Option<String>,
-        /// A second signer, ACTOR or ACTOR=KEYFILE
-        #[arg(long = "with", value_name = "ACTOR")]
-        others: Vec<String>,
+        #[command(flatten)]
+        others: Others,
     },
     /// Revoke a key: it signs nothing more, what it did before stays and is marked
     Revoke {
@@ -75,8 +75,6 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
         Command::New { actor } => new(context, actor),
         Command::List => list_actors(context).await,
         Command::Register { actor, name, kind, key_file, public, possession, others } => {
-            let others: Vec<Signer> =
-                others.iter().map(|other| context.other_signer(other)).collect::<Result<_, _>>()?;
             let session = context.connect_as_actor().await?;
             let (public_key, possession) = match (public, possession) {
                 (Some(public), Some(possession)) => (
@@ -104,8 +102,8 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
                 possession,
                 custody: KeyCustody::File.into(),
             };
-            let receipt = session.act_with(Body::KeyRegistered(body), None, &others).await?;
-            output::receipt(context.json, &receipt, &format!("key {keyid} of {actor} ({name}) is registered"))
+            let said = format!("key {keyid} of {actor} ({name}) is registered");
+            others.act(context, &session, Body::KeyRegistered(body), &said).await
         }
         Command::Revoke { keyid, reason } => {
             let reason = match reason {

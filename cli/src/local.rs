@@ -69,17 +69,6 @@ impl Local {
         }
         Ok(Working { stop, threads })
     }
-
-    /// Trains a completed run again; answers the adapter's digest.
-    pub async fn verify_run(&self, run: u64) -> anyhow::Result<Vec<u8>> {
-        let signer = Signer { actor: "trainer".into(), key: load_key(&self.folder.server_key("trainer"))? };
-        let runtime = tokio::runtime::Handle::current();
-        let context = attestune_workers::Context::new(self.replica.clone(), self.vault.clone(), signer, runtime);
-        let models = BaseModels::new(self.folder.model_paths()?);
-        let digest =
-            tokio::task::spawn_blocking(move || attestune_workers::verify_run(&context, &models, run)).await??;
-        Ok(digest.to_vec())
-    }
 }
 
 impl Drop for Local {

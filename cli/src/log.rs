@@ -1,6 +1,6 @@
 //! `attestune log`: the entries themselves.
 
-use crate::{context::Context, output, problem, session::accepted, wait};
+use crate::{context::Context, draft, output, problem, session::accepted, wait};
 use anyhow::Context as _;
 use attestune_ledger::draft::{kind, plain};
 use attestune_proto::v1::{CheckpointRequest, Decided, Entry, Envelope, Event, SubscribeRequest};
@@ -38,7 +38,7 @@ pub enum Command {
         /// Its position
         position: u64,
     },
-    /// Append an envelope that was signed elsewhere, from a file in hex
+    /// Append an envelope that was signed before: a draft, or the stored bytes in hex
     Append {
         /// The file
         file: PathBuf,
@@ -114,9 +114,8 @@ async fn decode(context: &Context, position: u64) -> anyhow::Result<()> {
 }
 
 async fn append(context: &Context, path: &Path) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let envelope = hex::decode(text.trim()).with_context(|| format!("{} is not hex", path.display()))?;
-    let receipt = accepted(context.connect().await?.append_envelope(envelope).await?)?;
+    let envelope = draft::read(path)?;
+    let receipt = accepted(context.connect_unsigned().await?.append_envelope(envelope).await?)?;
     output::receipt(context.json, &receipt, "the envelope is appended")
 }
 

@@ -13,6 +13,7 @@ mod context;
 mod dataset;
 mod derive;
 mod doctor;
+mod draft;
 mod eval;
 mod folder;
 mod history;
@@ -33,6 +34,7 @@ mod provenance;
 mod refold;
 mod registry;
 mod replay;
+mod reproduce;
 mod review;
 mod role;
 mod rollback;
@@ -81,6 +83,8 @@ enum Command {
     /// The ledger's time: correct it after a clock had jumped
     #[command(subcommand)]
     Clock(clock::Command),
+    /// Show a drafted act and sign it, too: acts that two persons sign on machines of their own
+    Cosign(draft::Args),
     /// Ingest documents from a file of CSV, JSONL, text or Markdown
     Ingest(ingest::Args),
     /// Derive examples from a collection's documents by a template
@@ -167,6 +171,7 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Role(command) => role::run(context, command).await,
         Command::Policy(command) => policy::run(context, command).await,
         Command::Clock(command) => clock::run(context, command).await,
+        Command::Cosign(args) => draft::run(context, args).await,
         Command::Ingest(args) => ingest::run(context, args).await,
         Command::Derive(args) => derive::run(context, args).await,
         Command::Scan(args) => scan::run(context, args).await,

@@ -1,9 +1,6 @@
 //! `attestune policy`: what the company demands.
 
-use crate::{
-    context::{Context, Signer},
-    output, policy_yaml,
-};
+use crate::{context::Context, draft::Others, output, policy_yaml};
 use attestune_proto::v1::{GetPolicyRequest, PolicyAdopted, event::Body};
 use std::path::PathBuf;
 
@@ -25,9 +22,8 @@ pub enum Command {
     Adopt {
         /// The policy in YAML
         file: PathBuf,
-        /// Further root signers, ACTOR or ACTOR=KEYFILE
-        #[arg(long = "with", value_name = "ACTOR")]
-        others: Vec<String>,
+        #[command(flatten)]
+        others: Others,
     },
 }
 
@@ -50,11 +46,9 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
         }
         Command::Adopt { file, others } => {
             let policy = policy_yaml::read(file)?;
-            let others: Vec<Signer> =
-                others.iter().map(|other| context.other_signer(other)).collect::<Result<_, _>>()?;
             let body = Body::PolicyAdopted(PolicyAdopted { policy: Some(policy) });
-            let receipt = context.connect_as_actor().await?.act_with(body, None, &others).await?;
-            output::receipt(context.json, &receipt, "the policy is in force")
+            let session = context.connect_as_actor().await?;
+            others.act(context, &session, body, "the policy is in force").await
         }
     }
 }

@@ -1,24 +1,20 @@
 //! `attestune role`: who may do what.
 
-use crate::{
-    context::{Context, Signer},
-    output,
-};
+use crate::{context::Context, draft::Others, output};
 use attestune_proto::v1::{Role, RoleGranted, RoleWithdrawn, event::Body};
 use clap::{Subcommand, ValueEnum};
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Grant a role; approvers and admins need a second person's signature (--with)
+    /// Grant a role; approvers and admins need a second person's signature (--with, or --draft)
     Grant {
         /// Who receives it
         actor: String,
         /// The role
         #[arg(value_enum)]
         role: RoleArg,
-        /// A second signer, ACTOR or ACTOR=KEYFILE
-        #[arg(long = "with", value_name = "ACTOR")]
-        others: Vec<String>,
+        #[command(flatten)]
+        others: Others,
     },
     /// Withdraw a role; open approvals by its holder count no more
     Withdraw {
@@ -66,12 +62,10 @@ impl From<RoleArg> for Role {
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Grant { actor, role, others } => {
-            let others: Vec<Signer> =
-                others.iter().map(|other| context.other_signer(other)).collect::<Result<_, _>>()?;
             let role = Role::from(*role);
-            let body = RoleGranted { actor: actor.clone(), role: role.into() };
-            let receipt = context.connect_as_actor().await?.act_with(Body::RoleGranted(body), None, &others).await?;
-            output::receipt(context.json, &receipt, &format!("{actor} holds the role {}", output::role(role)))
+            let body = Body::RoleGranted(RoleGranted { actor: actor.clone(), role: role.into() });
+            let session = context.connect_as_actor().await?;
+            others.act(context, &session, body, &format!("{actor} holds the role {}", output::role(role))).await
         }
         Command::Withdraw { actor, role } => {
             let role = Role::from(*role);

@@ -142,8 +142,8 @@ impl Session {
         Ok(self.log().head(HeadRequest {}).await?.into_inner())
     }
 
-    /// Builds, signs and appends an event, with further signers if its kind needs them. The receipt may refuse it.
-    pub async fn append(&self, body: Body, cause: Option<u64>, others: &[Signer]) -> anyhow::Result<Receipt> {
+    /// Builds an event and signs it, with further signers if its kind needs them.
+    pub async fn sign(&self, body: Body, cause: Option<u64>, others: &[Signer]) -> anyhow::Result<Vec<u8>> {
         let signer = self.signer()?;
         let head = self.head().await?;
         let seen = Seen { size: head.size, root: head.entry_root };
@@ -158,22 +158,22 @@ impl Session {
                 )
             })?;
         }
-        self.append_envelope(envelope).await
+        Ok(envelope)
     }
 
-    /// Appends an envelope that was signed before.
+    /// Appends an envelope that was signed before. The receipt may refuse it.
     pub async fn append_envelope(&self, envelope: Vec<u8>) -> anyhow::Result<Receipt> {
         Ok(self.log().append(AppendRequest { envelope }).await?.into_inner())
     }
 
-    /// As [`Session::append`] with one signer; anything but an acceptance is an error.
+    /// Signs an event and appends it; anything but an acceptance is an error.
     pub async fn act(&self, body: Body) -> anyhow::Result<Receipt> {
-        self.act_with(body, None, &[]).await
+        self.act_on(None, body).await
     }
 
-    /// As [`Session::append`]; anything but an acceptance is an error.
-    pub async fn act_with(&self, body: Body, cause: Option<u64>, others: &[Signer]) -> anyhow::Result<Receipt> {
-        accepted(self.append(body, cause, others).await?)
+    /// The same for an event that reacts to another, its cause.
+    pub async fn act_on(&self, cause: Option<u64>, body: Body) -> anyhow::Result<Receipt> {
+        accepted(self.append_envelope(self.sign(body, cause, &[]).await?).await?)
     }
 
     /// Seals texts into the vault; with a collection, those that it holds already are named, not sealed.

@@ -3,7 +3,7 @@
 use crate::{
     base,
     context::Context,
-    dataset, output, problem,
+    dataset, output, problem, reproduce,
     session::{Session, list},
     wait::{self, Progress},
 };
@@ -24,10 +24,7 @@ pub enum Command {
         svg: Option<std::path::PathBuf>,
     },
     /// Train a completed run again and record whether the adapter is the same
-    Verify {
-        /// The run's position
-        run: u64,
-    },
+    Verify(reproduce::Args),
 }
 
 #[derive(clap::Args)]
@@ -101,43 +98,47 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
             }
             show(&session, &run, svg.as_deref()).await
         }
-        Command::Verify { run } => verify(context, *run).await,
+        Command::Verify(args) => reproduce::run(context, args).await,
     }
 }
 
 fn hyperparameters(request: &Request) -> anyhow::Result<Hyperparameters> {
     let mut targets = request.targets.clone();
     targets.sort();
-    let warmup_ppm = crate::policy_yaml::ppm(&request.warmup)?;
-    let config = TrainConfig {
+    let asked = Hyperparameters {
         rank: request.rank,
         alpha: request.alpha,
-        targets: targets.clone(),
+        targets,
         learning_rate: request.learning_rate.clone(),
         weight_decay: request.weight_decay.clone(),
-        warmup_ppm,
+        warmup_ppm: crate::policy_yaml::ppm(&request.warmup)?,
         epochs: request.epochs,
-        max_steps: request.steps_max,
+        steps_max: request.steps_max,
         batch_size: request.batch_size,
-        max_tokens: request.tokens_max,
+        tokens_max: request.tokens_max,
         seed: request.seed,
         threads: request.threads,
     };
-    config.validate()?;
-    Ok(Hyperparameters {
-        rank: config.rank,
-        alpha: config.alpha,
-        targets,
-        learning_rate: config.learning_rate,
-        weight_decay: config.weight_decay,
-        warmup_ppm,
-        epochs: config.epochs,
-        steps_max: config.max_steps,
-        batch_size: config.batch_size,
-        tokens_max: config.max_tokens,
-        seed: config.seed,
-        threads: config.threads,
-    })
+    config(&asked).validate()?;
+    Ok(asked)
+}
+
+/// Hyperparameters as the trainer takes them.
+pub fn config(asked: &Hyperparameters) -> TrainConfig {
+    TrainConfig {
+        rank: asked.rank,
+        alpha: asked.alpha,
+        targets: asked.targets.clone(),
+        learning_rate: asked.learning_rate.clone(),
+        weight_decay: asked.weight_decay.clone(),
+        warmup_ppm: asked.warmup_ppm,
+        epochs: asked.epochs,
+        max_steps: asked.steps_max,
+        batch_size: asked.batch_size,
+        max_tokens: asked.tokens_max,
+        seed: asked.seed,
+        threads: asked.threads,
+    }
 }
 
 async fn request(context: &Context, request: &Request) -> anyhow::Result<()> {
@@ -190,6 +191,10 @@ async fn show(session: &Session, run: &RunRow, svg: Option<&std::path::Path>) ->
     let losses = losses(session, run).await?;
     println!("  status  {}, step {} of {}", output::work_status(run.status()), run.step, run.steps);
     println!("  loss    {}.{:04}", run.loss_micro / 1_000_000, run.loss_micro % 1_000_000 / 100);
+    if run.reproductions > 0 {
+        let weakest = plain(run.reproduction().as_str_name(), "REPRODUCTION_");
+        println!("  again   {} times, the weakest result: {weakest}", run.reproductions);
+    }
     if !losses.is_empty() {
         println!("  curve   {}", plot::sparkline(&losses, 48));
     }
@@ -223,41 +228,6 @@ async fn losses(session: &Session, run: &RunRow) -> anyhow::Result<Vec<u64>> {
     Ok(losses)
 }
 
-async fn verify(context: &Context, run: u64) -> anyhow::Result<()> {
-    let session = context.connect().await?;
-    let row = find(&session, run).await?;
-    let Some(local) = session.local() else {
-        return Err(problem::cannot(
-            "a run is repeated inside this process, but an `attestune up` has the folder open",
-            "stop it for the time of the check",
-        ));
-    };
-    let bar = wait::bar("training again");
-    let reproduced = local.verify_run(run).await?;
-    bar.finish_and_clear();
-    let event = session.event(row.ended_at).await?;
-    let recorded = match event.body {
-        Some(Body::TrainingCompleted(completed)) => completed.adapter_digest,
-        _ => Vec::new(),
-    };
-    let same = recorded == reproduced;
-    if context.json {
-        output::value(&serde_json::json!({
-            "run": run, "recorded": hex::encode(&recorded), "reproduced": hex::encode(&reproduced), "exact": same,
-        }))?;
-    } else {
-        println!("recorded    {}", hex::encode(&recorded));
-        println!("reproduced  {}", hex::encode(&reproduced));
-    }
-    if same {
-        return Ok(());
-    }
-    Err(problem::no(
-        format!("the run at position {run} gave another adapter this time"),
-        "compare the recorded environment (`attestune log decode`) with this machine's: kernels must be the same",
-    ))
-}
-
 /// The columns of [`cells`].
 pub const HEADERS: [&str; 7] = ["run", "model", "version", "status", "step", "loss", "requested by"];
 
@@ -274,7 +244,8 @@ pub fn cells(run: &RunRow) -> Vec<String> {
     ]
 }
 
-async fn find(session: &Session, position: u64) -> anyhow::Result<RunRow> {
+/// The run at a position.
+pub async fn find(session: &Session, position: u64) -> anyhow::Result<RunRow> {
     let runs = session.registry().list_runs(list("")).await?.into_inner().runs;
     runs.into_iter().find(|run| run.position == position).ok_or_else(|| {
         problem::cannot(format!("there is no training run at position {position}"), "see `attestune train status`")

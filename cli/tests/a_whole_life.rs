@@ -57,5 +57,38 @@ fn a_model_is_trained_judged_promoted_replaced_and_rolled_back() {
 
     assert!(ledger.json(&["replay"])["rows"].as_u64().unwrap() > 50);
     let run = version["run"]["position"].to_string();
-    assert_eq!(ledger.json(&["train", "verify", &run])["exact"], true);
+    a_run_is_repeated(&ledger, &run);
+}
+
+/// The same adapter again, on the record: by the command alone, and through a running `up`.
+fn a_run_is_repeated(ledger: &Ledger, run: &str) {
+    let alone = ledger.json(&["train", "verify", run]);
+    assert_eq!((&alone["exact"], &alone["reproduction"]), (&true.into(), &"exact".into()));
+    let event = ledger.json(&["log", "decode", &alone["position"].to_string()]);
+    assert_eq!(event["verdict"], "VERDICT_ACCEPTED");
+    assert_eq!(event["event"]["training_reproduced"]["run"].to_string(), run);
+
+    let up = ledger.command(&["up", "--no-tcp"]).stderr(std::process::Stdio::null()).spawn();
+    let up = Running(up.unwrap());
+    while !ledger.folder().join("attestune.sock").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(ledger.json(&["train", "verify", run])["exact"], true);
+    assert!(ledger.json(&["train", "verify", run, "--no-record"])["position"].is_null());
+    let status = ledger.json(&["train", "status", run]);
+    assert_eq!((&status["reproductions"], &status["reproduction"]), (&2.into(), &"REPRODUCTION_EXACT".into()));
+    // A person reads the texts, on the record, but only a trainer puts a repetition there.
+    let error = ledger.fails(1, &["train", "verify", run, "--as", "mina"]);
+    assert!(error.contains("role-missing"), "{error}");
+    drop(up);
+}
+
+/// A process that ends with the test.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

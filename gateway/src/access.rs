@@ -1,18 +1,28 @@
-//! Who reads: tokens, roles, and the record of each read.
+//! Who may do what here: tokens, roles, and the record of each read of a text.
+//!
+//! | what | who |
+//! |---|---|
+//! | read | an actor with a role |
+//! | open texts | a person who is steward, reviewer, engineer, approver or officer, once the read is on the record; a worker that is scanner, checker, trainer or evaluator, under its own key |
+//! | seal texts | whoever the policy lets record an event that holds sealed texts |
+//!
+//! An admin keeps keys and roles, and a gateway its own record: neither opens a text.
 
 use crate::Gateway;
-use crate::convert::append_failed;
+use crate::convert::{append_failed, query_failed};
+use crate::reason::{Reason, status, with_figures};
 use attestune_ledger::draft::draft;
 use attestune_ledger::envelope::{open_token, verify};
 use attestune_ledger::log::{Clock as _, SystemClock};
-use attestune_ledger::state::{Actors, Keys};
-use attestune_proto::v1::{AccessDenied, ActorKind, ActorRow, ContentAccessed, Role, Seen, Verdict, event::Body};
+use attestune_ledger::rules::policy;
+use attestune_ledger::state::{Actors, Keys, View};
+use attestune_proto::v1::{AccessDenied, ActorKind, ActorRow, ContentAccessed, Kind, Role, Seen, Verdict, event::Body};
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
-use tonic::{Code, Request, Status};
+use tonic::{Request, Status};
 
 /// Longest life of a token.
 const TOKEN_MS_MAX: u64 = 3_600_000;
@@ -23,10 +33,31 @@ const DENIED_EVERY: Duration = Duration::from_secs(60);
 /// Refused readers remembered for that.
 const DENIED_MAX: usize = 10_000;
 
-/// A reader whose token holds.
-pub struct Reader {
+/// Roles of persons that open texts, each read on the record.
+const PERSONS_OPEN: [Role; 5] = [Role::Steward, Role::Reviewer, Role::Engineer, Role::Approver, Role::Officer];
+/// Roles of workers that open texts.
+const WORKERS_OPEN: [Role; 4] = [Role::Scanner, Role::Checker, Role::Trainer, Role::Evaluator];
+/// Kinds of events that hold sealed texts.
+const SEALED: [Kind; 7] = [
+    Kind::DocumentsIngested,
+    Kind::ExamplesDerived,
+    Kind::ExamplesReviewed,
+    Kind::SuiteRegistered,
+    Kind::TrainingCompleted,
+    Kind::EvaluationCompleted,
+    Kind::ModelRegistered,
+];
+
+/// An actor whose token holds.
+pub struct Caller {
     pub actor: ActorRow,
     token_hash: [u8; 32],
+}
+
+impl Caller {
+    fn has_one_of(&self, roles: &[Role]) -> bool {
+        roles.iter().any(|role| self.actor.roles.contains(&(*role as i32)))
+    }
 }
 
 /// When a refused reader was recorded last.
@@ -47,23 +78,30 @@ impl Denials {
     }
 }
 
-/// The reader of a request.
-pub fn reader<T>(gateway: &Gateway, request: &Request<T>) -> Result<Reader, Status> {
-    let no = |what: &str| {
-        Status::unauthenticated(format!("{what}; send `authorization: Bearer TOKEN`, `attestune token` prints one"))
+/// Who calls: the actor of a token that holds.
+///
+/// # Errors
+/// If there is no token, or it does not hold here and now.
+pub fn caller<T>(gateway: &Gateway, request: &Request<T>) -> Result<Caller, Status> {
+    let no = |reason: Reason, what: &str| {
+        status(reason, format!("{what}; send `authorization: Bearer TOKEN`, `attestune token` prints one"))
     };
     let header = request.metadata().get("authorization").and_then(|v| v.to_str().ok());
-    let text = header.and_then(|h| h.strip_prefix("Bearer ")).ok_or_else(|| no("the call carries no token"))?;
-    let bytes =
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).map_err(|_| no("the token is not base64url"))?;
-    let (token, envelope) = open_token(&bytes).map_err(|_| no("the token is not a signed access token"))?;
-    let head = gateway.replica.head().ok_or_else(|| no("there is no ledger yet"))?;
+    let text = header.and_then(|h| h.strip_prefix("Bearer "));
+    let text = text.ok_or_else(|| no(Reason::TokenMissing, "the call carries no token"))?;
+    let malformed = || no(Reason::TokenMalformed, "the token is not base64url of a signed access token");
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed())?;
+    let (token, envelope) = open_token(&bytes).map_err(|_| malformed())?;
+    let head = gateway.replica.head().ok_or_else(no_ledger)?;
     let now_ms = SystemClock.now_ms();
     if token.ledger != head.ledger || token.audience != "attestune" {
-        return Err(no("the token is for another ledger or audience"));
+        return Err(no(Reason::TokenElsewhere, "the token is for another ledger or audience"));
     }
-    if token.not_after_ms < now_ms || token.not_after_ms > now_ms + TOKEN_MS_MAX {
-        return Err(no("the token has run out, or is valid for more than an hour"));
+    if token.not_after_ms < now_ms {
+        return Err(no(Reason::TokenExpired, "the token has run out"));
+    }
+    if token.not_after_ms > now_ms + TOKEN_MS_MAX {
+        return Err(no(Reason::TokenTooLong, "the token is valid for more than an hour"));
     }
     let store = gateway.replica.view();
     let view = store.view();
@@ -73,36 +111,55 @@ pub fn reader<T>(gateway: &Gateway, request: &Request<T>) -> Result<Reader, Stat
             key.actor == token.actor && key.revoked_at.is_none() && public.is_some_and(|p| verify(&envelope, &p, 0))
         });
     let actor = view.get(&Actors::key(&token.actor));
+    unfailed(&view)?;
     match actor {
-        Some(actor) if signed => Ok(Reader { actor, token_hash: Sha256::digest(&bytes).into() }),
-        _ => Err(no("the token is not signed by an active key of its actor")),
+        Some(actor) if signed => Ok(Caller { actor, token_hash: Sha256::digest(&bytes).into() }),
+        _ => Err(no(Reason::TokenNotSigned, "the token is not signed by an active key of its actor")),
     }
 }
 
-/// Lets a reader at texts: a worker under its own key, a person with a role once the read is on the record.
+/// Who calls, if the actor may read: one with a role.
+///
+/// # Errors
+/// As [`caller`]; if the actor holds no role.
+pub fn reader<T>(gateway: &Gateway, request: &Request<T>) -> Result<Caller, Status> {
+    let caller = caller(gateway, request)?;
+    if caller.actor.roles.is_empty() {
+        let actor = caller.actor.actor;
+        return Err(with_figures(Reason::NoRole, format!("{actor} holds no role"), [("actor", actor)]));
+    }
+    Ok(caller)
+}
+
+/// Lets a caller at texts, a person once the read is on the record.
+///
+/// # Errors
+/// If the caller may not open texts, which is recorded, or the read can't be recorded.
 pub async fn release(
     gateway: &Gateway,
     denials: &Denials,
-    reader: &Reader,
+    caller: &Caller,
     commitments: Vec<Vec<u8>>,
 ) -> Result<(), Status> {
-    if reader.actor.kind == ActorKind::Worker as i32 {
-        return Ok(());
-    }
-    let may = [Role::Steward, Role::Reviewer, Role::Engineer, Role::Approver, Role::Officer, Role::Admin];
-    let name = reader.actor.actor.clone();
-    if !may.iter().any(|r| reader.actor.roles.contains(&(*r as i32))) {
-        if denials.due(&name) {
-            let commitments = commitments.into_iter().take(TEXTS_MAX).collect();
-            let body = AccessDenied { reader: name.clone(), token_hash: reader.token_hash.to_vec(), commitments };
-            record(gateway, Body::AccessDenied(body)).await?;
+    let name = caller.actor.actor.clone();
+    let kind = ActorKind::try_from(caller.actor.kind).unwrap_or_default();
+    match kind {
+        ActorKind::Worker if caller.has_one_of(&WORKERS_OPEN) => return Ok(()),
+        ActorKind::Person if caller.has_one_of(&PERSONS_OPEN) => {}
+        ActorKind::Person | ActorKind::Worker | ActorKind::Gateway | ActorKind::Unspecified => {
+            if denials.due(&name) {
+                let commitments = commitments.into_iter().take(TEXTS_MAX).collect();
+                let body = AccessDenied { reader: name.clone(), token_hash: caller.token_hash.to_vec(), commitments };
+                record(gateway, Body::AccessDenied(body)).await?;
+            }
+            let message = format!("{name} holds no role that may open texts");
+            return Err(with_figures(Reason::MayNotOpen, message, [("actor", name)]));
         }
-        return Err(Status::permission_denied(format!("{name} holds no role that may read texts")));
     }
     for part in commitments.chunks(TEXTS_MAX) {
         let body = ContentAccessed {
             reader: name.clone(),
-            token_hash: reader.token_hash.to_vec(),
+            token_hash: caller.token_hash.to_vec(),
             commitments: part.to_vec(),
         };
         record(gateway, Body::ContentAccessed(body)).await?;
@@ -110,33 +167,65 @@ pub async fn release(
     Ok(())
 }
 
+/// Whether a caller may seal texts: only one who may also put them on the log.
+///
+/// # Errors
+/// If not, or the policy can't be read.
+pub fn may_seal(gateway: &Gateway, caller: &Caller) -> Result<(), Status> {
+    let store = gateway.replica.view();
+    let view = store.view();
+    let policy = policy::in_force(&view);
+    unfailed(&view)?;
+    let sealed = policy.permissions.iter().filter(|p| SEALED.iter().any(|kind| *kind as i32 == p.kind));
+    if sealed.flat_map(|p| &p.roles).any(|role| caller.actor.roles.contains(role)) {
+        return Ok(());
+    }
+    let actor = caller.actor.actor.clone();
+    let message = format!("{actor} holds no role that records sealed texts");
+    Err(with_figures(Reason::MayNotSeal, message, [("actor", actor)]))
+}
+
 /// Records something under the gateway's own key; only what is accepted counts.
 async fn record(gateway: &Gateway, body: Body) -> Result<(), Status> {
     let gateway = gateway.clone();
     let receipt = blocking(move || {
-        let head = gateway.replica.head().ok_or_else(|| Status::unavailable("there is no ledger yet"))?;
+        let head = gateway.replica.head().ok_or_else(no_ledger)?;
         let now_ms = SystemClock.now_ms();
         let seen = Some(Seen { size: head.size, root: head.entry_root });
         let id = *uuid::Uuid::now_v7().as_bytes();
         let event = draft(&head.ledger, &gateway.actor, id, now_ms, seen, body);
-        let receipts = gateway.replica.append(vec![gateway.key.sign_event(&event)]).map_err(append_failed)?;
+        let envelope = gateway.key.sign_event(&event);
+        let receipts = gateway.replica.append(vec![envelope]).map_err(|error| append_failed(error, 0))?;
         Ok(receipts.into_iter().next())
     })
     .await?;
     match receipt {
         Some(receipt) if receipt.verdict == Verdict::Accepted as i32 => Ok(()),
-        _ => Err(crate::convert::status(
-            Code::Unavailable,
-            "read-not-recorded",
-            "the read could not be recorded, so no text is released: has the gateway's key its role?".into(),
-            HashMap::new(),
+        _ => Err(status(
+            Reason::ReadNotRecorded,
+            "the read could not be recorded, so no text is released: has the gateway's key its role?",
         )),
     }
+}
+
+/// There is nothing to ask yet.
+pub fn no_ledger() -> Status {
+    status(Reason::NoLedger, "there is no ledger here yet: run `attestune init`")
+}
+
+/// What was read from a view counts only if no read failed.
+fn unfailed(view: &View<'_>) -> Result<(), Status> {
+    view.failure().map_or(Ok(()), |failure| Err(query_failed(failure.into())))
 }
 
 /// Runs what blocks on a thread for that.
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Status> + Send + 'static,
 ) -> Result<T, Status> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Status::internal("a task of the server ended by a panic"))?
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(panicked()))
+}
+
+/// A task of the server is gone.
+pub fn panicked() -> Status {
+    status(Reason::Internal, "a task of the server ended by a panic; its log says where")
 }

@@ -1,82 +1,127 @@
-//! Errors as gRPC statuses: the stable code and the figures travel as `google.rpc.ErrorInfo`.
+//! Errors of the ledger as gRPC statuses.
 
+use crate::reason::{Figures, Reason, coded, status, with_figures};
 use attestune_ledger::log::LogError;
 use attestune_ledger::query::QueryError;
 use attestune_ledger::refusal::Rejection;
 use attestune_ledger::replica::{AppendError, ReplicaError};
+use attestune_ledger::store::StoreError;
 use attestune_ledger::vault::VaultError;
 use attestune_proto::v1::Receipt;
-use std::collections::HashMap;
+use std::path::PathBuf;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
 
-/// The domain of every ErrorInfo.
-pub const DOMAIN: &str = "attestune";
-
-/// A status with a stable reason and figures.
-pub fn status(code: Code, reason: &str, message: String, figures: HashMap<String, String>) -> Status {
-    Status::with_error_details(code, message, ErrorDetails::with_error_info(reason, DOMAIN, figures))
-}
-
-/// A failure to append.
-pub fn append_failed(error: AppendError) -> Status {
+/// A failure to append; `before` requests of the same call came before the first of these.
+pub fn append_failed(error: AppendError, before: u64) -> Status {
     match error {
-        AppendError::Rejected { index, rejection } => rejected(&rejection, index),
+        AppendError::Rejected { index, rejection } => rejected(&rejection, before + index as u64),
         AppendError::Failed(error) => replica_failed(error),
     }
 }
 
-fn rejected(rejection: &Rejection, index: usize) -> Status {
+/// What the door stopped: the request at `index` of its call.
+pub fn rejected(rejection: &Rejection, index: u64) -> Status {
     let code = match rejection {
         Rejection::TooLarge { .. } => Code::ResourceExhausted,
         Rejection::UnknownKey { .. } | Rejection::BadSignature { .. } => Code::Unauthenticated,
         Rejection::NoLedger {} => Code::FailedPrecondition,
         _ => Code::InvalidArgument,
     };
-    let mut figures: HashMap<_, _> = rejection.figures().into_iter().map(|(n, v)| (n.to_string(), v)).collect();
+    let mut figures: Figures = rejection.figures().into_iter().map(|(n, v)| (n.to_string(), v)).collect();
     figures.insert("index".into(), index.to_string());
-    status(code, rejection.code(), rejection.to_string(), figures)
+    coded(code, rejection.code(), rejection.to_string(), figures)
 }
 
 /// A refusal as a status, for programs that want one.
 pub fn refused(receipt: &Receipt) -> Option<Status> {
     let refusal = receipt.refusal.as_ref()?;
-    let mut figures: HashMap<_, _> = refusal.figures.iter().map(|f| (f.name.clone(), f.value.clone())).collect();
+    let mut figures: Figures = refusal.figures.iter().map(|f| (f.name.clone(), f.value.clone())).collect();
     figures.insert("position".into(), receipt.position.to_string());
-    Some(status(Code::FailedPrecondition, &refusal.code, refusal.message.clone(), figures))
+    Some(coded(Code::FailedPrecondition, &refusal.code, refusal.message.clone(), figures))
 }
 
 /// A failure of the replica.
 pub fn replica_failed(error: ReplicaError) -> Status {
-    let figure = |name: &str, value: u64| HashMap::from([(name.to_string(), value.to_string())]);
     let message = error.to_string();
     match error {
-        ReplicaError::Beyond { asked, .. } => {
-            status(Code::OutOfRange, "beyond-the-end", message, figure("asked", asked))
+        ReplicaError::Beyond { asked, size } => {
+            with_figures(Reason::BeyondTheEnd, message, [("asked", asked.to_string()), ("size", size.to_string())])
         }
         ReplicaError::Read { position, .. } | ReplicaError::Log(LogError::Unreadable { position, .. }) => {
-            status(Code::DataLoss, "unreadable", message, figure("position", position))
+            with_figures(unread(&message), message, [("position", position.to_string())])
         }
-        ReplicaError::Diverged { at, .. } => status(Code::DataLoss, "diverged", message, figure("position", at)),
-        ReplicaError::NoLedger | ReplicaError::NoCheckpointKey => Status::failed_precondition(message),
-        ReplicaError::Damaged { .. } => Status::data_loss(message),
-        _ => Status::unavailable(message),
+        ReplicaError::Diverged { at, .. } => with_figures(Reason::Diverged, message, [("position", at.to_string())]),
+        ReplicaError::NoLedger => status(Reason::NoLedger, message),
+        ReplicaError::NoCheckpointKey => status(Reason::NoCheckpointKey, message),
+        ReplicaError::Damaged { .. } | ReplicaError::LostEnd { .. } | ReplicaError::OtherLedger { .. } => {
+            status(Reason::Damaged, message)
+        }
+        ReplicaError::Stopped(_) => status(Reason::FoldStopped, message),
+        ReplicaError::Store(_) | ReplicaError::Log(_) => status(unread(&message), message),
     }
 }
 
 /// A question without an answer.
 pub fn query_failed(error: QueryError) -> Status {
-    match &error {
-        QueryError::NotFound { .. } => Status::not_found(error.to_string()),
-        QueryError::Failed(_) => Status::unavailable(error.to_string()),
+    let message = error.to_string();
+    match error {
+        QueryError::NotFound { what, name } => {
+            with_figures(Reason::NotFound, message, [("what", what.into()), ("name", name)])
+        }
+        QueryError::Failed(_) => status(unread(&message), message),
     }
+}
+
+/// Whether the system failed to read, which may pass, or what it read is damaged. A failed read of the state comes as
+/// its text alone, so the store's own sentence tells.
+fn unread(message: &str) -> Reason {
+    let passing = [
+        StoreError::Io { path: PathBuf::new(), what: String::new() },
+        StoreError::DiskFull { path: PathBuf::new() },
+        StoreError::Poisoned { path: PathBuf::new() },
+    ];
+    // The sentence up to its path.
+    let begin = |error: &StoreError| {
+        let text = error.to_string();
+        let end = text.find("  ").or_else(|| text.find(" :")).map_or(text.len(), |at| at + 1);
+        text[..end].to_owned()
+    };
+    if passing.iter().any(|error| message.contains(&begin(error))) { Reason::StoreUnreachable } else { Reason::Damaged }
 }
 
 /// A failure of the vault.
 pub fn vault_failed(error: VaultError) -> Status {
-    match &error {
-        VaultError::Unknown { .. } | VaultError::Erased { .. } => Status::not_found(error.to_string()),
-        VaultError::Corrupt { .. } => Status::data_loss(error.to_string()),
-        VaultError::Kek { .. } | VaultError::Unavailable(_) => Status::unavailable(error.to_string()),
+    let message = error.to_string();
+    match error {
+        VaultError::Unknown { pack, commitment } => {
+            with_figures(Reason::ContentUnknown, message, [("pack", pack), ("commitment", commitment)])
+        }
+        VaultError::Erased { pack, commitment } => {
+            with_figures(Reason::ContentErased, message, [("pack", pack), ("commitment", commitment)])
+        }
+        VaultError::Corrupt { pack } => with_figures(Reason::ContentCorrupt, message, [("pack", pack)]),
+        VaultError::Kek { .. } => status(Reason::VaultKeyUnfit, message),
+        VaultError::Unavailable(_) => status(Reason::VaultUnreachable, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_store_is_told_from_one_that_cannot_be_read_just_now() {
+        let path = PathBuf::from("/ledger/db");
+        let code = |error: StoreError| query_failed(QueryError::Failed(error.to_string())).code();
+        assert_eq!(code(StoreError::Corrupt { path: path.clone(), what: "checksum".into() }), Code::DataLoss);
+        assert_eq!(code(StoreError::Io { path: path.clone(), what: "EIO".into() }), Code::Unavailable);
+        assert_eq!(code(StoreError::DiskFull { path: path.clone() }), Code::Unavailable);
+        assert_eq!(code(StoreError::Poisoned { path: path.clone() }), Code::Unavailable);
+        let undecoded = QueryError::Failed("a row of the state does not decode: wire type".into());
+        assert_eq!(query_failed(undecoded).code(), Code::DataLoss);
+        assert_eq!(
+            replica_failed(ReplicaError::Store(StoreError::Corrupt { path, what: "x".into() })).code(),
+            Code::DataLoss
+        );
     }
 }

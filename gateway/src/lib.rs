@@ -1,12 +1,15 @@
 //! The gateway: gRPC over a replica. It decides nothing: the rules do, in the fold.
 //!
 //! It stops at the door what costs nothing to judge, checks the tokens of readers, and records each read of a text by
-//! a person before it releases the text.
+//! a person before it releases the text. Whatever it answers no to carries a stable reason as `google.rpc.ErrorInfo`.
 
 mod access;
 mod convert;
+mod health;
+mod reason;
 mod serve;
 mod services;
+mod stop;
 
 pub use serve::{ServeError, serve_in_process, serve_tcp, serve_uds};
 

@@ -1,13 +1,21 @@
 //! Listening: a Unix socket, a loopback port, or a channel inside the process.
 
-use crate::Gateway;
+use crate::health;
 use crate::services::routes;
+use crate::stop::Stop;
+use crate::{Gateway, stop::GRACE};
 use hyper_util::rt::TokioIo;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::{UnboundedReceiverStream, UnixListenerStream};
+use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::transport::{Channel, Endpoint, Server, Uri};
 
 /// Why a gateway could not serve.
@@ -24,7 +32,7 @@ pub enum ServeError {
         /// The address or path.
         place: String,
         /// What the system says.
-        cause: std::io::Error,
+        cause: io::Error,
     },
     /// The server ended.
     #[error("the server ended: {0}")]
@@ -34,30 +42,38 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-async fn stopped(mut stop: watch::Receiver<bool>) {
-    // An error means that the sender is gone, which is a stop, too.
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// Serves on a Unix socket until told to stop.
+/// Serves on a Unix socket, which its owner alone may use, until told to stop. Calls under way then have five seconds
+/// to end; streams that would go on for ever are ended.
 ///
 /// # Errors
 /// If the socket can't be made.
 pub async fn serve_uds(gateway: Gateway, path: PathBuf, stop: watch::Receiver<bool>) -> Result<(), ServeError> {
-    let listener = listen_uds(&path)?;
-    let routes = routes(gateway).await?;
-    Server::builder()
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stopped(stop))
-        .await?;
-    Ok(())
+    let listener =
+        listen_uds(&path).map_err(|cause| ServeError::Listen { place: path.display().to_string(), cause })?;
+    serve(gateway, UnixListenerStream::new(listener), Stop::new(stop)).await
 }
 
-fn listen_uds(path: &Path) -> Result<UnixListener, ServeError> {
-    UnixListener::bind(path).map_err(|cause| ServeError::Listen { place: path.display().to_string(), cause })
+/// Listens on a socket of mode 0600. It is made in a folder that is closed to others, so that nobody can connect
+/// before its mode is set, and gets its name when it is ready; a name that is taken stays with whoever has it.
+fn listen_uds(path: &Path) -> io::Result<UnixListener> {
+    // Short, as a socket's path may have 107 bytes only.
+    let closed = path.with_file_name(".up");
+    match fs::remove_dir_all(&closed) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {} // left by a process that was killed meanwhile
+    }
+    DirBuilder::new().mode(0o700).create(&closed)?;
+    let made = closed.join("s");
+    let listener = UnixListener::bind(&made).and_then(|listener| {
+        fs::set_permissions(&made, Permissions::from_mode(0o600))?;
+        fs::hard_link(&made, path)?;
+        Ok(listener)
+    });
+    fs::remove_dir_all(&closed)?;
+    listener
 }
 
-/// Serves plain text on a loopback address until told to stop.
+/// Serves plain text on a loopback address until told to stop, as [`serve_uds`] does.
 ///
 /// # Errors
 /// If the address is not loopback, or taken.
@@ -67,13 +83,8 @@ pub async fn serve_tcp(gateway: Gateway, addr: SocketAddr, stop: watch::Receiver
     }
     let listener =
         TcpListener::bind(addr).await.map_err(|cause| ServeError::Listen { place: addr.to_string(), cause })?;
-    let routes = routes(gateway).await?;
-    Server::builder()
-        .tcp_nodelay(true)
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopped(stop))
-        .await?;
-    Ok(())
+    // A receipt is one small packet: it must not wait for the next.
+    serve(gateway, TcpIncoming::from(listener).with_nodelay(Some(true)), Stop::new(stop)).await
 }
 
 /// Serves inside this process; the server ends with the last clone of the channel.
@@ -81,11 +92,11 @@ pub async fn serve_tcp(gateway: Gateway, addr: SocketAddr, stop: watch::Receiver
 /// # Errors
 /// If the channel can't be made.
 pub async fn serve_in_process(gateway: Gateway) -> Result<Channel, ServeError> {
-    let routes = routes(gateway).await?;
-    let (connections, incoming) = tokio::sync::mpsc::unbounded_channel::<Result<UnixStream, std::io::Error>>();
-    let incoming = tokio_stream::wrappers::UnboundedReceiverStream::new(incoming);
+    let (connections, incoming) = tokio::sync::mpsc::unbounded_channel::<io::Result<UnixStream>>();
     tokio::spawn(async move {
-        if let Err(error) = Server::builder().add_routes(routes).serve_with_incoming(incoming).await {
+        // The word to stop comes when this task ends.
+        let (_running, stop) = watch::channel(false);
+        if let Err(error) = serve(gateway, UnboundedReceiverStream::new(incoming), Stop::new(stop)).await {
             tracing::error!(%error, "the server inside the process ended");
         }
     });
@@ -93,11 +104,34 @@ pub async fn serve_in_process(gateway: Gateway) -> Result<Channel, ServeError> {
         let connections = connections.clone();
         async move {
             let (here, there) = UnixStream::pair()?;
-            let gone = |_| std::io::Error::other("the server inside the process has ended");
+            let gone = |_| io::Error::other("the server inside the process has ended");
             connections.send(Ok(there)).map_err(gone)?;
-            Ok::<_, std::io::Error>(TokioIo::new(here))
+            Ok::<_, io::Error>(TokioIo::new(here))
         }
     });
     // The address is never looked at.
     Ok(Endpoint::from_static("http://in.process").connect_with_connector(connector).await?)
+}
+
+/// Serves connections until there are no more, or the time of grace after the word to stop is over: connections that
+/// are left then (a client that reads no more) go down with the process.
+async fn serve<IO>(gateway: Gateway, incoming: impl Stream<Item = io::Result<IO>>, stop: Stop) -> Result<(), ServeError>
+where
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let replica = gateway.replica.clone();
+    let (routes, reporter) = routes(gateway, stop.clone()).await?;
+    let server = Server::builder().add_routes(routes).serve_with_incoming_shutdown(incoming, stop.clone().wait());
+    let followed = async {
+        health::follow(replica, reporter, stop.clone()).await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        served = server => Ok(served?),
+        never = followed => never,
+        () = stop.clone().grace_over() => {
+            tracing::warn!("not every connection ended within {} s; the rest is cut", GRACE.as_secs());
+            Ok(())
+        }
+    }
 }

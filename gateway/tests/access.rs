@@ -6,13 +6,13 @@ mod world;
 
 use attestune_ledger::envelope::TOKEN_PAYLOAD_TYPE;
 use attestune_proto::v1::{
-    AccessToken, DocumentsIngested, KeyRevoked, ListRequest, OpenRequest, RevocationReason, Role, RoleWithdrawn,
-    SealRequest, Sealed, content_client::ContentClient, event::Body, registry_client::RegistryClient,
+    AccessToken, ActorKind, DocumentsIngested, KeyRevoked, ListRequest, OpenRequest, RevocationReason, Role,
+    RoleWithdrawn, SealRequest, Sealed, content_client::ContentClient, event::Body, registry_client::RegistryClient,
 };
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tonic::{Code, Request, Status, transport::Channel};
-use world::{World, key, now_ms, with_token};
+use world::{World, key, now_ms, reason, with_token};
 
 fn content(world: &World) -> ContentClient<Channel> {
     ContentClient::new(world.channel.clone())
@@ -40,21 +40,26 @@ async fn a_token_holds_only_as_signed_for_this_ledger_and_this_hour() {
     };
     assert_eq!(list(&world, request("sten", good.clone())).await.unwrap(), 7);
 
+    let elsewhere = AccessToken { ledger: vec![9; 32], ..good.clone() };
+    let audience = AccessToken { audience: "mlflow".into(), ..good.clone() };
+    let expired = AccessToken { not_after_ms: now_ms() - 1, ..good.clone() };
+    let too_long = AccessToken { not_after_ms: now_ms() + 7_200_000, ..good.clone() };
+    let an_event = world.signed("sten", ingested(vec![1; 16], vec![]));
     let bad = [
-        ("no token", Request::new(ListRequest::default())),
-        ("no envelope", with_token(ListRequest::default(), b"no envelope")),
-        ("another's key", request("rita", good.clone())),
-        ("an unknown key", request("stranger", good.clone())),
-        ("another ledger", request("sten", AccessToken { ledger: vec![9; 32], ..good.clone() })),
-        ("another audience", request("sten", AccessToken { audience: "mlflow".into(), ..good.clone() })),
-        ("expired", request("sten", AccessToken { not_after_ms: now_ms() - 1, ..good.clone() })),
-        ("for two hours", request("sten", AccessToken { not_after_ms: now_ms() + 7_200_000, ..good.clone() })),
-        ("an event's type", with_token(ListRequest::default(), &world.signed("sten", ingested(vec![1; 16], vec![])))),
+        (Request::new(ListRequest::default()), "token-missing"),
+        (with_token(ListRequest::default(), b"no envelope"), "token-malformed"),
+        (with_token(ListRequest::default(), &an_event), "token-malformed"),
+        (request("rita", good.clone()), "token-not-signed"),
+        (request("stranger", good.clone()), "token-not-signed"),
+        (request("sten", elsewhere), "token-for-another"),
+        (request("sten", audience), "token-for-another"),
+        (request("sten", expired), "token-expired"),
+        (request("sten", too_long), "token-too-long"),
     ];
-    for (what, request) in bad {
-        let status = list(&world, request).await.expect_err(what);
-        assert_eq!(status.code(), Code::Unauthenticated, "{what}: {}", status.message());
-        assert!(!status.message().is_empty(), "{what}");
+    for (request, expected) in bad {
+        let status = list(&world, request).await.expect_err(expected);
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, expected), "{status:?}");
+        assert!(status.message().contains("attestune token"), "{}", status.message());
     }
 
     let revoked = KeyRevoked { keyid: key("sten").keyid(), reason: RevocationReason::Lost.into() };
@@ -96,28 +101,60 @@ async fn many_texts_of_one_pack_come_in_the_order_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_person_without_a_role_gets_no_text_and_that_is_recorded_once() {
+async fn an_actor_without_a_role_reads_nothing() {
     let world = World::new().await;
-    let contents = sealed(&world, &["secret"]).await;
-    let before = world.gateway.replica.position();
-    for _ in 0..3 {
-        let request = world.ask("paul", OpenRequest { contents: contents.clone() });
-        let status = content(&world).open(request).await.unwrap_err();
-        assert_eq!(status.code(), Code::PermissionDenied);
-    }
-    assert_eq!(world.gateway.replica.position(), before + 1);
-    let Body::AccessDenied(recorded) = world.last() else { panic!("{:?}", world.last()) };
-    assert_eq!((recorded.reader.as_str(), recorded.commitments.len()), ("paul", 1));
+    let status = list(&world, world.ask("paul", ListRequest::default())).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, "no-role"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_reads_without_a_record() {
+async fn who_may_not_open_texts_gets_none_and_that_is_recorded_once() {
+    let world = World::new().await;
+    world.cast("idle", ActorKind::Worker, None);
+    world.cast("second", ActorKind::Gateway, Some(Role::Gateway));
+    let contents = sealed(&world, &["secret"]).await;
+    // A person without a role, an admin, a worker without a role, another gateway.
+    for actor in ["paul", "ada", "idle", "second"] {
+        let before = world.gateway.replica.position();
+        for _ in 0..3 {
+            let request = world.ask(actor, OpenRequest { contents: contents.clone() });
+            let status = content(&world).open(request).await.unwrap_err();
+            assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, "may-not-open"), "{actor}");
+        }
+        assert_eq!(world.gateway.replica.position(), before + 1, "{actor}");
+        let Body::AccessDenied(recorded) = world.last() else { panic!("{:?}", world.last()) };
+        assert_eq!((recorded.reader.as_str(), recorded.commitments.len()), (actor, 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_role_that_works_with_texts_opens_them() {
     let world = World::new().await;
     let contents = sealed(&world, &["text"]).await;
-    let before = world.gateway.replica.position();
-    let opened = content(&world).open(world.ask("scanner", OpenRequest { contents })).await.unwrap();
-    assert_eq!(opened.into_inner().contents, [b"text"]);
-    assert_eq!(world.gateway.replica.position(), before);
+    let persons = [Role::Steward, Role::Reviewer, Role::Engineer, Role::Officer];
+    let workers = [Role::Scanner, Role::Checker, Role::Trainer, Role::Evaluator];
+    let kinds = [(ActorKind::Person, persons, 1), (ActorKind::Worker, workers, 0)];
+    for (kind, roles, records) in kinds {
+        for role in roles {
+            let actor = role.as_str_name().to_ascii_lowercase();
+            world.cast(&actor, kind, Some(role));
+            let before = world.gateway.replica.position();
+            let request = world.ask(&actor, OpenRequest { contents: contents.clone() });
+            assert_eq!(content(&world).open(request).await.unwrap().into_inner().contents, [b"text"], "{actor}");
+            assert_eq!(world.gateway.replica.position(), before + records, "{actor}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_whose_role_was_withdrawn_opens_nothing_more() {
+    let world = World::new().await;
+    let contents = sealed(&world, &["secret"]).await;
+    let open = || world.ask("scanner", OpenRequest { contents: contents.clone() });
+    content(&world).open(open()).await.unwrap();
+    let withdrawn = RoleWithdrawn { actor: "scanner".into(), role: Role::Scanner.into() };
+    world.must("ada", Body::RoleWithdrawn(withdrawn));
+    assert_eq!(reason(&content(&world).open(open()).await.unwrap_err()), "may-not-open");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,7 +164,7 @@ async fn no_text_is_released_when_the_read_cannot_be_recorded() {
     let withdrawn = RoleWithdrawn { actor: "gateway".into(), role: Role::Gateway.into() };
     world.must("ada", Body::RoleWithdrawn(withdrawn));
     let status = content(&world).open(world.ask("rita", OpenRequest { contents })).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "read-not-recorded"));
     assert!(!status.message().contains("secret"));
 }
 
@@ -136,10 +173,11 @@ async fn a_text_that_is_not_in_the_vault_is_named_as_missing() {
     let world = World::new().await;
     let unknown = Sealed { pack: vec![7; 16], commitment: vec![7; 32] };
     let status = content(&world).open(world.ask("rita", OpenRequest { contents: vec![unknown] })).await.unwrap_err();
-    assert_eq!(status.code(), Code::NotFound);
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "content-unknown"));
     let malformed = Sealed { pack: vec![7; 15], commitment: vec![7; 32] };
     let request = world.ask("rita", OpenRequest { contents: vec![malformed] });
-    assert_eq!(content(&world).open(request).await.unwrap_err().code(), Code::InvalidArgument);
+    let status = content(&world).open(request).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "bad-request"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -167,9 +205,41 @@ async fn documents_that_a_collection_holds_are_known_by_their_content() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_person_without_a_role_seals_nothing() {
+async fn a_batch_whose_pack_is_not_in_the_vault_holds_nobody_up() {
     let world = World::new().await;
-    let request = SealRequest { contents: vec![b"a".to_vec()], collection: String::new() };
-    let status = content(&world).seal(world.ask("paul", request)).await.unwrap_err();
-    assert_eq!(status.code(), Code::PermissionDenied);
+    let seal = async |text: &str| {
+        let request = SealRequest { contents: vec![text.as_bytes().to_vec()], collection: "tickets".into() };
+        content(&world).seal(world.ask("sten", request)).await.unwrap().into_inner()
+    };
+    world.must("sten", ingested(vec![7; 16], vec![vec![7; 32]]));
+    let first = seal("a").await;
+    world.must("sten", ingested(first.pack, first.commitments));
+    assert_eq!(seal("a").await.known, [0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_who_may_record_sealed_texts_seals_them() {
+    let world = World::new().await;
+    world.cast("mina", ActorKind::Person, Some(Role::Engineer));
+    world.cast("otto", ActorKind::Person, Some(Role::Officer));
+    world.cast("trainer", ActorKind::Worker, Some(Role::Trainer));
+    world.cast("checker", ActorKind::Worker, Some(Role::Checker));
+    let seal = async |actor: &str| {
+        let request = SealRequest { contents: vec![b"a".to_vec()], collection: String::new() };
+        content(&world).seal(world.ask(actor, request)).await
+    };
+    for actor in ["sten", "rita", "mina", "otto", "trainer"] {
+        assert_eq!(seal(actor).await.unwrap().into_inner().commitments.len(), 1, "{actor}");
+    }
+    // An admin, a scanner, a checker and the gateway record none; paul has no role at all.
+    for (actor, expected) in [
+        ("ada", "may-not-seal"),
+        ("scanner", "may-not-seal"),
+        ("checker", "may-not-seal"),
+        ("gateway", "may-not-seal"),
+        ("paul", "no-role"),
+    ] {
+        let status = seal(actor).await.unwrap_err();
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, expected), "{actor}");
+    }
 }

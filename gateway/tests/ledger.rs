@@ -14,10 +14,11 @@ use attestune_proto::v1::{
     HeadRequest, InclusionProofRequest, ReadRequest, SubscribeRequest, Verdict, event::Body,
     ledger_client::LedgerClient, receipts_client::ReceiptsClient,
 };
+use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 use tonic::{Code, Request, transport::Channel};
 use tonic_types::StatusExt as _;
-use world::{World, key};
+use world::{World, key, reason};
 
 fn client(world: &World) -> LedgerClient<Channel> {
     LedgerClient::new(world.channel.clone())
@@ -59,7 +60,8 @@ async fn an_append_is_answered_by_a_receipt_that_the_events_id_finds_again() {
     let mut receipts = ReceiptsClient::new(world.channel.clone());
     assert_eq!(receipts.get_receipt(world.ask("rita", found)).await.unwrap().into_inner(), receipt);
     let unknown = GetReceiptRequest { actor: "sten".into(), id: vec![0; 16] };
-    assert_eq!(receipts.get_receipt(world.ask("rita", unknown)).await.unwrap_err().code(), Code::NotFound);
+    let status = receipts.get_receipt(world.ask("rita", unknown)).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "not-found"));
 
     let again = client(&world).append(request).await.unwrap().into_inner();
     assert_eq!((again.verdict(), again.first_position), (Verdict::Duplicate, receipt.position));
@@ -111,13 +113,14 @@ async fn what_the_door_stops_is_a_status_and_nothing_is_appended() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn receipts_of_a_stream_come_in_the_order_of_its_requests() {
     let world = World::new().await;
-    let envelopes: Vec<_> = (0..1_200).map(|n| world.signed("sten", ingested(&format!("c{n}")))).collect();
+    let envelopes: Vec<_> = (0..3_000).map(|n| world.signed("sten", ingested(&format!("c{n}")))).collect();
     let requests: Vec<_> = envelopes.iter().map(|envelope| AppendRequest { envelope: envelope.clone() }).collect();
+    let first = world.gateway.replica.position();
     let mut stream = client(&world).append_stream(tokio_stream::iter(requests)).await.unwrap().into_inner();
     let stored = |position| world.gateway.replica.entry(position).unwrap().value;
-    for envelope in &envelopes {
+    for (at, envelope) in (first..).zip(&envelopes) {
         let receipt = stream.message().await.unwrap().unwrap();
-        assert_eq!(receipt.verdict(), Verdict::Accepted);
+        assert_eq!((receipt.verdict(), receipt.position), (Verdict::Accepted, at), "the log has the stream's order");
         assert!(stored(receipt.position) == *envelope, "position {} is another request's", receipt.position);
     }
     assert!(stream.message().await.unwrap().is_none());
@@ -157,7 +160,8 @@ async fn entries_come_back_as_appended_and_proofs_verify_over_them() {
     assert_eq!((checkpoint.size, checkpoint.root), (position + 1, hash(&proof_root(&world).await)));
 
     let beyond = InclusionProofRequest { position: 999, size: 0, verdicts: false };
-    assert_eq!(client(&world).inclusion_proof(beyond).await.unwrap_err().code(), Code::OutOfRange);
+    let status = client(&world).inclusion_proof(beyond).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::OutOfRange, "beyond-the-end"));
 }
 
 async fn proof_root(world: &World) -> Vec<u8> {
@@ -204,4 +208,60 @@ async fn a_key_that_a_stream_registers_signs_later_in_it_once_its_receipt_came()
     assert_eq!(receipt.refusal.unwrap().code, "role-missing");
     drop(sender);
     assert!(stream.message().await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_stops_a_stream_is_named_and_all_before_it_have_receipts() {
+    let world = World::new().await;
+    let good = |n: u32| world.signed("sten", ingested(&format!("c{n}")));
+    let oversized = vec![0; 2 << 20];
+    let bad = [
+        (key("stranger").sign_event(&world.event("sten", ingested("x"))), "unknown-key"),
+        (oversized, "broken-stream"),
+    ];
+    for (bad, expected) in bad {
+        let before = world.gateway.replica.position();
+        let requests: Vec<_> =
+            [good(1), good(2), good(3), bad, good(4)].map(|envelope| AppendRequest { envelope }).into_iter().collect();
+        let mut stream = client(&world)
+            .max_encoding_message_size(usize::MAX)
+            .append_stream(tokio_stream::iter(requests))
+            .await
+            .unwrap()
+            .into_inner();
+        for at in before..before + 3 {
+            assert_eq!(stream.message().await.unwrap().unwrap().position, at);
+        }
+        let status = stream.message().await.unwrap_err();
+        assert_eq!(reason(&status), expected, "{}", status.message());
+        assert_eq!(status.get_details_error_info().unwrap().metadata["index"], "3");
+        assert_eq!(world.gateway.replica.position(), before + 3, "nothing after it is appended");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_the_log_cannot_keep_up_with_is_held_back() {
+    let world = World::new().await;
+    let commitments = (0..512_u32).map(|n| Sha256::digest(n.to_be_bytes()).to_vec()).collect();
+    let body = DocumentsIngested { collection: "tickets".into(), pack: vec![1; 16], commitments };
+    let envelope = || world.signed("sten", Body::DocumentsIngested(body.clone()));
+    let size = envelope().len();
+    let (sender, requests) = tokio::sync::mpsc::channel(1);
+    world.log.hold();
+    let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
+    let mut stream = client(&world).append_stream(requests).await.unwrap().into_inner();
+
+    let mut sent = 0;
+    let wait = Duration::from_millis(500);
+    while sent < 2_000 && tokio::time::timeout(wait, sender.send(AppendRequest { envelope: envelope() })).await.is_ok()
+    {
+        sent += 1;
+    }
+    // One batch of a megabyte is gathered, one event is under way; the rest waits in HTTP/2's windows.
+    assert!(sent * size < 8 << 20, "{sent} events of {size} bytes were taken in while the log stood still");
+    world.log.release();
+    drop(sender);
+    for _ in 0..sent {
+        assert_eq!(stream.message().await.unwrap().unwrap().verdict(), Verdict::Accepted);
+    }
 }

@@ -5,17 +5,31 @@
 mod world;
 
 use attestune_gateway::{ServeError, serve_tcp, serve_uds};
+use attestune_ledger::store::{Family, state_key};
 use attestune_proto::v1::{
-    AsOf, DoctorRequest, DocumentsIngested, GetModelVersionRequest, GetPolicyRequest, HeadRequest, HistoryRequest,
-    Kind, LineageRequest, ListRequest, PrepareDatasetRequest, RowsRequest, StatusRequest, Verdict, WhyInForceRequest,
-    admin_client::AdminClient, as_of::When, event::Body, ledger_client::LedgerClient,
-    provenance_client::ProvenanceClient, registry_client::RegistryClient,
+    AppendRequest, AsOf, DoctorRequest, DocumentsIngested, GetModelVersionRequest, GetPolicyRequest, HeadRequest,
+    HistoryRequest, Kind, LineageRequest, ListRequest, PrepareDatasetRequest, RowsRequest, StatusRequest,
+    SubscribeRequest, Verdict, WhyInForceRequest, admin_client::AdminClient, as_of::When, event::Body,
+    ledger_client::LedgerClient, provenance_client::ProvenanceClient, registry_client::RegistryClient,
 };
 use hyper_util::rt::TokioIo;
-use std::{collections::BTreeSet, time::Duration};
-use tokio::sync::watch;
-use tonic::{Code, transport::Endpoint};
-use world::World;
+use std::{
+    collections::BTreeSet,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use tokio::{sync::watch, task::JoinHandle};
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint},
+};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
+use world::{World, reason};
 
 fn ingested(collection: &str) -> Body {
     Body::DocumentsIngested(DocumentsIngested {
@@ -112,17 +126,28 @@ async fn admin_counts_verdicts_finds_nothing_wrong_and_gives_every_row() {
     assert!(keys.len() > 15);
 }
 
+/// The server as a whole, and its services.
+const SERVICES: [&str; 7] = [
+    "",
+    "attestune.v1.Ledger",
+    "attestune.v1.Receipts",
+    "attestune.v1.Provenance",
+    "attestune.v1.Registry",
+    "attestune.v1.Content",
+    "attestune.v1.Admin",
+];
+
+async fn health(world: &World, service: &str) -> ServingStatus {
+    let request = HealthCheckRequest { service: service.into() };
+    HealthClient::new(world.channel.clone()).check(request).await.unwrap().into_inner().status()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_and_reflection_need_no_token() {
-    use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
-    use tonic_reflection::pb::v1::{
-        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
-    };
     let world = World::new().await;
-    let request = HealthCheckRequest { service: "attestune.v1.Ledger".into() };
-    let answer = HealthClient::new(world.channel.clone()).check(request).await.unwrap().into_inner();
-    assert_eq!(answer.status(), ServingStatus::Serving);
+    for name in SERVICES {
+        assert_eq!(health(&world, name).await, ServingStatus::Serving, "{name}");
+    }
 
     let request = ServerReflectionRequest {
         host: String::new(),
@@ -133,8 +158,8 @@ async fn health_and_reflection_need_no_token() {
     let answer = answers.message().await.unwrap().unwrap().message_response;
     let Some(MessageResponse::ListServicesResponse(list)) = answer else { panic!("{answer:?}") };
     let names: BTreeSet<_> = list.service.iter().map(|service| service.name.as_str()).collect();
-    for name in ["Ledger", "Receipts", "Provenance", "Registry", "Content", "Admin"] {
-        assert!(names.contains(format!("attestune.v1.{name}").as_str()), "{name} is missing of {names:?}");
+    for name in &SERVICES[1..] {
+        assert!(names.contains(name), "{name} is missing of {names:?}");
     }
 }
 
@@ -147,29 +172,139 @@ async fn plain_text_is_served_on_loopback_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_unix_socket_serves_until_told_to_stop() {
+async fn once_the_fold_has_stopped_no_service_serves_and_the_status_says_why() {
     let world = World::new().await;
-    let path = world.path("socket");
-    let (stop, stopped) = watch::channel(false);
-    let serving = tokio::spawn(serve_uds(world.gateway.clone(), path.clone(), stopped.clone()));
-    while !path.exists() {
-        assert!(!serving.is_finished());
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    let following = SubscribeRequest { from: world.gateway.replica.position(), to_end: false };
+    let mut ledger = LedgerClient::new(world.channel.clone());
+    let mut following = ledger.subscribe(world.ask("rita", following)).await.unwrap().into_inner();
+    world.log.break_down();
+    let until = Instant::now() + Duration::from_secs(10);
+    while health(&world, "").await != ServingStatus::NotServing {
+        assert!(Instant::now() < until, "the health follows the fold");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let connector = {
-        let path = path.clone();
-        tower::service_fn(move |_| {
+    for name in SERVICES {
+        assert_eq!(health(&world, name).await, ServingStatus::NotServing, "{name}");
+    }
+    let mut admin = AdminClient::new(world.channel.clone());
+    let status = admin.status(world.ask("ada", StatusRequest {})).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "fold-stopped"));
+    assert!(status.message().contains("the test broke it"), "{}", status.message());
+    let checks = admin.doctor(world.ask("ada", DoctorRequest { deep: false })).await.unwrap().into_inner().checks;
+    assert!(checks.iter().any(|check| !check.ok && check.detail.contains("the test broke it")), "{checks:?}");
+    assert_eq!(reason(&following.message().await.unwrap_err()), "fold-stopped");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_does_not_decode_is_a_loss_of_data_not_an_absence() {
+    let world = World::new().await;
+    let row = attestune_ledger::state::Actors::key("sten");
+    let (written, _) = world.store.as_of(row.as_bytes(), u64::MAX - 1).unwrap().unwrap();
+    let mut batch = world.store.batch();
+    batch.put(Family::State, &state_key(row.as_bytes(), written), &[0xff]);
+    world.store.write(batch, true).unwrap();
+
+    let mut registry = RegistryClient::new(world.channel.clone());
+    for reader in ["rita", "sten"] {
+        let status = registry.list_actors(world.ask(reader, ListRequest::default())).await.unwrap_err();
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::DataLoss, "damaged"), "{}", status.message());
+    }
+}
+
+/// A gateway on a Unix socket.
+struct Served {
+    path: PathBuf,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Served {
+    async fn new(world: &World) -> Self {
+        let (path, (stop, stopped)) = (world.path("socket"), watch::channel(false));
+        let serving = tokio::spawn(serve_uds(world.gateway.clone(), path.clone(), stopped));
+        while !path.exists() {
+            assert!(!serving.is_finished());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Self { path, stop, serving }
+    }
+
+    async fn connect(&self) -> Channel {
+        let path = self.path.clone();
+        let connector = tower::service_fn(move |_| {
             let path = path.clone();
             async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
-        })
-    };
-    let channel = Endpoint::from_static("http://socket").connect_with_connector(connector).await.unwrap();
-    let head = LedgerClient::new(channel.clone()).head(HeadRequest {}).await.unwrap().into_inner();
+        });
+        Endpoint::from_static("http://socket").connect_with_connector(connector).await.unwrap()
+    }
+
+    /// Says stop, and answers how long it took.
+    async fn stop(self) -> Duration {
+        let begun = Instant::now();
+        self.stop.send_replace(true);
+        tokio::time::timeout(Duration::from_secs(20), self.serving).await.expect("it stops").unwrap().unwrap();
+        begun.elapsed()
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_unix_socket_is_its_owners_alone_and_keeps_its_name() {
+    let world = World::new().await;
+    let served = Served::new(&world).await;
+    assert_eq!(mode(&served.path), 0o600);
+    let head = LedgerClient::new(served.connect().await).head(HeadRequest {}).await.unwrap().into_inner();
     assert_eq!(head.ledger, world.ledger);
 
-    let taken = serve_uds(world.gateway.clone(), path, stopped).await;
-    assert!(matches!(taken, Err(ServeError::Listen { .. })));
+    let taken = serve_uds(world.gateway.clone(), served.path.clone(), served.stop.subscribe()).await;
+    assert!(matches!(taken, Err(ServeError::Listen { .. })), "a name that is taken stays with whoever has it");
+    LedgerClient::new(served.connect().await).head(HeadRequest {}).await.unwrap();
+    let left: Vec<_> =
+        std::fs::read_dir(served.path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!left.contains(&".up".into()), "{left:?}");
+}
 
-    stop.send_replace(true);
-    tokio::time::timeout(Duration::from_secs(10), serving).await.expect("it stops").unwrap().unwrap();
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_would_go_on_for_ever_end_when_the_server_is_told_to_stop() {
+    let world = World::new().await;
+    let served = Served::new(&world).await;
+    let channel = served.connect().await;
+    let from = world.gateway.replica.position() - 1;
+    let subscribe = world.ask("rita", SubscribeRequest { from, to_end: false });
+    let mut following = LedgerClient::new(channel.clone()).subscribe(subscribe).await.unwrap().into_inner();
+    assert_eq!(following.message().await.unwrap().unwrap().position, from);
+    let (sender, requests) = tokio::sync::mpsc::channel(1);
+    let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
+    let mut appending = LedgerClient::new(channel.clone()).append_stream(requests).await.unwrap().into_inner();
+    sender.send(AppendRequest { envelope: world.signed("sten", ingested("tickets")) }).await.unwrap();
+    assert_eq!(appending.message().await.unwrap().unwrap().position, from + 1);
+    assert_eq!(following.message().await.unwrap().unwrap().position, from + 1);
+    let request = HealthCheckRequest { service: String::new() };
+    let mut watching = HealthClient::new(channel).watch(request).await.unwrap().into_inner();
+    assert_eq!(watching.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+
+    let took = served.stop().await;
+    assert!(took < Duration::from_secs(3), "it waited {took:?}");
+    for status in [following.message().await.unwrap_err(), appending.message().await.unwrap_err()] {
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "stopping"));
+    }
+    assert_eq!(watching.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    assert!(watching.message().await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_does_not_end_is_cut_when_the_time_of_grace_is_over() {
+    let world = World::new().await;
+    let served = Served::new(&world).await;
+    // A client of reflection that asks nothing and stays.
+    let (sender, requests) = tokio::sync::mpsc::channel::<ServerReflectionRequest>(1);
+    let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
+    let mut client = ServerReflectionClient::new(served.connect().await);
+    let staying = client.server_reflection_info(requests).await.unwrap();
+    let took = served.stop().await;
+    assert!((4..15).contains(&took.as_secs()), "it took {took:?}");
+    drop((sender, staying));
 }

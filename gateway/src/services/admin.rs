@@ -4,7 +4,7 @@ use super::Services;
 use crate::access::{blocking, reader};
 use crate::convert::replica_failed;
 use attestune_ledger::log::{Clock as _, SystemClock};
-use attestune_ledger::replica::Replica;
+use attestune_ledger::replica::{Replica, ReplicaError};
 use attestune_proto::v1::admin_server::Admin;
 use attestune_proto::v1::{Check, DoctorRequest, DoctorResponse, Row, RowsRequest, StatusRequest, StatusResponse};
 use tokio::sync::mpsc;
@@ -15,6 +15,9 @@ use tonic::{Request, Response, Status};
 impl Admin for Services {
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         reader(&self.gateway, &request)?;
+        if let Some(why) = self.gateway.replica.failure() {
+            return Err(replica_failed(ReplicaError::Stopped(why)));
+        }
         let counts = self.gateway.replica.counts();
         Ok(Response::new(StatusResponse {
             head: self.gateway.replica.head(),

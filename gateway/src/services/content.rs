@@ -1,11 +1,12 @@
 //! Texts in the vault: sealing, and opening with the read on the record first.
 
 use super::Services;
-use crate::access::{reader, release};
+use crate::access::{caller, may_seal, reader, release};
 use crate::convert::{query_failed, vault_failed};
+use crate::reason::{Reason, status};
 use attestune_ledger::query;
 use attestune_ledger::replica::StoreView;
-use attestune_ledger::vault::Vault;
+use attestune_ledger::vault::{Vault, VaultError};
 use attestune_proto::v1::content_server::Content;
 use attestune_proto::v1::{OpenRequest, OpenResponse, SealRequest, SealResponse, event::Body};
 use std::collections::{HashMap, HashSet};
@@ -22,10 +23,11 @@ pub struct Known(Mutex<HashMap<u64, HashSet<[u8; 16]>>>);
 
 impl Services {
     fn vault(&self) -> Result<Arc<Vault>, Status> {
-        self.gateway.vault.clone().ok_or_else(|| Status::unavailable("this gateway has no vault"))
+        self.gateway.vault.clone().ok_or_else(|| status(Reason::NoVault, "this gateway has no vault"))
     }
 
-    /// Fingerprints of all documents that a collection holds.
+    /// Fingerprints of all documents that a collection holds, as far as this vault has them: a pack that is not here
+    /// (sealed elsewhere, or only claimed) hides its own duplicates, but holds nobody up.
     async fn fingerprints(&self, vault: &Vault, collection: &str) -> Result<HashSet<[u8; 16]>, Status> {
         let view = self.gateway.replica.view();
         let batches = query::list_batches(&view, collection).map_err(query_failed)?.documents;
@@ -37,7 +39,14 @@ impl Services {
                 continue;
             }
             let Some(pack) = pack_of(&view, batch.position) else { continue };
-            let prints: HashSet<_> = vault.fingerprints(&pack).await.map_err(vault_failed)?.into_iter().collect();
+            let prints: HashSet<_> = match vault.fingerprints(&pack).await {
+                Ok(prints) => prints.into_iter().collect(),
+                Err(VaultError::Unknown { pack, .. }) => {
+                    tracing::warn!(pack, position = batch.position, "a batch's pack is not in the vault");
+                    continue;
+                }
+                Err(error) => return Err(vault_failed(error)),
+            };
             all.extend(prints.iter().copied());
             known.insert(batch.position, prints);
         }
@@ -55,13 +64,11 @@ fn pack_of(view: &StoreView, position: u64) -> Option<Vec<u8>> {
 #[tonic::async_trait]
 impl Content for Services {
     async fn seal(&self, request: Request<SealRequest>) -> Result<Response<SealResponse>, Status> {
-        let reader = reader(&self.gateway, &request)?;
-        if reader.actor.roles.is_empty() {
-            return Err(Status::permission_denied(format!("{} holds no role", reader.actor.actor)));
-        }
+        may_seal(&self.gateway, &reader(&self.gateway, &request)?)?;
         let SealRequest { contents, collection } = request.into_inner();
         if contents.len() > CONTENTS_MAX {
-            return Err(Status::invalid_argument(format!("{} contents, {CONTENTS_MAX} are allowed", contents.len())));
+            let message = format!("{} contents, {CONTENTS_MAX} are allowed", contents.len());
+            return Err(status(Reason::BadRequest, message));
         }
         let vault = self.vault()?;
         let mut response = SealResponse::default();
@@ -88,17 +95,18 @@ impl Content for Services {
     }
 
     async fn open(&self, request: Request<OpenRequest>) -> Result<Response<OpenResponse>, Status> {
-        let reader = reader(&self.gateway, &request)?;
+        // Whoever may not open texts is put on the record below, also without any role.
+        let caller = caller(&self.gateway, &request)?;
         let wanted = request.into_inner().contents;
         if wanted.is_empty() || wanted.len() > CONTENTS_MAX {
-            return Err(Status::invalid_argument(format!("1 to {CONTENTS_MAX} contents may be opened at once")));
+            return Err(status(Reason::BadRequest, format!("1 to {CONTENTS_MAX} contents may be opened at once")));
         }
         if wanted.iter().any(|s| s.commitment.len() != 32 || s.pack.len() != 16) {
-            return Err(Status::invalid_argument("a pack has 16 bytes, a commitment 32"));
+            return Err(status(Reason::BadRequest, "a pack has 16 bytes, a commitment 32"));
         }
         let vault = self.vault()?;
         let commitments = wanted.iter().map(|s| s.commitment.clone()).collect();
-        release(&self.gateway, &self.denials, &reader, commitments).await?;
+        release(&self.gateway, &self.denials, &caller, commitments).await?;
         let contents = vault.open_all(&wanted).await.map_err(vault_failed)?;
         Ok(Response::new(OpenResponse { contents }))
     }

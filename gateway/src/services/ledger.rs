@@ -1,8 +1,12 @@
 //! Append, read, subscribe, checkpoints, proofs, receipts.
 
 use super::Services;
-use crate::access::{blocking, reader};
+use super::append::{self, STREAMS_MAX};
+use crate::access::{blocking, no_ledger, reader};
 use crate::convert::{append_failed, refused, replica_failed};
+use crate::reason::{Reason, status};
+use crate::stop::stopping;
+use attestune_ledger::replica::ReplicaError;
 use attestune_proto::v1::ledger_server::Ledger;
 use attestune_proto::v1::receipts_server::Receipts;
 use attestune_proto::v1::{
@@ -10,15 +14,12 @@ use attestune_proto::v1::{
     HeadResponse, InclusionProofRequest, Proof, ReadRequest, Receipt, SignedCheckpoint, SubscribeRequest,
 };
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-use tokio_stream::StreamExt as _;
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-/// Most events of a stream appended at once.
-const BATCH_EVENTS: usize = 512;
-/// Batches of one stream under way at once.
-const BATCHES: usize = 8;
+/// How long a subscriber's wait for new entries lasts before it looks whether to stop.
+const WAIT: Duration = Duration::from_millis(250);
 
 #[tonic::async_trait]
 impl Ledger for Services {
@@ -26,10 +27,10 @@ impl Ledger for Services {
         let wants_status = request.metadata().get("attestune-refusal").is_some_and(|v| v == "status");
         let replica = self.gateway.replica.clone();
         let envelope = request.into_inner().envelope;
-        let mut receipts = blocking(move || replica.append(vec![envelope]).map_err(append_failed)).await?;
-        let receipt = receipts.pop().ok_or_else(|| Status::internal("an append gave no receipt"))?;
+        let mut receipts = blocking(move || replica.append(vec![envelope]).map_err(|e| append_failed(e, 0))).await?;
+        let receipt = receipts.pop().ok_or_else(|| status(Reason::Internal, "an append gave no receipt"))?;
         match refused(&receipt) {
-            Some(status) if wants_status => Err(status),
+            Some(refusal) if wants_status => Err(refusal),
             _ => Ok(Response::new(receipt)),
         }
     }
@@ -40,48 +41,10 @@ impl Ledger for Services {
         &self,
         request: Request<Streaming<AppendRequest>>,
     ) -> Result<Response<Self::AppendStreamStream>, Status> {
-        let mut incoming = request.into_inner();
-        let (values, mut gathered) = mpsc::channel::<Vec<u8>>(BATCH_EVENTS * 2);
-        let (batches, mut under_way) = mpsc::channel::<oneshot::Receiver<Result<Vec<Receipt>, Status>>>(BATCHES);
-        let (out, receipts) = mpsc::channel(BATCH_EVENTS);
-        tokio::spawn(async move {
-            while let Some(Ok(request)) = incoming.next().await {
-                if values.send(request.envelope).await.is_err() {
-                    break;
-                }
-            }
-        });
-        let replica = self.gateway.replica.clone();
-        tokio::spawn(async move {
-            let mut batch = Vec::new();
-            while gathered.recv_many(&mut batch, BATCH_EVENTS).await > 0 {
-                let (done, waiting) = oneshot::channel();
-                let (replica, values) = (replica.clone(), std::mem::take(&mut batch));
-                tokio::task::spawn_blocking(move || done.send(replica.append(values).map_err(append_failed)));
-                if batches.send(waiting).await.is_err() {
-                    break;
-                }
-            }
-        });
-        tokio::spawn(async move {
-            while let Some(waiting) = under_way.recv().await {
-                let lost = || Err(Status::internal("a task of the server ended by a panic"));
-                match waiting.await.unwrap_or_else(|_| lost()) {
-                    Ok(batch) => {
-                        for receipt in batch {
-                            if out.send(Ok(receipt)).await.is_err() {
-                                return;
-                            }
-                        }
-                    }
-                    Err(status) => {
-                        let _ = out.send(Err(status)).await; // the client may have left
-                        return;
-                    }
-                }
-            }
-        });
-        Ok(Response::new(ReceiverStream::new(receipts)))
+        let permit = self.streams.clone().try_acquire_owned().map_err(|_| {
+            status(Reason::TooManyStreams, format!("{STREAMS_MAX} streams append already; try again later"))
+        })?;
+        Ok(Response::new(append::start(self.gateway.replica.clone(), request.into_inner(), self.stop.clone(), permit)))
     }
 
     type ReadStream = ReceiverStream<Result<Entry, Status>>;
@@ -121,16 +84,22 @@ impl Ledger for Services {
         reader(&self.gateway, &request)?;
         let SubscribeRequest { from, to_end } = request.into_inner();
         let replica = self.gateway.replica.clone();
-        let end = replica.position();
+        let (end, stop) = (replica.position(), self.stop.clone());
         let (out, decided) = mpsc::channel(1024);
         tokio::task::spawn_blocking(move || {
             let mut next = from;
             while !(out.is_closed() || to_end && next >= end) {
-                if replica.wait_past(next, Duration::from_millis(500)) <= next {
-                    if let Some(why) = replica.failure() {
-                        let _ = out.blocking_send(Err(Status::unavailable(why))); // the client may have left
-                        return;
-                    }
+                let grown = replica.wait_past(next, WAIT) > next;
+                let last = match replica.failure() {
+                    _ if stop.said() && !to_end => Some(stopping()),
+                    Some(why) if !grown => Some(replica_failed(ReplicaError::Stopped(why))),
+                    _ => None,
+                };
+                if let Some(last) = last {
+                    let _ = out.blocking_send(Err(last)); // the client may have left
+                    return;
+                }
+                if !grown {
                     continue;
                 }
                 let event = replica.decided(next).map_err(replica_failed);
@@ -163,8 +132,7 @@ impl Ledger for Services {
     }
 
     async fn head(&self, _: Request<HeadRequest>) -> Result<Response<HeadResponse>, Status> {
-        let none = || Status::failed_precondition("there is no ledger here yet: run `attestune init`");
-        self.gateway.replica.head().map(Response::new).ok_or_else(none)
+        self.gateway.replica.head().map(Response::new).ok_or_else(no_ledger)
     }
 }
 
@@ -175,6 +143,6 @@ impl Receipts for Services {
         let GetReceiptRequest { actor, id } = request.into_inner();
         let replica = self.gateway.replica.clone();
         let receipt = blocking(move || replica.receipt(&actor, &id).map_err(replica_failed)).await?;
-        receipt.map(Response::new).ok_or_else(|| Status::not_found("no event of this actor carries this id"))
+        receipt.map(Response::new).ok_or_else(|| status(Reason::NotFound, "no event of this actor carries this id"))
     }
 }

@@ -1,6 +1,7 @@
 //! The services of `service.proto`, one file each for the larger ones.
 
 mod admin;
+mod append;
 mod content;
 mod ledger;
 mod provenance;
@@ -8,6 +9,8 @@ mod registry;
 
 use crate::Gateway;
 use crate::access::Denials;
+use crate::health::set_all;
+use crate::stop::Stop;
 use attestune_ledger::log::{Clock as _, SystemClock};
 use attestune_proto::v1::admin_server::AdminServer;
 use attestune_proto::v1::content_server::ContentServer;
@@ -16,10 +19,15 @@ use attestune_proto::v1::provenance_server::ProvenanceServer;
 use attestune_proto::v1::receipts_server::ReceiptsServer;
 use attestune_proto::v1::registry_server::RegistryServer;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 /// Largest message either way, bytes.
 const MESSAGE_MAX: usize = 16 << 20;
+/// Largest message to the service Ledger, bytes: one envelope, and room to say that it is too large.
+const ENVELOPE_MAX: usize = 1 << 20;
 
 /// What every service holds.
 #[derive(Clone)]
@@ -28,6 +36,9 @@ pub struct Services {
     pub denials: Arc<Denials>,
     pub known: Arc<content::Known>,
     pub started_ms: u64,
+    pub stop: Stop,
+    /// A permit for each stream that appends.
+    pub streams: Arc<Semaphore>,
 }
 
 macro_rules! server {
@@ -36,26 +47,34 @@ macro_rules! server {
     };
 }
 
-/// All services with health and reflection.
+/// All services with health and reflection, and what tells their health.
 ///
 /// # Errors
 /// If reflection can't read the descriptors, which the build excludes.
-pub async fn routes(gateway: Gateway) -> Result<Routes, tonic_reflection::server::Error> {
-    let started_ms = SystemClock.now_ms();
-    let services = Services { gateway, denials: Arc::default(), known: Arc::default(), started_ms };
+pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthReporter), tonic_reflection::server::Error> {
+    let services = Services {
+        gateway,
+        denials: Arc::default(),
+        known: Arc::default(),
+        started_ms: SystemClock.now_ms(),
+        stop,
+        streams: Arc::new(Semaphore::new(append::STREAMS_MAX)),
+    };
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<LedgerServer<Services>>().await;
+    set_all(&health, ServingStatus::Serving).await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(attestune_proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    Ok(Routes::new(health_service)
+    let routes = Routes::new(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
-        .add_service(server!(LedgerServer, services.clone()))
+        .add_service(server!(LedgerServer, services.clone()).max_decoding_message_size(ENVELOPE_MAX))
         .add_service(server!(ReceiptsServer, services.clone()))
         .add_service(server!(ProvenanceServer, services.clone()))
         .add_service(server!(RegistryServer, services.clone()))
         .add_service(server!(ContentServer, services.clone()))
-        .add_service(server!(AdminServer, services)))
+        .add_service(server!(AdminServer, services));
+    Ok((routes, health))
 }

@@ -7,7 +7,7 @@ use attestune_gateway::Gateway;
 use attestune_ledger::{
     draft::draft,
     envelope::{SigningKey, TOKEN_PAYLOAD_TYPE, ledger_id},
-    log::{Embedded, SystemClock},
+    log::{Embedded, Entry, EventLog, LogError, SystemClock},
     replica::{Replica, ReplicaOptions},
     rules::policy::default_policy,
     store::{Options, Store},
@@ -21,19 +21,80 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use std::{
+    ops::Range,
     path::PathBuf,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tonic::{Request, transport::Channel};
+use tonic::{Request, Status, transport::Channel};
+use tonic_types::StatusExt as _;
 
 /// `ada` and `omar` hold the root keys (threshold 1); `sten` is steward, `rita` reviewer, `paul` a person without a
 /// role, `scanner` a worker, `gateway` the gateway.
 pub struct World {
     pub gateway: Gateway,
+    pub store: Arc<Store>,
+    pub log: Arc<Troubled>,
     pub channel: Channel,
     pub ledger: [u8; 32],
     folder: PathBuf,
+}
+
+/// The embedded log, which a test may hold up or break.
+pub struct Troubled {
+    log: Embedded,
+    held: Mutex<bool>,
+    released: Condvar,
+    broken: AtomicBool,
+}
+
+impl Troubled {
+    /// Lets appends wait until [`Troubled::release`].
+    pub fn hold(&self) {
+        *self.held.lock().unwrap() = true;
+    }
+
+    pub fn release(&self) {
+        *self.held.lock().unwrap() = false;
+        self.released.notify_all();
+    }
+
+    /// Lets the replica's next read fail.
+    pub fn break_down(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+}
+
+impl EventLog for Troubled {
+    fn append(&self, values: Vec<Vec<u8>>) -> Result<Range<u64>, LogError> {
+        drop(self.released.wait_while(self.held.lock().unwrap(), |held| *held).unwrap());
+        self.log.append(values)
+    }
+
+    fn read(&self, from: u64, max_entries: usize, max_bytes: usize) -> Result<Vec<Entry>, LogError> {
+        self.log.read(from, max_entries, max_bytes)
+    }
+
+    fn end(&self) -> Result<u64, LogError> {
+        self.log.end()
+    }
+
+    fn wait_past(&self, end: u64, timeout: Duration) -> Result<u64, LogError> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(LogError::Unreadable { position: end, cause: "the test broke it".into() });
+        }
+        self.log.wait_past(end, timeout)
+    }
+}
+
+/// The reason that a status carries.
+pub fn reason(status: &Status) -> String {
+    let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
+    assert_eq!(info.domain, "attestune");
+    info.reason
 }
 
 /// The key of a name.
@@ -50,9 +111,14 @@ impl World {
         let folder = std::env::temp_dir().join(format!("attestune-gateway-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir_all(&folder).unwrap();
         let store = Store::open(folder.join("db"), &Options::default()).unwrap();
-        let log = Arc::new(Embedded::open(store.clone(), Arc::new(SystemClock)).unwrap());
+        let log = Arc::new(Troubled {
+            log: Embedded::open(store.clone(), Arc::new(SystemClock)).unwrap(),
+            held: Mutex::default(),
+            released: Condvar::new(),
+            broken: AtomicBool::new(false),
+        });
         let options = ReplicaOptions { checkpoint_key: Some(key("checkpoint")), pin: None };
-        let replica = Replica::open(store, log, options).unwrap();
+        let replica = Replica::open(store.clone(), log.clone(), options).unwrap();
         let vault = Arc::new(Vault::open_folder(&folder.join("vault")).await.unwrap());
         let gateway = Gateway { replica, vault: Some(vault), key: key("gateway"), actor: "gateway".into() };
         let channel = attestune_gateway::serve_in_process(gateway.clone()).await.unwrap();
@@ -60,7 +126,7 @@ impl World {
         let genesis = genesis();
         let ledger = ledger_id(&genesis);
         gateway.replica.append(vec![genesis]).unwrap();
-        let world = Self { gateway, channel, ledger, folder };
+        let world = Self { gateway, store, log, channel, ledger, folder };
         world.cast("sten", ActorKind::Person, Some(Role::Steward));
         world.cast("rita", ActorKind::Person, Some(Role::Reviewer));
         world.cast("paul", ActorKind::Person, None);
@@ -69,7 +135,8 @@ impl World {
         world
     }
 
-    fn cast(&self, actor: &str, kind: ActorKind, role: Option<Role>) {
+    /// Registers an actor, with a role or without.
+    pub fn cast(&self, actor: &str, kind: ActorKind, role: Option<Role>) {
         self.must("ada", self.registration(actor, actor, kind));
         if let Some(role) = role {
             self.must("ada", Body::RoleGranted(RoleGranted { actor: actor.into(), role: role.into() }));
@@ -141,6 +208,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        self.log.release();
         self.gateway.replica.shut_down();
         let _ = std::fs::remove_dir_all(&self.folder);
     }

@@ -1,0 +1,122 @@
+//! Appending a stream of envelopes: in its order, within bounds, a receipt for each request in the order of the
+//! requests.
+//!
+//! One batch is under way at a time while the next one is gathered, so a stream's events stand on the log in the order
+//! in which it sent them. While both are full nothing is read, and HTTP/2's flow control holds the client back. What
+//! stops a stream is its last answer, a status: every request before it has its receipt, and none after it is appended.
+
+use crate::access::panicked;
+use crate::convert::{append_failed, rejected};
+use crate::reason::{Reason, with_figures};
+use crate::stop::{Stop, stopping};
+use attestune_ledger::replica::{AppendError, Replica};
+use attestune_proto::v1::{AppendRequest, Receipt};
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+/// Most streams at a time: each holds two batches at most.
+pub const STREAMS_MAX: usize = 256;
+/// Most events of a batch.
+const BATCH_EVENTS: usize = 512;
+/// Bytes of envelopes after which a batch takes no further one.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Starts to append what comes in; the permit counts the stream.
+pub fn start(
+    replica: Arc<Replica>,
+    incoming: Streaming<AppendRequest>,
+    stop: Stop,
+    permit: OwnedSemaphorePermit,
+) -> ReceiverStream<Result<Receipt, Status>> {
+    let (out, receipts) = mpsc::channel(BATCH_EVENTS);
+    tokio::spawn(async move {
+        if let Err(status) = run(replica, incoming, stop, &out).await {
+            let _ = out.send(Err(status)).await; // the client may have left
+        }
+        drop(permit);
+    });
+    ReceiverStream::new(receipts)
+}
+
+/// Envelopes gathered for the next batch.
+#[derive(Default)]
+struct Gathered {
+    envelopes: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn has_room(&self) -> bool {
+        self.envelopes.len() < BATCH_EVENTS && self.bytes < BATCH_BYTES
+    }
+
+    fn push(&mut self, envelope: Vec<u8>) {
+        self.bytes += envelope.len();
+        self.envelopes.push(envelope);
+    }
+}
+
+async fn run(
+    replica: Arc<Replica>,
+    mut incoming: Streaming<AppendRequest>,
+    stop: Stop,
+    out: &mpsc::Sender<Result<Receipt, Status>>,
+) -> Result<(), Status> {
+    let mut told = std::pin::pin!(stop.wait());
+    let mut ended: Option<Result<(), Status>> = None;
+    let mut gathered = Gathered::default();
+    let mut under_way = None;
+    let mut begun = 0;
+    loop {
+        if under_way.is_none() && !gathered.envelopes.is_empty() {
+            let Gathered { envelopes, .. } = std::mem::take(&mut gathered);
+            let (replica, before) = (replica.clone(), begun);
+            begun += envelopes.len() as u64;
+            under_way = Some(tokio::task::spawn_blocking(move || append(&replica, envelopes, before)));
+        }
+        tokio::select! {
+            done = async { under_way.as_mut().expect("looked at only if there is one").await }, if under_way.is_some() => {
+                under_way = None;
+                let (receipts, outcome) = done.unwrap_or_else(|_| (Vec::new(), Err(panicked())));
+                for receipt in receipts {
+                    if out.send(Ok(receipt)).await.is_err() {
+                        return Ok(()); // the client has left
+                    }
+                }
+                outcome?;
+            }
+            next = incoming.next(), if ended.is_none() && gathered.has_room() => match next {
+                Some(Ok(request)) => gathered.push(request.envelope),
+                Some(Err(status)) => ended = Some(Err(broken(&status, begun + gathered.envelopes.len() as u64))),
+                None => ended = Some(Ok(())),
+            },
+            () = &mut told, if ended.is_none() => ended = Some(Err(stopping())),
+            else => return ended.unwrap_or(Ok(())),
+        }
+    }
+}
+
+/// Appends a batch. Where the door stops one, those before it are appended all the same.
+fn append(replica: &Replica, mut envelopes: Vec<Vec<u8>>, before: u64) -> (Vec<Receipt>, Result<(), Status>) {
+    let mut outcome = Ok(());
+    while !envelopes.is_empty() {
+        match replica.append(envelopes.clone()) {
+            Ok(receipts) => return (receipts, outcome),
+            Err(AppendError::Rejected { index, rejection }) => {
+                envelopes.truncate(index);
+                outcome = Err(rejected(&rejection, before + index as u64));
+            }
+            Err(error) => return (Vec::new(), Err(append_failed(error, before))),
+        }
+    }
+    (Vec::new(), outcome)
+}
+
+/// A request could not be read.
+fn broken(status: &Status, index: u64) -> Status {
+    let message = format!("request {index} of the stream could not be read: {}", status.message());
+    with_figures(Reason::BrokenStream, message, [("index", index.to_string())])
+}
