@@ -1,4 +1,4 @@
-//! The trainer's parts on a tiny model: a text's tokens, an epoch of two steps, an answer. For a real model's speed see
+//! The trainer's parts on a tiny model: a text's logits, an epoch of two steps, an answer. For a real model's speed see
 //! `attestune bench train`.
 #![allow(clippy::unwrap_used, reason = "a bench that can't be set up shall stop")]
 
@@ -24,7 +24,7 @@ fn training(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("tiny model");
     let text = "I would like to know where the money I sent has gone\nIntent:";
-    group.bench_function("tokens of a text", |b| b.iter(|| base.tokenizer.encode(black_box(text), true).unwrap()));
+    group.bench_function("tokens and logits of a text", |b| b.iter(|| model.logits(black_box(text)).unwrap()));
     group.bench_function("two steps of sixteen examples", |b| b.iter(run));
     group.bench_function("answer of eight tokens", |b| {
         b.iter(|| model.greedy(&[text], Stop { max_new_tokens: 8, at_newline: false }).unwrap());

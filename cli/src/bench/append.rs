@@ -35,7 +35,7 @@ const WRITERS: usize = 64;
 /// Appends of each of the 64 in a round.
 const STREAMED: usize = 800;
 /// Documents in an event, which make it about 500 bytes.
-const DOCUMENTS: usize = 5;
+const DOCUMENTS: usize = 6;
 
 /// Measures.
 pub async fn run(plan: &Plan) -> anyhow::Result<Results> {

@@ -27,7 +27,7 @@ use std::collections::{HashMap, VecDeque};
 
 /// When the life of [`Life::new`] begins: 14 November 2023.
 const START_MS: u64 = 1_700_000_000_000;
-/// Entries that are signed at once; all of them have seen the same tree.
+/// Entries that are signed at once; each has seen the tree as it was about so many entries before.
 const GROUP: usize = 64;
 /// Batches in a collection, which is then frozen.
 const BATCHES: u32 = 100;
@@ -79,6 +79,8 @@ pub struct Life {
     ledger: [u8; 32],
     keys: HashMap<&'static str, SigningKey>,
     tree: Frontier,
+    /// The tree as it was after each of the last entries, the newest last.
+    trees: VecDeque<Seen>,
     /// Where the next act will stand.
     position: u64,
     now_ms: u64,
@@ -102,6 +104,8 @@ struct Draft {
     verdict: Verdict,
     /// The same bytes come a second time.
     twice: bool,
+    /// Its signer has seen the newest tree.
+    sees_all: bool,
 }
 
 #[derive(Default)]
@@ -143,6 +147,7 @@ impl Life {
             ledger: [0; 32],
             keys: names.map(|name| (name, key(name))).collect(),
             tree: Frontier::new(),
+            trees: VecDeque::with_capacity(2 * GROUP),
             position: 0,
             now_ms: start_ms,
             random: Random(0x5eed),
@@ -491,6 +496,9 @@ impl Life {
         for approver in approvers {
             let meaning = ApprovalMeaning::ReviewedAndApproved.into();
             self.act(approver, Body::PromotionApproved(PromotionApproved { promotion, meaning }));
+            if let Some(draft) = self.pending.last_mut() {
+                draft.sees_all = true;
+            }
         }
     }
 
@@ -520,7 +528,7 @@ impl Life {
     fn put(&mut self, actor: &'static str, event: Event) -> u64 {
         let time_ms = self.now_ms;
         let verdict = Verdict::Accepted;
-        self.pending.push(Draft { actor, event, cosigner: None, time_ms, verdict, twice: false });
+        self.pending.push(Draft { actor, event, cosigner: None, time_ms, verdict, twice: false, sees_all: false });
         self.position += 1;
         self.position - 1
     }
@@ -546,15 +554,16 @@ impl Life {
         }
     }
 
-    /// Signs what is pending on all processors; its signers have seen the tree as it is now.
+    /// Signs what is pending on all processors.
     fn settle(&mut self) {
-        let seen = Seen { size: self.tree.size(), root: self.tree.root().0.to_vec() };
         let drafts = std::mem::take(&mut self.pending);
-        let sign = |draft: &Draft| {
-            let event = Event { seen: Some(seen.clone()), ..draft.event.clone() };
+        let sign = |(place, draft): (usize, &Draft)| {
+            let before = if draft.sees_all { 1 } else { drafts.len() - place };
+            let seen = self.trees.get(self.trees.len().saturating_sub(before)).cloned();
+            let event = Event { seen, ..draft.event.clone() };
             cosigned(&self.keys[draft.actor], draft.cosigner.map(|name| &self.keys[name]), &event)
         };
-        let values: Vec<_> = drafts.par_iter().map(sign).collect();
+        let values: Vec<_> = drafts.par_iter().enumerate().map(sign).collect();
         for (draft, value) in drafts.into_iter().zip(values) {
             let again = draft.twice.then(|| value.clone());
             self.push(draft.time_ms, value, draft.verdict);
@@ -566,6 +575,10 @@ impl Life {
 
     fn push(&mut self, time_ms: u64, value: Vec<u8>, verdict: Verdict) {
         self.tree.push(entry_leaf(time_ms, &value));
+        if self.trees.len() == 2 * GROUP {
+            self.trees.pop_front();
+        }
+        self.trees.push_back(Seen { size: self.tree.size(), root: self.tree.root().0.to_vec() });
         self.signed.push_back(Signed { time_ms, value, verdict });
     }
 
