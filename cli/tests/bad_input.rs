@@ -230,7 +230,7 @@ fn database_files(ledger: &Ledger, part: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_flipped_bit_of_a_stored_event_is_named_by_its_position() {
+fn a_flipped_bit_of_a_stored_event_is_noticed_and_its_block_named_by_the_first_position() {
     let ledger = Ledger::staffed();
     let before = ledger.json(&["replay"]);
     let position = ledger.size() as u64 - 3;
@@ -251,14 +251,11 @@ fn a_flipped_bit_of_a_stored_event_is_named_by_its_position() {
         number.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse::<u64>().ok())
     };
     let error = ledger.fails(1, &["verify"]);
-    eprintln!("VERIFY {position} {error}");
     assert!(names(&error).is_some_and(|named| named <= position), "{error}");
     let error = ledger.fails(2, &["replay"]);
-    eprintln!("REPLAY {position} {error}");
     assert!(names(&error).is_some_and(|named| named <= position), "{error}");
     let doctor = ledger.run(&["doctor", "--deep"]);
     assert_eq!(doctor.status.code(), Some(1));
-    eprintln!("DOCTOR {}", String::from_utf8_lossy(&doctor.stdout));
 
     flip(&file, at);
     assert_eq!(ledger.json(&["replay"])["verdict_root"], before["verdict_root"]);
@@ -269,10 +266,12 @@ fn a_flipped_bit_of_a_stored_event_is_named_by_its_position() {
 fn a_cut_or_lost_file_of_the_database_is_noticed_and_costs_nothing_once_it_is_back() {
     let ledger = Ledger::staffed();
     let before = ledger.json(&["replay"]);
-    let mut files = database_files(&ledger, ".sst");
-    files.extend(database_files(&ledger, "MANIFEST"));
-    files.extend(database_files(&ledger, "CURRENT"));
-    for file in files {
+    let current = ledger.folder().join("db/CURRENT");
+    // A command that fails to open the database may have begun another manifest: asked for when its turn comes.
+    let manifest = || ledger.folder().join("db").join(std::fs::read_to_string(&current).unwrap().trim());
+    let tables = database_files(&ledger, ".sst").into_iter().map(Some);
+    for file in tables.chain([None, Some(current.clone())]) {
+        let file = file.unwrap_or_else(manifest);
         let bytes = std::fs::read(&file).unwrap();
         for cut in [true, false] {
             if cut {
