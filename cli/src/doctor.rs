@@ -6,7 +6,10 @@ use crate::{
     local::{open_replica, open_store},
     output, problem,
 };
-use attestune_ledger::{replica::drop_state, store::first_unreadable_entry};
+use attestune_ledger::{
+    replica::{ReplicaError, drop_state},
+    store::first_unreadable_entry,
+};
 use attestune_proto::v1::{Check, DoctorRequest, DoctorResponse};
 
 #[derive(clap::Args)]
@@ -74,7 +77,12 @@ async fn drop(context: &Context) -> anyhow::Result<()> {
         let replica = open_replica(&folder, Some(checkpoint_key), Some(ledger.id()?))?;
         let head = replica.head();
         replica.shut_down();
-        head.ok_or_else(|| problem::cannot("the log is empty", "create a ledger: `attestune init NAME`"))
+        match head {
+            Err(ReplicaError::NoLedger) => {
+                Err(problem::cannot("the log is empty", "create a ledger: `attestune init NAME`"))
+            }
+            head => Ok(head?),
+        }
     })
     .await??;
     if context.json {

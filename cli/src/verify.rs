@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use attestune_ledger::{
     envelope::fit_key,
     log,
-    replica::origin,
+    replica::{ReplicaError, origin},
     store::{Family, Options, Store, StoreError, first_unreadable_entry},
     tree::{Checkpoint, Origin, VerifierKey},
 };
@@ -178,7 +178,12 @@ fn finish(
     if size == 0 {
         return Err(problem::no("the log is empty", "there is nothing to verify"));
     }
-    let head = replica.head().ok_or_else(|| problem::no("no entry creates a ledger", "this is no log of Attestune"))?;
+    let head = match replica.head() {
+        Err(ReplicaError::NoLedger) => {
+            return Err(problem::no("no entry creates a ledger", "this is no log of Attestune"));
+        }
+        head => head?,
+    };
     let found: [u8; 32] = head.ledger.as_slice().try_into().unwrap_or([0; 32]);
     if ledger.is_some_and(|ledger| ledger != found) {
         return Err(problem::no(

@@ -560,3 +560,53 @@ fn after_a_clock_a_day_ahead_promotions_wait_until_the_roots_correct_the_ledgers
     ledger.ok(&["promote", "approve", "triage@1", "--as", "omar"]);
     assert_eq!(ledger.json(&["replay"])["size"], ledger.size());
 }
+
+#[test]
+#[ignore = "long: make faults"]
+fn a_training_killed_after_it_had_reported_progress_is_trained_again_to_its_end() {
+    let ledger = Ledger::none();
+    ledger.init(&LEASES);
+    ledger.staff();
+    ledger.equip();
+    let mut random = Random(1);
+    let rows = ledger.file("rows.csv", rows(&mut random).as_bytes());
+    ledger.ok(&["ingest", &rows, "--collection", "c", "--as", "stella"]);
+    ledger.ok(&["derive", "c", "--prompt", r"{text}\n", "--answer", "{intent}", "--as", "stella"]);
+    ledger.ok(&["scan", "--wait"]);
+    ledger.ok(&["dataset", "freeze", "c", "--collection", "c", "--as", "mina"]);
+    let mut up = Up::start(&ledger);
+    let request = ["train", "request", "triage", "--dataset", "c", "--epochs", "20"];
+    ledger.ok(&[&request[..], &TRAINING].concat());
+    let run = |ledger: &Ledger| ledger.json(&["registry", "runs"])["runs"][0].clone();
+    let until = |holds: &dyn Fn(&serde_json::Value) -> bool| {
+        let end = Instant::now() + 5 * PATIENCE;
+        while !holds(&run(&ledger)) {
+            assert!(Instant::now() < end, "{}", run(&ledger));
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    };
+    // Two reports in, so that the next trainer's first one stands at an earlier step.
+    let first = std::cell::Cell::new(0);
+    until(&|run| {
+        let step = run["step"].as_u64().unwrap();
+        if first.get() == 0 {
+            first.set(step)
+        };
+        step > first.get() && first.get() > 0
+    });
+    up.kill();
+    let up = Up::start(&ledger);
+    until(&|run| run["status"] == "WORK_STATUS_COMPLETED");
+    assert!(up.stop().success());
+}
+
+#[test]
+#[ignore = "long: make faults"]
+fn the_first_act_after_two_idle_days_is_accepted() {
+    if faketime().is_none() {
+        return skip("two idle days: libfaketime is missing (apt-get install libfaketime)");
+    }
+    let ledger = Ledger::new();
+    let after = at(&ledger, "+2d", &["role", "grant", "ada", "steward", "--as", "ben"]);
+    assert!(after.status.success(), "{}", String::from_utf8_lossy(&after.stderr));
+}

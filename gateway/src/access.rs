@@ -9,7 +9,7 @@
 //! An admin keeps keys and roles, and a gateway its own record: neither opens a text.
 
 use crate::Gateway;
-use crate::convert::{append_failed, query_failed};
+use crate::convert::{append_failed, query_failed, replica_failed};
 use crate::reason::{Reason, status, with_figures};
 use attestune_ledger::draft::draft;
 use attestune_ledger::envelope::{open_token, verify};
@@ -92,7 +92,7 @@ pub fn caller<T>(gateway: &Gateway, request: &Request<T>) -> Result<Caller, Stat
     let malformed = || no(Reason::TokenMalformed, "the token is not base64url of a signed access token");
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed())?;
     let (token, envelope) = open_token(&bytes).map_err(|_| malformed())?;
-    let head = gateway.replica.head().ok_or_else(no_ledger)?;
+    let head = gateway.replica.head().map_err(replica_failed)?;
     let now_ms = SystemClock.now_ms();
     if token.ledger != head.ledger || token.audience != "attestune" {
         return Err(no(Reason::TokenElsewhere, "the token is for another ledger or audience"));
@@ -189,7 +189,7 @@ pub fn may_seal(gateway: &Gateway, caller: &Caller) -> Result<(), Status> {
 async fn record(gateway: &Gateway, body: Body) -> Result<(), Status> {
     let gateway = gateway.clone();
     let receipt = blocking(move || {
-        let head = gateway.replica.head().ok_or_else(no_ledger)?;
+        let head = gateway.replica.head().map_err(replica_failed)?;
         let now_ms = SystemClock.now_ms();
         let seen = Some(Seen { size: head.size, root: head.entry_root });
         let id = *uuid::Uuid::now_v7().as_bytes();
@@ -206,11 +206,6 @@ async fn record(gateway: &Gateway, body: Body) -> Result<(), Status> {
             "the read could not be recorded, so no text is released: has the gateway's key its role?",
         )),
     }
-}
-
-/// There is nothing to ask yet.
-pub fn no_ledger() -> Status {
-    status(Reason::NoLedger, "there is no ledger here yet: run `attestune init`")
 }
 
 /// What was read from a view counts only if no read failed.

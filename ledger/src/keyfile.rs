@@ -51,8 +51,12 @@ impl KeyFile {
         getrandom::fill(&mut seed).map_err(KeyFileError::NoRandom)?;
         let key = SigningKey::from_seed(seed);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
-        writeln!(file, "{}", hex::encode(key.seed())).map_err(io)?;
-        file.sync_all().map_err(io)?;
+        let written = writeln!(file, "{}", hex::encode(key.seed())).and_then(|()| file.sync_all());
+        written.map_err(|cause| {
+            // Half a key would stand in the way of the next try.
+            let _ = fs::remove_file(path);
+            io(cause)
+        })?;
         Ok(key)
     }
 

@@ -16,6 +16,11 @@ pub struct Code {
     pub template: &'static str,
 }
 
+/// A text from outside, fit for a terminal: control characters as U+FFFD.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 macro_rules! reasons {
     ($(#[$meta:meta])* $enum:ident, $all:ident:
      $($(#[doc = $doc:literal])+ $name:ident { $($field:ident : $type:ty),* } = $code:literal, $text:literal;)+) => {
@@ -44,9 +49,9 @@ macro_rules! reasons {
             pub fn info(&self) -> RefusalInfo {
                 RefusalInfo {
                     code: self.code().into(),
-                    message: self.to_string(),
+                    message: printable(&self.to_string()),
                     figures: self.figures().into_iter()
-                        .map(|(name, value)| Figure { name: name.into(), value }).collect(),
+                        .map(|(name, value)| Figure { name: name.into(), value: printable(&value) }).collect(),
                 }
             }
         }

@@ -209,6 +209,20 @@ impl Store {
         self.scan(family, start, &after_prefix(prefix))
     }
 
+    /// The rows from `from` on, in order of keys, damaged or not: checksums are passed over.
+    fn scan_unchecked<'a>(
+        &'a self,
+        family: Family,
+        from: &[u8],
+    ) -> impl Iterator<Item = Result<Row, StoreError>> + use<'a> {
+        let mut options = ReadOptions::default();
+        options.set_total_order_seek(true);
+        options.set_verify_checksums(false);
+        let mode = IteratorMode::From(from, Direction::Forward);
+        let rows = self.db.iterator_cf_opt(self.family(family), options, mode);
+        rows.map(|row| row.map_err(|error| self.error(&error)))
+    }
+
     /// The row with the greatest key.
     ///
     /// # Errors

@@ -131,7 +131,8 @@ impl World {
         self.push(bytes)
     }
 
-    fn cast(&mut self, name: &str, kind: ActorKind, role: Role) {
+    /// An actor with a key of that name and a role.
+    pub fn cast(&mut self, name: &str, kind: ActorKind, role: Role) {
         let registered = self.act("ada", register(&self.ledger, name, name, kind));
         assert_eq!(registered.code(), "", "{name} registered");
         let granted = self.act_by(&["ada", "omar"], grant(name, role));

@@ -62,6 +62,7 @@ pub fn every_event() -> World {
     blind.seen = Some(Seen { size: 3, root: vec![7; 32] });
     assert_eq!(world.push(sign(&blind, &["sten"])).code(), "seen-unknown");
     let old = world.draft("sten", ingested("tickets", 1));
+    world.must("sten", ingested("unseen", 1));
     world.now_ms += 2 * 86_400_000;
     assert_eq!(world.push(sign(&old, &["sten"])).code(), "seen-too-old");
     let mut effect_first = world.draft("sten", ingested("tickets", 1));
@@ -168,7 +169,9 @@ pub fn training_and_evaluation() -> World {
     let claim = |run, previous| Body::TrainingClaimed(TrainingClaimed { run, previous });
     world.refused("trainer", claim(99, None), "unknown-run");
     let token = world.must("trainer", claim(run, None));
-    world.refused("trainer", claim(run, Some(token)), "lease-held");
+    world.cast("trainer-2", ActorKind::Worker, Role::Trainer);
+    world.refused("trainer-2", claim(run, Some(token)), "lease-held");
+    let token = world.must("trainer", claim(run, Some(token)));
     world.refused("trainer", claim(run, None), "claim-outdated");
     let stale = completed(&world, run, token - 1);
     world.refused("trainer", Body::TrainingCompleted(stale), "token-outdated");

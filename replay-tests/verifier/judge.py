@@ -211,7 +211,7 @@ class Fold:
         need(seen["root"] == self.entries.roots[seen["size"]], "seen-unknown")
         if kind not in (31, 33, 98, 99):
             most = self.policy["root_seen_age_max_ms" if kind in ROOT_KINDS else "seen_age_max_ms"]
-            need(now - self.times[seen["size"] - 1] <= most, "seen-too-old")
+            need(now - self.times[seen["size"]] <= most, "seen-too-old")
         need(event["cause"] is None or event["cause"] < position, "cause-unknown")
         if kind in ROOT_KINDS:
             roots = set(self.ledger["root_actors"])

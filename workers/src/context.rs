@@ -6,7 +6,7 @@ use attestune_ledger::{
     envelope::SigningKey,
     log::{Clock as _, SystemClock},
     query::{self, OpenWorkCursor},
-    replica::{Replica, ReplicaError, StoreView},
+    replica::{Replica, StoreView},
     vault::{SealedPack, Vault},
 };
 use attestune_proto::v1::{Event, ExamplesDerived, Kind, OpenWork, Receipt, Sealed, Seen, Verdict, event::Body};
@@ -123,7 +123,7 @@ impl Context {
                 Some(_) => attempt += 1,
             }
         };
-        let head = self.replica.head().ok_or(ReplicaError::NoLedger)?;
+        let head = self.replica.head()?;
         let seen = Seen { size: head.size, root: head.entry_root };
         let event = draft(&head.ledger, &self.signer.actor, id, now_ms(), Some(seen), body);
         let event = Event { cause: Some(cause), ..event };

@@ -94,10 +94,11 @@ impl<'c> Held<'c> {
         if !self.context.stopping() && self.renew() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
-    /// Claims it anew if it ran out; whether it is still this worker's. No rule lets a holder claim before that moment,
-    /// so another worker may come first.
+    /// Claims it anew where less than a third of it is left; whether it is still this worker's.
     fn renew(&mut self) -> bool {
-        if now_ms() <= self.expires_ms {
+        let lasts = |held: &Self| now_ms() + held.length_ms / 3 <= held.expires_ms;
+        // Progress may have renewed it since this one looked.
+        if lasts(self) || (self.look() && lasts(self)) {
             return true;
         }
         match self.claim(Some(self.token)) {

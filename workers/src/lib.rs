@@ -32,4 +32,4 @@ pub use error::WorkerError;
 pub use evaluator::Evaluator;
 pub use pii::Pii;
 pub use runner::{Progress, Worker, run};
-pub use trainer::{Trainer, verify_run};
+pub use trainer::Trainer;

@@ -8,7 +8,7 @@ use crate::{
 };
 use attestune_ledger::{
     query,
-    state::{Bases, Datasets, Runs},
+    state::{Bases, Datasets},
     tree::{Frontier, leaf_hash},
 };
 use attestune_proto::v1::{
@@ -108,19 +108,6 @@ impl Worker for Trainer {
         let runs = context.open_work()?.runs;
         each(context, Kind::TrainingClaimed, runs, |run| run.position, |run| self.train(context, &run))
     }
-}
-
-/// Repeats a run on this machine and gives the digest of the adapter that came out. Nothing is put on record.
-///
-/// # Errors
-/// If its inputs are no longer here, or the training fails.
-pub fn verify_run(context: &Context, models: &BaseModels, run: u64) -> Result<[u8; 32], WorkerError> {
-    let row = context.view().view().get(&Runs::key(run));
-    let row = row.ok_or_else(|| WorkerError::Content { what: "run", position: run, why: "there is none".into() })?;
-    let inputs = Inputs::of(context, models, &row)?;
-    let trained =
-        inputs.train(|_| if context.stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })?;
-    Ok(trained.adapter.digest().0)
 }
 
 /// All that a run's result depends on, beside the environment.

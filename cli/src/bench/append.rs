@@ -10,7 +10,6 @@ use super::{
     spans::{Spans, Timed},
 };
 use crate::{connect, wait};
-use anyhow::Context as _;
 use attestune_gateway::Gateway;
 use attestune_ledger::{
     draft::draft,
@@ -161,7 +160,7 @@ impl Ledger {
 
     /// Events of a writer who has seen the tree as it is now.
     fn sign(&mut self, writer: usize, count: usize) -> anyhow::Result<Vec<Vec<u8>>> {
-        let head = self.replica.head().context("there is no ledger")?;
+        let head = self.replica.head()?;
         let seen = Seen { size: head.size, root: head.entry_root };
         let (name, now_ms) = (writer_name(writer), SystemClock.now_ms());
         let key = key(&name);

@@ -20,7 +20,10 @@ impl Admin for Services {
         }
         let counts = self.gateway.replica.counts();
         Ok(Response::new(StatusResponse {
-            head: self.gateway.replica.head(),
+            head: match self.gateway.replica.head() {
+                Err(ReplicaError::NoLedger) => None,
+                head => Some(head.map_err(replica_failed)?),
+            },
             accepted: counts.accepted,
             refused: counts.refused,
             duplicates: counts.duplicates,
@@ -64,10 +67,11 @@ fn examine(replica: &Replica, vault: bool, deep: bool) -> Vec<Check> {
         Some(why) => Err((why, "keep the folder, mend the cause, start again")),
     };
     let head = match replica.head() {
-        Some(head) => {
-            Ok(format!("{}, rules version {}, policy {}", head.name, head.rules_version, head.policy_version))
+        Ok(head) => Ok(format!("{}, rules version {}, policy {}", head.name, head.rules_version, head.policy_version)),
+        Err(ReplicaError::NoLedger) => Err(("there is no ledger yet".into(), "run `attestune init`")),
+        Err(error) => {
+            Err((error.to_string(), "keep the folder; `attestune doctor --drop-state` on a copy folds it anew"))
         }
-        None => Err(("there is no ledger yet".into(), "run `attestune init`")),
     };
     let has_vault =
         if vault { Ok("reachable".into()) } else { Err(("none".into(), "start with a vault to open texts")) };

@@ -2,7 +2,7 @@
 
 use super::Services;
 use super::append::{self, STREAMS_MAX};
-use crate::access::{blocking, no_ledger, reader};
+use crate::access::{blocking, reader};
 use crate::convert::{append_failed, refused, replica_failed};
 use crate::reason::{Reason, status};
 use crate::stop::stopping;
@@ -132,7 +132,7 @@ impl Ledger for Services {
     }
 
     async fn head(&self, _: Request<HeadRequest>) -> Result<Response<HeadResponse>, Status> {
-        self.gateway.replica.head().map(Response::new).ok_or_else(no_ledger)
+        self.gateway.replica.head().map(Response::new).map_err(replica_failed)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{QueryError, not_found};
 use crate::draft::{kind, plain};
+use crate::refusal::printable;
 use crate::replica::StoreView;
 use crate::state::{Evaluations, Promotions, Reader as _, Runs, View};
 use attestune_proto::v1::{
@@ -95,6 +96,11 @@ fn concerns(view: &StoreView, event: &HistoryEvent, model: &str) -> bool {
 
 /// An event in one plain sentence, without its actor.
 pub fn summary(body: &Body) -> String {
+    // The rules may have refused the event for what a name holds.
+    printable(&sentence(body))
+}
+
+fn sentence(body: &Body) -> String {
     let stage = |s: i32| plain(Stage::try_from(s).unwrap_or_default().as_str_name(), "STAGE_");
     let role = |r: i32| plain(Role::try_from(r).unwrap_or_default().as_str_name(), "ROLE_");
     match body {

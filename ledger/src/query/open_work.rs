@@ -2,9 +2,12 @@
 
 use super::{QueryError, answer};
 use crate::replica::StoreView;
-use crate::state::{Checks, Evaluations, Examples, Leakages, Ledgers, RowKey, Runs, Scans, Versions, View};
+use crate::rules;
+use crate::state::{
+    Actors, Checks, Evaluations, Examples, Keys, Leakages, Ledgers, RowKey, Runs, Scans, Versions, View,
+};
 use attestune_proto::v1 as pb;
-use pb::{EvaluationRow, ExamplesRow, Kind, OpenWork, Policy, Signer, WorkStatus};
+use pb::{ActorKind, EvaluationRow, ExamplesRow, Kind, OpenWork, Policy, Signer, WorkStatus};
 use std::collections::BTreeSet;
 
 /// What waits for workers, at any moment of the past.
@@ -22,6 +25,8 @@ pub struct OpenWorkCursor {
     /// Entries looked at.
     size: u64,
     policy_version: u32,
+    /// Keys and roles of those whose scans and checks may count.
+    workers: Vec<(String, bool, Vec<i32>)>,
     to_scan: BTreeSet<u64>,
     to_check: BTreeSet<u64>,
     runs: BTreeSet<u64>,
@@ -39,9 +44,10 @@ impl OpenWorkCursor {
     pub fn advance(&mut self, at: &StoreView, limit: usize) -> Result<OpenWork, QueryError> {
         let view = at.view();
         let Some(ledger) = view.get(&Ledgers::key()) else { return answer(&view, OpenWork::default()) };
-        // Under another policy other scans may be missing.
-        if at.size() < self.size || ledger.policy_version != self.policy_version {
-            *self = Self { policy_version: ledger.policy_version, ..Self::default() };
+        // Under another policy other scans may be missing, and those of a revoked key count no more.
+        let workers = workers(&view);
+        if at.size() < self.size || (ledger.policy_version, &workers) != (self.policy_version, &self.workers) {
+            *self = Self { policy_version: ledger.policy_version, workers, ..Self::default() };
         }
         let policy = view.policy(ledger.policy_version);
         self.take_in(at, &view)?;
@@ -78,7 +84,7 @@ impl OpenWorkCursor {
 
     /// Pairs that nobody compared yet whose word still counts.
     fn leakage_to_check(&self, view: &View<'_>, policy: &Policy) -> Vec<pb::LeakageProvenance> {
-        let counts = |s: &Signer| crate::rules::counts(view, policy, s, Kind::LeakageChecked);
+        let counts = |s: &Signer| rules::counts(view, policy, s, Kind::LeakageChecked);
         let mut open = Vec::new();
         for (dataset, suite) in self.pairs.iter().copied() {
             let leakage = view.get(&Leakages::key(dataset, suite));
@@ -88,6 +94,14 @@ impl OpenWorkCursor {
         }
         open
     }
+}
+
+/// The keys that are not people's, with whether they are revoked and the roles of their actors.
+fn workers(view: &View<'_>) -> Vec<(String, bool, Vec<i32>)> {
+    let actors = view.scan(&Actors::all()).into_iter().filter(|a| a.kind != ActorKind::Person as i32);
+    let keys = actors.flat_map(|a| a.keyids.into_iter().map(move |keyid| (keyid, a.roles.clone())));
+    let revoked = |keyid: &str| view.get(&Keys::key(keyid)).is_none_or(|key| key.revoked_at.is_some());
+    keys.map(|(keyid, roles)| (keyid.clone(), revoked(&keyid), roles)).collect()
 }
 
 /// The first `limit` that are open; those found not to be are forgotten.

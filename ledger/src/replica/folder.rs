@@ -13,7 +13,7 @@ use prost::Message as _;
 use std::sync::Arc;
 
 /// Counts up whenever the draft rules or the layout change before 1.0.0: a store of another draft folds anew.
-const DRAFT_NUMBER: u64 = 1;
+const DRAFT_NUMBER: u64 = 2;
 
 /// The fold's side of a replica: the only writer of its state.
 pub(super) struct Folder {

@@ -13,6 +13,7 @@ mod verify;
 pub use error::{AppendError, ReplicaError};
 pub use folder::drop_state;
 pub use proofs::origin;
+pub(crate) use reader::tile_key;
 pub use reader::{StoreView, StoredTiles, Tree};
 
 use crate::draft::kind;
@@ -20,7 +21,7 @@ use crate::envelope::SigningKey;
 use crate::log::{Entry, EventLog};
 use crate::refusal::Rejection;
 use crate::rules::decode;
-use crate::state::{Effects, Ledgers, ReadFailed, Reader as _, View};
+use crate::state::{Effects, Ledgers, ReadFailed, Reader as _};
 use crate::store::{Family, Store};
 use crate::tree::Hash;
 use attestune_proto::v1::{AsOf, Decided, HeadResponse, Kind, Receipt, Row, as_of::When};
@@ -29,7 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use verify::{KnownKeys, Waiting, check_window};
+use verify::{Checked, KnownKeys, Waiting, check_window};
 
 const WINDOW_ENTRIES: usize = 1024;
 const WINDOW_BYTES: usize = 4 << 20;
@@ -113,10 +114,14 @@ impl Replica {
     /// # Errors
     /// If the door stops one, in which case none is appended; if log or fold fail.
     pub fn append(&self, envelopes: Vec<Vec<u8>>) -> Result<Vec<Receipt>, AppendError> {
+        let mut checks = Vec::with_capacity(envelopes.len());
         for (index, value) in envelopes.iter().enumerate() {
-            self.door(value).map_err(|rejection| AppendError::Rejected { index, rejection })?;
+            checks.push(self.door(value).map_err(|rejection| AppendError::Rejected { index, rejection })?);
         }
         self.working()?;
+        for (value, checked) in envelopes.iter().zip(checks) {
+            self.waiting.put(value, checked);
+        }
         let positions = self.log.append(envelopes).map_err(ReplicaError::from)?;
         let reached = self.wait_past(positions.end.saturating_sub(1), FOLD_WAIT);
         self.working()?;
@@ -127,20 +132,19 @@ impl Replica {
     }
 
     /// What costs nothing to judge: size, encoding, ledger, known keys, signatures.
-    fn door(&self, value: &[u8]) -> Result<(), Rejection> {
+    fn door(&self, value: &[u8]) -> Result<Checked, Rejection> {
         let checked = self.keys.check(value);
-        let decoded = checked.decoded.clone()?;
+        let decoded = checked.decoded.as_ref().map_err(Clone::clone)?;
         let view = self.view();
         let genesis = decoded.event.body.as_ref().is_some_and(|b| kind(b) == Kind::LedgerCreated);
         if view.size() == 0 && genesis {
             let folded = crate::rules::fold(&view, 0, 0, value).map_err(|_| Rejection::NotAnEnvelope {})?;
-            return folded.rejection.map_or(Ok(()), Err);
+            return folded.rejection.map_or(Ok(checked), Err);
         }
         let view = view.view();
         let ledger = view.get(&Ledgers::key()).ok_or(Rejection::NoLedger {})?;
-        decode::open(&view, &ledger, &decoded, &mut |envelope, key, index| checked.verify(envelope, key, index))?;
-        self.waiting.put(value, checked);
-        Ok(())
+        decode::open(&view, &ledger, decoded, &mut |envelope, key, index| checked.verify(envelope, key, index))?;
+        Ok(checked)
     }
 
     /// Follows the log until told to stop.
@@ -260,13 +264,22 @@ impl Replica {
     }
 
     /// Position, digests and policy now.
-    pub fn head(&self) -> Option<HeadResponse> {
+    ///
+    /// # Errors
+    /// If there is no ledger yet, or the state can't be read.
+    pub fn head(&self) -> Result<HeadResponse, ReplicaError> {
         let (size, entry_root, verdict_root, fold_time_ms) = {
             let head = lock(&self.head);
             (head.size, head.entry_root, head.verdict_root, head.fold_time_ms)
         };
-        let ledger = View::new(&StoreView::new(self.store.clone(), size), size).get(&Ledgers::key())?;
-        Some(HeadResponse {
+        let store = StoreView::new(self.store.clone(), size);
+        let view = store.view();
+        let ledger = view.get(&Ledgers::key());
+        if let Some(failure) = view.failure() {
+            return Err(ReplicaError::Read { position: size, cause: failure.0 });
+        }
+        let ledger = ledger.ok_or(ReplicaError::NoLedger)?;
+        Ok(HeadResponse {
             ledger: ledger.ledger_id,
             name: ledger.name,
             size,
@@ -402,7 +415,11 @@ impl Replica {
     }
 
     fn check_pin(&self) -> Result<(), ReplicaError> {
-        let (Some(pinned), Some(head)) = (self.options.pin, self.head()) else { return Ok(()) };
+        let Some(pinned) = self.options.pin else { return Ok(()) };
+        let head = match self.head() {
+            Err(ReplicaError::NoLedger) => return Ok(()),
+            head => head?,
+        };
         let found = Hash(head.ledger.try_into().unwrap_or([0; 32]));
         if found.0 != pinned {
             return Err(ReplicaError::OtherLedger { found, pinned: Hash(pinned) });

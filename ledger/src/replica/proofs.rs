@@ -40,7 +40,7 @@ impl Replica {
     /// The same with the size of its tree.
     fn signed_checkpoint(&self, verdicts: bool) -> Result<(u64, SignedCheckpoint), ReplicaError> {
         let key = self.options.checkpoint_key.as_ref().ok_or(ReplicaError::NoCheckpointKey)?;
-        let head = self.head().ok_or(ReplicaError::NoLedger)?;
+        let head = self.head()?;
         let origin = origin(&head, verdicts)?;
         let root = if verdicts { head.verdict_root } else { head.entry_root };
         let root = Hash(root.try_into().unwrap_or([0; 32]));

@@ -42,8 +42,14 @@ pub(super) fn id_key(actor: &str, id: &[u8]) -> Vec<u8> {
     [b"i", actor.as_bytes(), &[0], id].concat()
 }
 
+/// Whether an actor can have used up ids. One with a zero byte never was registered, but its [`id_key`] could be read
+/// as that of another actor.
+fn has_ids(actor: &str) -> bool {
+    !actor.contains('\0')
+}
+
 /// `tree ‖ level ‖ index`: a hash that belongs in a tile.
-pub(super) fn tile_key(tree: Tree, level: u8, index: u64) -> [u8; 10] {
+pub(crate) fn tile_key(tree: Tree, level: u8, index: u64) -> [u8; 10] {
     let mut key = [0; 10];
     key[0] = tree as u8;
     key[1] = level;
@@ -210,6 +216,9 @@ impl Reader for StoreView {
 }
 
 fn read_id(store: &Store, actor: &str, id: &[u8]) -> Result<Option<u64>, ReadFailed> {
+    if !has_ids(actor) {
+        return Ok(None);
+    }
     let bytes = store.get(Family::Meta, &id_key(actor, id)).map_err(failed)?;
     Ok(bytes.and_then(|b| b.try_into().ok()).map(u64::from_be_bytes))
 }
@@ -371,8 +380,8 @@ impl Reader for Overlay {
 
     fn id(&self, actor: &str, id: &[u8]) -> Result<Option<u64>, ReadFailed> {
         match self.ids.get(&id_key(actor, id)) {
-            Some(position) => Ok(Some(*position)),
-            None => read_id(&self.store, actor, id),
+            Some(position) if has_ids(actor) => Ok(Some(*position)),
+            _ => read_id(&self.store, actor, id),
         }
     }
 

@@ -29,7 +29,9 @@ pub fn seen(view: &View<'_>, act: &Act<'_>) -> Result<(), Refusal> {
         return Err(Refusal::SeenUnknown { size });
     }
     let limit_ms = if is_root(act.kind) { act.policy.root_seen_age_max_ms } else { act.policy.seen_age_max_ms };
-    let age_ms = act.time_ms.saturating_sub(view.fold_time(size - 1).unwrap_or(0));
+    // A tree is as new as can be until something is appended to it, however long that takes.
+    let outdated_ms = if size == act.position { act.time_ms } else { view.fold_time(size).unwrap_or(0) };
+    let age_ms = act.time_ms.saturating_sub(outdated_ms);
     if age_ms > limit_ms && !protects(act.kind) {
         return Err(Refusal::SeenTooOld { age_ms, limit_ms });
     }

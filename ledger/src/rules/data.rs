@@ -5,7 +5,7 @@ use crate::refusal::Refusal;
 use crate::state::{Checks, CollectionBatches, Documents, Effects, Examples, FirstScans, Scans, View};
 use attestune_proto::v1::{
     CheckRow, DocumentsIngested, DocumentsRow, ExamplesChecked, ExamplesDerived, ExamplesRow, ExamplesScanned,
-    FirstScanRow, PositionRow, Quality, ScanRow, Tool,
+    FirstScanRow, PositionRow, Quality, ScanRow, Signer, Tool,
 };
 
 /// A batch of documents.
@@ -61,9 +61,7 @@ pub fn scan(view: &View<'_>, act: &Act<'_>, body: &ExamplesScanned) -> Result<Ef
     check::ascending("looked_for", body.looked_for.iter())?;
     let batch = examples(view, body.batch)?;
     let name = Scans::key(body.batch, &detector.name, &detector.version);
-    if let Some(done) = view.get(&name) {
-        return Err(Refusal::DoneBefore { first: position_of(done.signer) });
-    }
+    done_before(view, act, view.get(&name).and_then(|done| done.signer))?;
     let mut flagged = vec![0u8; (batch.count as usize).div_ceil(8)];
     check::ascending("findings", body.findings.iter().map(|f| f.index))?;
     for example in &body.findings {
@@ -92,9 +90,7 @@ pub fn check(view: &View<'_>, act: &Act<'_>, body: &ExamplesChecked) -> Result<E
     let checker = tool("checker", body.checker.as_ref())?;
     let batch = examples(view, body.batch)?;
     let name = Checks::key(body.batch, &checker.name, &checker.version);
-    if let Some(done) = view.get(&name) {
-        return Err(Refusal::DoneBefore { first: position_of(done.signer) });
-    }
+    done_before(view, act, view.get(&name).and_then(|done| done.signer))?;
     let mut excluded = vec![0u8; (batch.count as usize).div_ceil(8)];
     if body.issues.windows(2).any(|w| w[0].index > w[1].index) {
         return Err(Refusal::BadField { field: "issues", rule: "must be in ascending order of index" });
@@ -153,6 +149,12 @@ fn commitments(values: &[Vec<u8>]) -> Result<(), Refusal> {
     values.iter().try_for_each(|c| check::digest("commitments", c))
 }
 
-fn position_of(signer: Option<attestune_proto::v1::Signer>) -> u64 {
-    signer.map_or(0, |s| s.position)
+/// A tool's word on a batch stands once, as long as it counts: that of a revoked key is made anew.
+fn done_before(view: &View<'_>, act: &Act<'_>, by: Option<Signer>) -> Result<(), Refusal> {
+    match by {
+        Some(signer) if super::counts(view, &act.policy, &signer, act.kind) => {
+            Err(Refusal::DoneBefore { first: signer.position })
+        }
+        _ => Ok(()),
+    }
 }

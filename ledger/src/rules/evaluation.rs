@@ -18,11 +18,15 @@ pub fn register_suite(view: &View<'_>, act: &Act<'_>, body: &SuiteRegistered) ->
         return Err(Refusal::BadField { field: "categories", rule: "must be 1 to 64" });
     }
     check::ascending("categories", body.categories.iter().map(|c| &c.category))?;
+    let cases: u64 = body.categories.iter().map(|c| u64::from(c.cases)).sum();
+    if cases > u64::from(bound::SUITE_CASES_MAX) {
+        return Err(Refusal::BadField { field: "cases", rule: "must be at most 100,000 in a suite" });
+    }
     let mut categories = Vec::with_capacity(body.categories.len());
     for category in &body.categories {
         check::id("category", &category.category)?;
         if category.cases == 0 || category.cases > bound::CASES_MAX {
-            return Err(Refusal::BadField { field: "cases", rule: "must be 1 to 100,000" });
+            return Err(Refusal::BadField { field: "cases", rule: "must be 1 to 10,000 in a category" });
         }
         if category.bar_ppm == 0 || category.bar_ppm > 1_000_000 {
             return Err(Refusal::BadField { field: "bar_ppm", rule: "must be 1 to 1,000,000" });

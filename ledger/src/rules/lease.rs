@@ -4,7 +4,8 @@ use super::Act;
 use crate::refusal::Refusal;
 use attestune_proto::v1::{Lease, WorkStatus};
 
-/// Takes a lease that is free, or has run out.
+/// Takes a lease that is free, or has run out, or is the claimant's own under the same key: that renews it, under a
+/// new token.
 ///
 /// Refusals, in this order: the work has ended, the claim names another predecessor, somebody holds the lease.
 pub fn claim(
@@ -19,8 +20,11 @@ pub fn claim(
     if previous != current {
         return Err(Refusal::ClaimOutdated { current: current.unwrap_or(0) });
     }
+    let signer = act.signer();
+    let own = |l: &Lease| l.holder.as_ref().is_some_and(|h| (&h.actor, &h.keyid) == (&signer.actor, &signer.keyid));
     if let Some(lease) = lease
         && alive(act, lease)
+        && !own(lease)
     {
         return Err(Refusal::LeaseHeld {
             holder: lease.holder.as_ref().map(|h| h.actor.clone()).unwrap_or_default(),
@@ -28,7 +32,7 @@ pub fn claim(
             now_ms: act.time_ms,
         });
     }
-    Ok(Lease { holder: Some(act.signer()), expires_ms: act.time_ms.saturating_add(lease_ms) })
+    Ok(Lease { holder: Some(signer), expires_ms: act.time_ms.saturating_add(lease_ms) })
 }
 
 /// A report under a lease: the token is the current one, its holder reports, in time.

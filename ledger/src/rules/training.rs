@@ -61,6 +61,8 @@ pub fn claim(view: &View<'_>, act: &Act<'_>, body: &TrainingClaimed) -> Result<E
     let lease = lease::claim(act, state, run.lease.as_ref(), body.previous, act.policy.training_lease_ms)?;
     run.lease = Some(lease);
     run.status = WorkStatus::Claimed as i32;
+    // Whoever claims it begins anew.
+    (run.step, run.steps, run.loss_micro) = (0, 0, 0);
     if let Err(place) = run.claimed_by.binary_search(&act.event.actor) {
         run.claimed_by.insert(place, act.event.actor.clone());
     }

@@ -5,9 +5,13 @@ use std::path::Path;
 use rocksdb::DBRecoveryMode;
 
 use super::{Family, Options, Store, StoreError};
+use crate::log::Entry;
+use crate::replica::{Tree, tile_key};
+use crate::rules::entry_leaf;
 
 /// The position of the first entry in the folder's log that can't be read, or that is missing
-/// before others; `None` if all of them can.
+/// before others; `None` if all of them can. Where a table is damaged, that is the entry that the tree over
+/// the entries shows to be changed, or, if the tree is damaged, too, the first of the damaged block.
 ///
 /// For use once opening or reading has failed: it opens the folder for reading only, past any
 /// damage. Where the write-ahead log is damaged and no gap shows, the damage may have been the
@@ -28,7 +32,26 @@ pub fn first_unreadable_entry(path: impl AsRef<Path>) -> Result<Option<u64>, Sto
         store => (store?, false),
     };
     let (end, unreadable) = walk(&store)?;
-    Ok(unreadable.or(wal_damaged.then_some(end)))
+    let first = unreadable.map(|block| changed_in_block(&store, block).unwrap_or(block));
+    Ok(first.or(wal_damaged.then_some(end)))
+}
+
+/// A block of a table can be read as a whole or not at all. Read past its checksum, the entries are compared with the
+/// leaves of the entry tree: the first that differs from its own, if the rest of the block is sound.
+fn changed_in_block(store: &Store, block: u64) -> Option<u64> {
+    for (position, row) in (block..).zip(store.scan_unchecked(Family::Log, &block.to_be_bytes())) {
+        let (key, value) = row.ok()?;
+        if *key != position.to_be_bytes() {
+            return None;
+        }
+        let leaf = store.get(Family::Tree, &tile_key(Tree::Entries, 0, position)).ok()??;
+        let same = Entry::from_stored(position, &value)
+            .is_some_and(|entry| entry_leaf(entry.time_ms, &entry.value).0.as_slice() == leaf);
+        if !same {
+            return Some(position);
+        }
+    }
+    None
 }
 
 /// Reads the log entry by entry: (where it ends, the first position that can't be read).

@@ -368,8 +368,13 @@ fn read_or_make_kek(path: &Path, dir: &Path) -> Result<[u8; 32], VaultError> {
         }
         let bytes: [u8; 32] = random()?;
         let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        let written = file.and_then(|mut f| f.write_all(&bytes).and_then(|()| f.sync_all()));
-        written.map_err(|error| kek(error.to_string()))?;
+        let mut file = file.map_err(|error| kek(error.to_string()))?;
+        let written = file.write_all(&bytes).and_then(|()| file.sync_all());
+        written.map_err(|error| {
+            // Half a key would stand in the way of the next try.
+            let _ = fs::remove_file(path);
+            kek(error.to_string())
+        })?;
         return Ok(bytes);
     }
     let mode = fs::metadata(path).map_err(|error| kek(error.to_string()))?.permissions().mode() & 0o777;
