@@ -7,6 +7,7 @@ use crate::{
 };
 use attestune_proto::v1::{BaseModelRegistered, BaseRow, event::Body};
 use attestune_trainer::model::BaseModel;
+use attestune_workers::BaseModels;
 use std::path::PathBuf;
 
 #[derive(clap::Subcommand)]
@@ -110,6 +111,24 @@ pub async fn find(session: &Session, text: &str) -> anyhow::Result<BaseRow> {
         problem::cannot(
             format!("there is no base model {text}"),
             "register it: `attestune base register NAME --file …`",
+        )
+    })
+}
+
+/// Whether this process, where it does the work itself, has the model's file: else it would wait for ever.
+///
+/// # Errors
+/// If no path of `models.json` holds weights of that digest.
+pub async fn is_here(context: &Context, session: &Session, base: BaseRow) -> anyhow::Result<()> {
+    if session.local().is_none() {
+        return Ok(());
+    }
+    let paths = context.folder().model_paths()?;
+    let found = tokio::task::spawn_blocking(move || BaseModels::new(paths).path_of(&base.weights_digest)).await?;
+    found.map(drop).map_err(|error| {
+        problem::cannot(
+            error.to_string(),
+            "bring the file that was registered back to its place, or register the changed one as another base model",
         )
     })
 }

@@ -1,6 +1,7 @@
 //! `attestune eval`: evaluations of a version by a suite.
 
 use crate::{
+    base,
     context::Context,
     output, problem, promote,
     provenance::version,
@@ -41,6 +42,13 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
             let session = context.connect_as_actor().await?;
             let suite = suite::find(&session, suite).await?;
             let body = EvaluationRequested { model: model.clone(), version: *number, suite: suite.position };
+            if *wait {
+                let versions = session.registry().list_versions(list(model)).await?.into_inner().versions;
+                if let Some(version) = versions.iter().find(|v| v.version == *number) {
+                    let base = base::find(&session, &version.base.to_string()).await?;
+                    base::is_here(context, &session, base).await?;
+                }
+            }
             let receipt = session.act(Body::EvaluationRequested(body)).await?;
             if !wait {
                 output::receipt(context.json, &receipt, &format!("an evaluation of {model}@{number} is requested"))?;

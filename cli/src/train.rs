@@ -144,12 +144,16 @@ pub fn config(asked: &Hyperparameters) -> TrainConfig {
 async fn request(context: &Context, request: &Request) -> anyhow::Result<()> {
     let hyperparameters = hyperparameters(request)?;
     let session = context.connect_as_actor().await?;
+    let base = base::find(&session, &request.base).await?;
     let body = TrainingRequested {
         model: request.model.clone(),
         dataset: dataset::find(&session, &request.dataset).await?.position,
-        base: base::find(&session, &request.base).await?.position,
+        base: base.position,
         hyperparameters: Some(hyperparameters),
     };
+    if request.wait {
+        base::is_here(context, &session, base).await?;
+    }
     let receipt = session.act(Body::TrainingRequested(body)).await?;
     if !request.wait {
         output::receipt(context.json, &receipt, &format!("a training of {} is requested", request.model))?;

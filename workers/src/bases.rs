@@ -78,6 +78,16 @@ impl BaseModels {
         Ok(model)
     }
 
+    /// Where the model with these weights lies.
+    ///
+    /// # Errors
+    /// If no path holds it.
+    pub fn path_of(&self, weights: &[u8]) -> Result<PathBuf, WorkerError> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = digest_of(weights).and_then(|wanted| self.find(&mut read, wanted).cloned());
+        found.ok_or_else(|| WorkerError::NoBaseModel { digest: hex::encode(weights), searched: self.searched() })
+    }
+
     fn find(&self, read: &mut MutexGuard<'_, Read>, wanted: Digest) -> Option<&PathBuf> {
         self.paths.iter().find(|path| match digest(read, path) {
             Ok(digest) => digest == wanted,

@@ -256,6 +256,37 @@ fn a_flipped_byte_in_a_table_is_noticed_and_names_the_first_entry_of_its_block()
 }
 
 #[test]
+fn a_flipped_byte_of_an_entry_is_named_by_its_own_position_where_the_tree_knows_the_leaf() {
+    use crate::{log::Entry, replica, rules::entry_leaf};
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    // Half of it compresses, as in real entries.
+    let value = |position: u64| {
+        let leaf = crate::tree::leaf_hash(&[&position.to_be_bytes()]).0;
+        [leaf.repeat(1), vec![7; 64]].concat()
+    };
+    let mut batch = store.batch();
+    for position in 0..100u64 {
+        let value = value(position);
+        batch.put(Family::Log, &position.to_be_bytes(), &Entry::stored(position, &value));
+        let leaf = entry_leaf(position, &value);
+        batch.put(Family::Tree, &replica::tile_key(replica::Tree::Entries, 0, position), &leaf.0);
+    }
+    store.write(batch, true).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    for position in [0, 14, 99] {
+        let needle = &value(position)[..32];
+        let find = |file: &PathBuf| fs::read(file).unwrap().windows(32).position(|window| window == needle);
+        let (table, at) =
+            files(folder.path(), "sst").into_iter().find_map(|file| find(&file).map(|at| (file, at))).unwrap();
+        flip(&table, at);
+        assert_eq!(first_unreadable_entry(folder.path()), Ok(Some(position)));
+        flip(&table, at);
+    }
+}
+
+#[test]
 fn a_lost_or_cut_table_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).unwrap();
