@@ -23,8 +23,11 @@ use std::path::{Path, PathBuf};
 
 type Log = Vec<(u64, Vec<u8>)>;
 
+/// A log's name and the scenario that makes it.
+type Named = (&'static str, fn() -> World);
+
 /// The scenarios whose logs are kept, under rules version 1.
-const LOGS: [(&str, fn() -> World); 8] = [
+const LOGS: [Named; 8] = [
     ("whole-life", whole_life),
     ("the-door", the_door),
     ("every-event", every_event),

@@ -142,7 +142,7 @@ async fn ask(session: &Session, questions: &[Question]) -> anyhow::Result<Times>
         let began = Instant::now();
         match question {
             Question::Why(request) => known(&client.why_in_force(request.clone()).await?.into_inner())?,
-            Question::Lineage(request) => connected(&client.lineage(request.clone()).await?.into_inner())?,
+            Question::Lineage(request) => connected(&client.lineage(*request).await?.into_inner())?,
         }
         times.push(began.elapsed());
         if times.len() >= QUESTIONS_MIN && Instant::now() > until {

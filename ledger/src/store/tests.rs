@@ -263,7 +263,7 @@ fn a_flipped_byte_of_an_entry_is_named_by_its_own_position_where_the_tree_knows_
     // Half of it compresses, as in real entries.
     let value = |position: u64| {
         let leaf = crate::tree::leaf_hash(&[&position.to_be_bytes()]).0;
-        [leaf.repeat(1), vec![7; 64]].concat()
+        [leaf.to_vec(), vec![7; 64]].concat()
     };
     let mut batch = store.batch();
     for position in 0..100u64 {

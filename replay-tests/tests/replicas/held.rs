@@ -82,7 +82,7 @@ fn checkpoint_key() -> Option<SigningKey> {
 /// Where they differ.
 pub fn replica_agrees(world: &World, way: &Way) {
     let folder = tempfile::tempdir().unwrap();
-    let share = |share: &u16| world.log.len() * usize::from(*share) >> 16;
+    let share = |share: &u16| (world.log.len() * usize::from(*share)) >> 16;
     let mut ends: Vec<usize> = way.openings.iter().map(share).chain([world.log.len()]).collect();
     ends.sort_unstable();
     let mut written = 0;
