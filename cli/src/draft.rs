@@ -11,6 +11,7 @@
 
 use crate::{
     context::{Context, Signer},
+    folder::replace,
     output, problem,
     session::{Session, accepted},
 };
@@ -96,7 +97,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let signer = context.signer()?;
     let signed =
         signer.key.cosign(&bytes).map_err(|error| problem::cannot(error.to_string(), "nothing is left to sign"))?;
-    replace(&args.file, &signed)?;
+    replace(&args.file, json(&signed)?.as_bytes())?;
     let envelope = Envelope::decode(signed.as_slice())?;
     show(context, &event, &signers(&envelope))?;
     eprintln!("{} has signed this for ledger {}", signer.actor, hex::encode(&event.ledger));
@@ -187,16 +188,6 @@ fn create(path: &Path, envelope: &[u8]) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// By way of a second file, so that no signature is lost half-way.
-fn replace(path: &Path, envelope: &[u8]) -> anyhow::Result<()> {
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let fresh = PathBuf::from(fresh);
-    std::fs::write(&fresh, json(envelope)?)
-        .and_then(|()| std::fs::rename(&fresh, path))
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,7 +203,7 @@ mod tests {
         assert_eq!(read(&path).unwrap(), first);
         assert!(create(&path, &first).is_err(), "a draft is never overwritten");
         let both = two.cosign(&first).unwrap();
-        replace(&path, &both).unwrap();
+        replace(&path, json(&both).unwrap().as_bytes()).unwrap();
         assert_eq!(read(&path).unwrap(), both);
         std::fs::write(&path, hex::encode(&both)).unwrap();
         assert_eq!(read(&path).unwrap(), both);

@@ -175,11 +175,17 @@ impl Folder {
     }
 }
 
-/// Writes by way of a second file, so that a crash leaves the old or the new one.
 fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
     let mut bytes = serde_json::to_vec_pretty(value)?;
     bytes.push(b'\n');
-    let fresh = path.with_extension("new");
+    replace(path, &bytes)
+}
+
+/// Writes a file by way of a second one, so that a crash leaves the old or the new one.
+pub fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = PathBuf::from(fresh);
     std::fs::write(&fresh, bytes)
         .and_then(|()| std::fs::File::open(&fresh)?.sync_all())
         .and_then(|()| std::fs::rename(&fresh, path))

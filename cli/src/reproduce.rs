@@ -14,14 +14,13 @@ use attestune_ledger::{
     tree::{Frontier, leaf_hash},
 };
 use attestune_proto::v1::{
-    ListMembersRequest, Reproduction, RunRow, Sealed, Setting, TrainingCompleted, TrainingReproduced, WorkStatus,
-    event::Body,
+    ListMembersRequest, Reproduction, RunRow, Sealed, TrainingCompleted, TrainingReproduced, WorkStatus, event::Body,
 };
 use attestune_trainer::{
     environment::Environment,
     train::{TrainExample, Trained},
 };
-use attestune_workers::{BaseModels, example::ExampleText};
+use attestune_workers::{BaseModels, example::ExampleText, settings, train_config};
 use safetensors::SafeTensors;
 use std::ops::ControlFlow;
 
@@ -29,8 +28,6 @@ use std::ops::ControlFlow;
 const TOLERANCE_MICRO: u64 = 1_000;
 /// Texts opened at once.
 const TEXTS: usize = 512;
-/// Identifiers of the log are at most so long.
-const ID_CHARS_MAX: usize = 64;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -59,7 +56,8 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     };
     let trained = repeat(context, &session, &run).await?;
     let mut body = compare(&session, &run, &recorded, &trained).await?;
-    body.environment = environment(run.hyperparameters.as_ref().map_or(1, |h| h.threads));
+    let threads = run.hyperparameters.as_ref().map_or(1, |h| h.threads);
+    body.environment = settings(&Environment::current(threads));
     let (reproduction, difference_micro) = (body.reproduction(), body.difference_micro);
     let digest = hex::encode(&body.adapter_digest);
     let position = match args.no_record {
@@ -126,7 +124,7 @@ async fn repeat(context: &Context, session: &Session, run: &RunRow) -> anyhow::R
     }
 
     let models = BaseModels::new(context.folder().model_paths()?);
-    let config = train::config(&asked);
+    let config = train_config(&asked);
     let bar = wait::bar("training again");
     let progress = bar.clone();
     let trained = tokio::task::spawn_blocking(move || -> anyhow::Result<Trained> {
@@ -202,30 +200,6 @@ fn difference_micro(theirs: &[u8], ours: &[u8]) -> Option<u64> {
     Some((largest * 1e6).ceil() as u64)
 }
 
-/// This machine as the log keeps it: identifiers, ascending by name.
-fn environment(threads: u32) -> Vec<Setting> {
-    let environment = Environment::current(threads);
-    let setting = |(name, value): &(String, String)| Setting { name: identifier(name), value: identifier(value) };
-    let mut settings: Vec<_> = environment.entries().iter().map(setting).collect();
-    settings.sort_by(|a, b| a.name.cmp(&b.name));
-    settings
-}
-
-/// The text as an identifier: lower case, other characters as hyphens, cut at 64 characters.
-fn identifier(text: &str) -> String {
-    let mut out = String::new();
-    for char in text.chars().flat_map(char::to_lowercase) {
-        match char {
-            'a'..='z' | '0'..='9' | '.' | '_' | '-' => out.push(char),
-            _ if out.ends_with('-') => {}
-            _ => out.push('-'),
-        }
-    }
-    out.truncate(ID_CHARS_MAX);
-    let out = out.trim_matches('-');
-    if out.is_empty() { "unknown".into() } else { out.into() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,13 +219,5 @@ mod tests {
         let others =
             [adapter("b", &[0.5, -0.25, 1.0]), adapter("a", &[0.5]), adapter("a", &[f32::NAN, 0.0, 0.0]), vec![]];
         assert!(others.iter().all(|other| difference_micro(other, &ours).is_none()));
-    }
-
-    #[test]
-    fn an_environment_is_made_of_identifiers_ascending_by_name() {
-        let settings = environment(2);
-        assert!(settings.windows(2).all(|pair| pair[0].name < pair[1].name));
-        assert_eq!(identifier("Intel(R) Xeon(R) @ 2.10GHz"), "intel-r-xeon-r-2.10ghz");
-        assert_eq!(identifier(" é "), "unknown");
     }
 }

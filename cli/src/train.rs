@@ -9,7 +9,8 @@ use crate::{
 };
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{Hyperparameters, RunRow, TrainingProgressed, TrainingRequested, WorkStatus, event::Body};
-use attestune_trainer::{config::TrainConfig, plot};
+use attestune_trainer::plot;
+use attestune_workers::train_config;
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -119,26 +120,8 @@ fn hyperparameters(request: &Request) -> anyhow::Result<Hyperparameters> {
         seed: request.seed,
         threads: request.threads,
     };
-    config(&asked).validate()?;
+    train_config(&asked).validate()?;
     Ok(asked)
-}
-
-/// Hyperparameters as the trainer takes them.
-pub fn config(asked: &Hyperparameters) -> TrainConfig {
-    TrainConfig {
-        rank: asked.rank,
-        alpha: asked.alpha,
-        targets: asked.targets.clone(),
-        learning_rate: asked.learning_rate.clone(),
-        weight_decay: asked.weight_decay.clone(),
-        warmup_ppm: asked.warmup_ppm,
-        epochs: asked.epochs,
-        max_steps: asked.steps_max,
-        batch_size: asked.batch_size,
-        max_tokens: asked.tokens_max,
-        seed: asked.seed,
-        threads: asked.threads,
-    }
 }
 
 async fn request(context: &Context, request: &Request) -> anyhow::Result<()> {

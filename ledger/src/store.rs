@@ -180,14 +180,7 @@ impl Store {
         from: &[u8],
         to: &[u8],
     ) -> impl Iterator<Item = Result<Row, StoreError>> + use<'a> {
-        let mut options = ReadOptions::default();
-        options.set_total_order_seek(true);
-        if !to.is_empty() {
-            options.set_iterate_upper_bound(to);
-        }
-        let mode = IteratorMode::From(from, Direction::Forward);
-        let rows = self.db.iterator_cf_opt(self.family(family), options, mode);
-        rows.map(|row| row.map_err(|error| self.error(&error)))
+        self.rows(family, from, to, true)
     }
 
     /// The rows whose keys begin with `prefix`, in order of keys.
@@ -215,9 +208,22 @@ impl Store {
         family: Family,
         from: &[u8],
     ) -> impl Iterator<Item = Result<Row, StoreError>> + use<'a> {
+        self.rows(family, from, &[], false)
+    }
+
+    fn rows<'a>(
+        &'a self,
+        family: Family,
+        from: &[u8],
+        to: &[u8],
+        verify: bool,
+    ) -> impl Iterator<Item = Result<Row, StoreError>> + use<'a> {
         let mut options = ReadOptions::default();
         options.set_total_order_seek(true);
-        options.set_verify_checksums(false);
+        options.set_verify_checksums(verify);
+        if !to.is_empty() {
+            options.set_iterate_upper_bound(to);
+        }
         let mode = IteratorMode::From(from, Direction::Forward);
         let rows = self.db.iterator_cf_opt(self.family(family), options, mode);
         rows.map(|row| row.map_err(|error| self.error(&error)))

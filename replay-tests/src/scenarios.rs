@@ -6,6 +6,22 @@ use attestune_ledger::state::Models;
 use attestune_proto::v1::*;
 use prost::Message as _;
 
+/// A scenario's name, which its golden log has, and what makes it.
+pub type Scenario = (&'static str, fn() -> World);
+
+/// Every scenario: the whole life first, then those that are about what is refused. All worlds begin alike, so that
+/// they are of one ledger, but for the first of these, [`the_door`].
+pub const SCENARIOS: [Scenario; 8] = [
+    ("whole-life", whole_life),
+    ("the-door", the_door),
+    ("every-event", every_event),
+    ("keys-and-roles", keys_and_roles),
+    ("data-and-review", data_and_review),
+    ("training-and-evaluation", training_and_evaluation),
+    ("the-gate", the_gate),
+    ("promotion-and-rollback", promotion_and_rollback),
+];
+
 /// What is no event at all, and a genesis that breaks its own rules.
 pub fn the_door() -> World {
     let mut world = World::empty();

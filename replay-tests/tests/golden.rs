@@ -23,21 +23,6 @@ use std::path::{Path, PathBuf};
 
 type Log = Vec<(u64, Vec<u8>)>;
 
-/// A log's name and the scenario that makes it.
-type Named = (&'static str, fn() -> World);
-
-/// The scenarios whose logs are kept, under rules version 1.
-const LOGS: [Named; 8] = [
-    ("whole-life", whole_life),
-    ("the-door", the_door),
-    ("every-event", every_event),
-    ("keys-and-roles", keys_and_roles),
-    ("data-and-review", data_and_review),
-    ("training-and-evaluation", training_and_evaluation),
-    ("the-gate", the_gate),
-    ("promotion-and-rollback", promotion_and_rollback),
-];
-
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/rules-1")
 }
@@ -46,18 +31,19 @@ fn folder() -> PathBuf {
 fn golden_logs_fold_as_they_did() {
     let folder = folder();
     if std::env::var_os("ATTESTUNE_WRITE_GOLDEN").is_some() {
-        for (name, scenario) in LOGS {
+        for (name, scenario) in SCENARIOS {
             let world = scenario();
             write_new(&folder, name, &world.log).unwrap();
         }
     }
-    let told: Vec<String> = LOGS.iter().filter_map(|(name, _)| differs(&folder, name).err()).collect();
+    let told: Vec<String> = SCENARIOS.iter().filter_map(|(name, _)| differs(&folder, name).err()).collect();
     assert!(told.is_empty(), "\n{}", told.join("\n"));
 }
 
 #[test]
 fn nothing_else_lies_among_the_golden_logs() {
-    let known: Vec<String> = LOGS.iter().flat_map(|(n, _)| [format!("{n}.log"), format!("{n}.verdicts")]).collect();
+    let known: Vec<String> =
+        SCENARIOS.iter().flat_map(|(n, _)| [format!("{n}.log"), format!("{n}.verdicts")]).collect();
     for entry in fs::read_dir(folder()).into_iter().flatten() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(known.contains(&name), "{name} belongs to no log that is tested");

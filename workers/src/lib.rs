@@ -32,4 +32,4 @@ pub use error::WorkerError;
 pub use evaluator::Evaluator;
 pub use pii::Pii;
 pub use runner::{Progress, Worker, run};
-pub use trainer::Trainer;
+pub use trainer::{Trainer, settings, train_config};

@@ -129,7 +129,7 @@ impl Inputs {
         };
         let dataset = dataset.ok_or_else(|| bad("its dataset is not in the state"))?;
         let base = base.ok_or_else(|| bad("its base model is not in the state"))?;
-        let config = config(run.hyperparameters.as_ref().ok_or_else(|| bad("it has no hyperparameters"))?);
+        let config = train_config(run.hyperparameters.as_ref().ok_or_else(|| bad("it has no hyperparameters"))?);
         let model = models.load(&base.weights_digest)?;
         if model.tokenizer_digest().0.as_slice() != base.tokenizer_digest.as_slice() {
             return Err(bad("the base model's tokenizer is another than was registered"));
@@ -152,7 +152,8 @@ impl Inputs {
     }
 }
 
-fn config(asked: &Hyperparameters) -> TrainConfig {
+/// Hyperparameters as the trainer takes them.
+pub fn train_config(asked: &Hyperparameters) -> TrainConfig {
     TrainConfig {
         rank: asked.rank,
         alpha: asked.alpha,
@@ -207,7 +208,7 @@ fn progressed(run: &RunRow, token: u64, now: train::Progress) -> TrainingProgres
 }
 
 /// An environment as the log keeps it: identifiers, ascending by name.
-pub(crate) fn settings(environment: &Environment) -> Vec<Setting> {
+pub fn settings(environment: &Environment) -> Vec<Setting> {
     let entries = environment.entries().iter();
     let mut settings: Vec<_> =
         entries.map(|(name, value)| Setting { name: identifier(name), value: identifier(value) }).collect();
@@ -260,6 +261,7 @@ mod tests {
     #[test]
     fn an_identifier_is_cut_and_never_empty() {
         assert_eq!(identifier("Intel(R) Xeon(R) Processor @ 2.10GHz"), "intel-r-xeon-r-processor-2.10ghz");
+        assert_eq!(identifier("Intel(R) Xeon(R) @ 2.10GHz"), "intel-r-xeon-r-2.10ghz");
         assert_eq!(identifier(" é "), "unknown");
         assert_eq!(identifier(&"x".repeat(100)).len(), 64);
     }

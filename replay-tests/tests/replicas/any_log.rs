@@ -7,7 +7,7 @@ use attestune_ledger::rules::Folded;
 use attestune_ledger::state::{MemoryState, Reader as _, View};
 use attestune_proto::v1::{Envelope, Event, Verdict, event::Body};
 use attestune_replay_tests::wire::{self, Change};
-use attestune_replay_tests::{World, ingested, key, positions, whole_life};
+use attestune_replay_tests::{SCENARIOS, World, ingested, key, positions, whole_life};
 use proptest::prelude::*;
 use prost::Message as _;
 use std::collections::BTreeMap;
@@ -49,16 +49,8 @@ static LIFE: LazyLock<Vec<(u64, Vec<u8>)>> = LazyLock::new(|| whole_life().log);
 
 /// Its events, and behind them those of all other scenarios: of the same ledger, as all worlds begin alike.
 static EVENTS: LazyLock<Vec<Signed>> = LazyLock::new(|| {
-    use attestune_replay_tests as scenarios;
-    let others = [
-        scenarios::every_event(),
-        scenarios::keys_and_roles(),
-        scenarios::data_and_review(),
-        scenarios::training_and_evaluation(),
-        scenarios::the_gate(),
-        scenarios::promotion_and_rollback(),
-    ];
-    let logs = [LIFE.clone()].into_iter().chain(others.into_iter().map(|world| world.log));
+    let others = SCENARIOS[2..].iter().map(|(_, scenario)| scenario().log);
+    let logs = [LIFE.clone()].into_iter().chain(others);
     logs.flatten().filter_map(|(_, value)| signed(value)).collect()
 });
 

@@ -9,7 +9,7 @@ use attestune_ledger::state::{MemoryState, Reader};
 use attestune_ledger::store::{Family, Options, Store};
 use attestune_ledger::tree::Frontier;
 use attestune_proto::v1::{Direction, HistoryRequest, LineageRequest, Verdict};
-use attestune_replay_tests::{World, key};
+use attestune_replay_tests::{SCENARIOS, World, every_event, key, whole_life};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -264,29 +264,19 @@ fn open_work_is_kept(replica: &Replica, size: u64) {
 
 #[test]
 fn the_scenarios_give_the_same_in_rocksdb() {
-    use attestune_replay_tests as scenarios;
-    let worlds = [
-        scenarios::the_door(),
-        scenarios::every_event(),
-        scenarios::keys_and_roles(),
-        scenarios::data_and_review(),
-        scenarios::training_and_evaluation(),
-        scenarios::the_gate(),
-        scenarios::promotion_and_rollback(),
-        scenarios::whole_life(),
-    ];
-    for (number, world) in worlds.iter().enumerate() {
+    for (number, (_, scenario)) in SCENARIOS[1..].iter().chain(&SCENARIOS[..1]).enumerate() {
+        let world = scenario();
         let windows = [vec![1], vec![2, 7], vec![1024]][number % 3].clone();
-        replica_agrees(world, &Way { windows, openings: vec![30_000, 60_000], drops_state: number % 2 == 0 });
+        replica_agrees(&world, &Way { windows, openings: vec![30_000, 60_000], drops_state: number % 2 == 0 });
     }
-    live_replica_agrees(&worlds[7]);
-    live_replica_agrees(&worlds[1]);
+    live_replica_agrees(&whole_life());
+    live_replica_agrees(&every_event());
 }
 
 /// A test of the comparison itself.
 #[test]
 fn a_world_that_differs_in_one_verdict_is_told_apart() {
-    let mut world = attestune_replay_tests::every_event();
+    let mut world = every_event();
     let way = Way { windows: vec![5], openings: vec![], drops_state: false };
     replica_agrees(&world, &way);
     let changed = world.folded.iter().position(|f| f.verdict == Verdict::Refused).unwrap();
