@@ -1,6 +1,10 @@
 //! `attestune log append`: what was signed before, one envelope or many.
 
-use crate::{context::Context, draft, output, problem, session::{Session, accepted}};
+use crate::{
+    context::Context,
+    draft, output, problem,
+    session::{Session, accepted},
+};
 use anyhow::Context as _;
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{AppendRequest, Receipt, Verdict};

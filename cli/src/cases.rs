@@ -22,7 +22,10 @@ pub async fn show(
         problem::cannot("no evaluation of this version is completed", "see `attestune eval show MODEL@N`")
     })?;
     let Some(Body::EvaluationCompleted(body)) = session.event(row.ended_at).await?.body else {
-        return Err(problem::no(format!("position {} completes no evaluation", row.ended_at), "run `attestune replay`"));
+        return Err(problem::no(
+            format!("position {} completes no evaluation", row.ended_at),
+            "run `attestune replay`",
+        ));
     };
     let file = session.unseal(vec![suite.content.clone().unwrap_or_default()]).await?.concat();
     let suite = Suite::parse(&file)?;

@@ -148,17 +148,20 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     if !text.trim_start().starts_with('{') {
         return hex::decode(text.trim()).map_err(|_| neither());
     }
-    let json: Json = serde_json::from_str(&text).map_err(|_| neither())?;
-    let bytes = |text: &str| BASE64_STANDARD.decode(text).map_err(|_| neither());
-    let signature = |s: &JsonSignature| -> anyhow::Result<Signature> {
-        Ok(Signature { sig: bytes(&s.sig)?, keyid: s.keyid.clone() })
-    };
+    parse(&text).ok_or_else(neither)
+}
+
+/// The stored bytes of an envelope in DSSE's JSON, if it is one.
+pub fn parse(text: &str) -> Option<Vec<u8>> {
+    let json: Json = serde_json::from_str(text).ok()?;
+    let bytes = |text: &str| BASE64_STANDARD.decode(text).ok();
+    let signature = |s: &JsonSignature| Some(Signature { sig: bytes(&s.sig)?, keyid: s.keyid.clone() });
     let envelope = Envelope {
         payload: bytes(&json.payload)?,
         payload_type: json.payload_type,
-        signatures: json.signatures.iter().map(signature).collect::<anyhow::Result<_>>()?,
+        signatures: json.signatures.iter().map(signature).collect::<Option<_>>()?,
     };
-    Ok(envelope.encode_to_vec())
+    Some(envelope.encode_to_vec())
 }
 
 fn open(bytes: &[u8]) -> Option<(Envelope, Event)> {

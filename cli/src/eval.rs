@@ -1,7 +1,7 @@
 //! `attestune eval`: evaluations of a version by a suite.
 
 use crate::{
-    base,
+    base, cases,
     context::Context,
     output, problem, promote,
     provenance::version,
@@ -28,11 +28,17 @@ pub enum Command {
         #[arg(long)]
         wait: bool,
     },
-    /// Show a version's evaluations against the bars
+    /// Show a version's evaluations against the bars, or the newest one case by case
     Show {
         /// The version, MODEL@N
         #[arg(value_parser = promote::parse_version)]
         version: (String, u32),
+        /// Show what was asked, expected and answered; the read is recorded first
+        #[arg(long)]
+        cases: bool,
+        /// Only the cases that were not passed
+        #[arg(long, requires = "cases")]
+        failed: bool,
     },
 }
 
@@ -60,7 +66,13 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
             finish(&session, receipt.position).await?;
             show(context, &session, model, *number).await
         }
-        Command::Show { version: (model, number) } => {
+        Command::Show { version: (model, number), cases: true, failed } => {
+            let session = context.connect_as_actor().await?;
+            let request = GetModelVersionRequest { model: model.clone(), version: *number, as_of: None };
+            let evaluations = version(&session, request).await?.evaluations;
+            cases::show(context, &session, &evaluations, *failed).await
+        }
+        Command::Show { version: (model, number), .. } => {
             let session = context.connect().await?;
             show(context, &session, model, *number).await
         }

@@ -1,6 +1,6 @@
 //! `attestune log`: the entries themselves.
 
-use crate::{context::Context, draft, output, problem, session::accepted, wait};
+use crate::{append, context::Context, output, problem, proof, wait};
 use anyhow::Context as _;
 use attestune_ledger::draft::{kind, plain};
 use attestune_proto::v1::{CheckpointRequest, Decided, Entry, Envelope, Event, SubscribeRequest};
@@ -38,11 +38,16 @@ pub enum Command {
         /// Its position
         position: u64,
     },
-    /// Append an envelope that was signed before: a draft, or the stored bytes in hex
-    Append {
-        /// The file
-        file: PathBuf,
+    /// Append an envelope that was signed before (a draft, or the stored bytes in hex), or many
+    Append(append::Args),
+    /// Print the newest checkpoint, a signed note
+    Checkpoint {
+        /// The verdict tree's instead of the entry tree's
+        #[arg(long)]
+        verdicts: bool,
     },
+    /// Print a proof that an entry stands in the log, for `attestune verify --proof`
+    Prove(proof::Args),
 }
 
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
@@ -50,7 +55,9 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
         Command::Tail { count, follow } => tail(context, *count, *follow).await,
         Command::Export { file } => export(context, file).await,
         Command::Decode { position } => decode(context, *position).await,
-        Command::Append { file } => append(context, file).await,
+        Command::Append(args) => append::run(context, args).await,
+        Command::Checkpoint { verdicts } => proof::checkpoint(context, *verdicts).await,
+        Command::Prove(args) => proof::prove(context, args).await,
     }
 }
 
@@ -111,12 +118,6 @@ async fn decode(context: &Context, position: u64) -> anyhow::Result<()> {
     let decided =
         decided.ok_or_else(|| problem::cannot(format!("there is no entry {position}"), "see `attestune log tail`"))?;
     output::value(&decided_json(&decided)?)
-}
-
-async fn append(context: &Context, path: &Path) -> anyhow::Result<()> {
-    let envelope = draft::read(path)?;
-    let receipt = accepted(context.connect_unsigned().await?.append_envelope(envelope).await?)?;
-    output::receipt(context.json, &receipt, "the envelope is appended")
 }
 
 async fn export(context: &Context, path: &Path) -> anyhow::Result<()> {

@@ -5,8 +5,10 @@
 //!
 //! Exit codes: 0 yes or done; 1 no (refused, does not verify); 2 could not (misuse, I/O).
 
+mod append;
 mod base;
 mod bench;
+mod cases;
 mod clock;
 mod connect;
 mod context;
@@ -25,11 +27,13 @@ mod key;
 mod lineage;
 mod local;
 mod log;
+mod model;
 mod output;
 mod policy;
 mod policy_yaml;
 mod problem;
 mod promote;
+mod proof;
 mod provenance;
 mod refold;
 mod registry;
@@ -103,6 +107,9 @@ enum Command {
     /// Training runs: request, status, verify
     #[command(subcommand)]
     Train(train::Command),
+    /// Models trained elsewhere: register
+    #[command(subcommand)]
+    Model(model::Command),
     /// Evaluation suites: register, list
     #[command(subcommand)]
     Suite(suite::Command),
@@ -126,9 +133,9 @@ enum Command {
     InForce(in_force::Args),
     /// Fold the log again from nothing and compare the result with the server's
     Replay(replay::Args),
-    /// Check a folder's log or an export offline, without trust in the server
+    /// Check a folder's log, an export or a proof offline, without trust in the server
     Verify(verify::Args),
-    /// The raw log: tail, export, decode
+    /// The raw log: tail, export, decode, append, checkpoint, prove
     #[command(subcommand)]
     Log(log::Command),
     /// Sign an access token, for other gRPC clients
@@ -186,6 +193,7 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::Dataset(command) => dataset::run(context, command).await,
         Command::Base(command) => base::run(context, command).await,
         Command::Train(command) => train::run(context, command).await,
+        Command::Model(command) => model::run(context, command).await,
         Command::Suite(command) => suite::run(context, command).await,
         Command::Eval(command) => eval::run(context, command).await,
         Command::Promote(command) => promote::run(context, command).await,

@@ -67,7 +67,7 @@ pub async fn prove(context: &Context, args: &Args) -> anyhow::Result<()> {
             TlogProof { extra: Vec::new(), index: args.position, path: hashes(&proof)?, checkpoint: note }
         }
     };
-    let proof = TlogProof { extra: entry.stored(), ..proof };
+    let proof = TlogProof { extra: Entry::stored(entry.time_ms, &entry.value), ..proof };
     // Nothing is handed out that its reader would refuse.
     let ledger = context.folder().exists().then(|| context.folder().ledger()).transpose()?;
     if let Some(ledger) = ledger {
@@ -97,12 +97,7 @@ struct Proven {
 }
 
 /// `attestune verify --proof`: checks a proof offline.
-pub fn verify(
-    context: &Context,
-    path: &Path,
-    ledger: Option<[u8; 32]>,
-    key: Option<[u8; 32]>,
-) -> anyhow::Result<()> {
+pub fn verify(context: &Context, path: &Path, ledger: Option<[u8; 32]>, key: Option<[u8; 32]>) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let known: Option<LedgerFile> = match context.folder().exists() {
         true => Some(context.folder().ledger()?),
@@ -136,7 +131,7 @@ fn check(proof: &TlogProof, ledger: Option<[u8; 32]>, key: [u8; 32]) -> anyhow::
     let name: Origin = origin.parse().map_err(|error| no(format!("the proof's checkpoint: {error}")))?;
     let public = fit_key(&key).ok_or_else(|| problem::cannot("the checkpoint key is no Ed25519 key", "see --help"))?;
     let entry = Entry::from_stored(proof.index, &proof.extra)
-        .map_err(|_| no("the proof carries no entry: only `attestune log prove` puts it there".into()))?;
+        .ok_or_else(|| no("the proof carries no entry: only `attestune log prove` puts it there".into()))?;
     let checkpoint = proof
         .verify(entry_leaf(entry.time_ms, &entry.value), &VerifierKey::new(name, public)?)
         .map_err(|error| no(error.to_string()))?;

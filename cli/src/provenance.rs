@@ -112,9 +112,12 @@ fn print(answer: &ModelVersion) {
             output::short(&dataset.root),
             by(&dataset.signer)
         );
-        for batch in &answer.batches {
-            print_batch(batch, &name);
+        for (at, batch) in (1..).zip(&answer.batches) {
+            print!("{}", batch_lines(batch, at == answer.batches.len(), &name));
         }
+    }
+    if version.run.is_none() {
+        println!("├─ trained elsewhere, registered by {}: leakage is not checkable", name(&version.registered_by));
     }
     for leakage in &answer.leakage {
         let row = leakage.leakage.clone().unwrap_or_default();
@@ -159,35 +162,38 @@ fn print(answer: &ModelVersion) {
     }
 }
 
-fn print_batch(batch: &BatchProvenance, name: &impl Fn(&str) -> String) {
+fn batch_lines(batch: &BatchProvenance, last: bool, name: &impl Fn(&str) -> String) -> String {
+    let (branch, stem) = if last { ("└─", " ") } else { ("├─", "│") };
     let documents = batch.documents.clone().unwrap_or_default();
     let examples = batch.examples.clone().unwrap_or_default();
     let redacted = batch.members.iter().filter(|member| member.redacted).count();
-    println!(
-        "│  ├─ {} of {} examples at {}, derived by {}; {redacted} redacted",
+    let mut lines = vec![format!(
+        "│  {branch} {} of {} examples at {}, derived by {}; {redacted} redacted",
         batch.members.len(),
         examples.count,
         examples.position,
         name(&examples.actor)
-    );
+    )];
     for scan in &batch.scans {
         let tool = scan.detector.clone().unwrap_or_default();
-        println!(
-            "│  │    scanned at {} by {}@{} ({}): {} flagged",
+        lines.push(format!(
+            "│  {stem}    scanned at {} by {}@{} ({}): {} flagged",
             scan.position, tool.name, tool.version, scan.actor, scan.flagged
-        );
+        ));
     }
     for review in &batch.reviews {
         let signer = review.signer.clone().unwrap_or_default();
-        println!("│  │    {} reviewed at {} by {}", review.decisions.len(), signer.position, name(&signer.actor));
+        let by = name(&signer.actor);
+        lines.push(format!("│  {stem}    {} reviewed at {} by {by}", review.decisions.len(), signer.position));
     }
-    println!(
-        "│  │    from {} documents of {} at {}, ingested by {}",
+    lines.push(format!(
+        "│  {stem}    from {} documents of {} at {}, ingested by {}",
         documents.count,
         documents.collection,
         documents.position,
         name(&documents.actor)
-    );
+    ));
+    lines.join("\n") + "\n"
 }
 
 fn print_promotion(promotion: &PromotionRow, last: bool, by: &impl Fn(&Option<Signer>) -> String) {
@@ -207,5 +213,22 @@ fn print_promotion(promotion: &PromotionRow, last: bool, by: &impl Fn(&Option<Si
             plain(approval.meaning().as_str_name(), "APPROVAL_MEANING_"),
             by(&approval.signer)
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attestune_proto::v1::ScanProvenance;
+
+    #[test]
+    fn the_last_batch_of_a_dataset_ends_its_branch() {
+        let batch = BatchProvenance { scans: vec![ScanProvenance::default()], ..BatchProvenance::default() };
+        let drawn = |last| {
+            let lines = batch_lines(&batch, last, &str::to_owned);
+            lines.lines().map(|line| line.chars().take(6).collect::<String>()).collect::<Vec<_>>()
+        };
+        assert_eq!(drawn(false), ["│  ├─ ", "│  │  ", "│  │  "]);
+        assert_eq!(drawn(true), ["│  └─ ", "│     ", "│     "]);
     }
 }

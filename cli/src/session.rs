@@ -5,6 +5,7 @@ use attestune_ledger::{
     draft::{draft, plain},
     envelope::TOKEN_PAYLOAD_TYPE,
     log::{Clock as _, SystemClock},
+    tree::{Frontier, leaf_hash},
 };
 use attestune_proto::v1::{
     AccessToken, AppendRequest, Event, HeadRequest, HeadResponse, ListRequest, OpenRequest, ReadRequest, Receipt,
@@ -194,11 +195,27 @@ impl Session {
     /// Opens sealed texts, at most 512; the read is recorded first.
     pub async fn unseal(&self, contents: Vec<Sealed>) -> anyhow::Result<Vec<Vec<u8>>> {
         let asked = contents.len();
-        let opened = self.content().open(OpenRequest { contents }).await?.into_inner().contents;
+        let request = OpenRequest { contents, pack: Vec::new() };
+        let opened = self.content().open(request).await?.into_inner().contents;
         if opened.len() != asked {
             anyhow::bail!("the server opened {} of {asked} texts", opened.len());
         }
         Ok(opened)
+    }
+
+    /// Opens all texts of a pack, whose commitments must be the leaves of the tree with this root, in their order; the
+    /// read is recorded first.
+    pub async fn unseal_pack(&self, pack: Vec<u8>, root: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
+        let opened = self.content().open(OpenRequest { contents: Vec::new(), pack }).await?.into_inner();
+        let mut tree = Frontier::new();
+        opened.commitments.iter().for_each(|commitment| tree.push(leaf_hash(&[commitment])));
+        if tree.root().0 != root || opened.commitments.len() != opened.contents.len() {
+            return Err(problem::no(
+                "the texts in the vault are not those that the log commits to",
+                "the vault was altered: restore it from a backup",
+            ));
+        }
+        Ok(opened.contents)
     }
 
     /// The event at a position, as it was signed.

@@ -4,7 +4,7 @@ use crate::{
     context::Context,
     folder::{self, Folder},
     log::Export,
-    output, problem,
+    output, problem, proof,
     refold::{Refold, Refolded},
 };
 use anyhow::Context as _;
@@ -22,6 +22,9 @@ use std::path::PathBuf;
 pub struct Args {
     /// An export (`attestune log export`); without it the folder's own log
     export: Option<PathBuf>,
+    /// Check a proof of one entry instead (`attestune log prove`)
+    #[arg(long, value_name = "FILE", conflicts_with = "export")]
+    proof: Option<PathBuf>,
     /// The ledger's id, known from outside
     #[arg(long, value_parser = parse_hash)]
     ledger: Option<[u8; 32]>,
@@ -45,6 +48,9 @@ struct Findings {
 }
 
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
+    if let Some(path) = &args.proof {
+        return proof::verify(context, path, args.ledger, args.checkpoint_key);
+    }
     let (folder, export) = (context.folder(), args.export.clone());
     let (ledger, checkpoint_key) = (args.ledger, args.checkpoint_key);
     let findings = tokio::task::spawn_blocking(move || match export {

@@ -77,7 +77,7 @@ async fn a_persons_read_is_on_record_before_the_texts_are_released() {
     let contents = sealed(&world, &["first", "second", "third"]).await;
     let asked = vec![contents[2].clone(), contents[0].clone()];
     let token = key("rita").sign(TOKEN_PAYLOAD_TYPE, &world.token("rita").encode_to_vec());
-    let request = with_token(OpenRequest { contents: asked.clone() }, &token);
+    let request = with_token(OpenRequest { contents: asked.clone(), pack: Vec::new() }, &token);
     let opened = content(&world).open(request).await.unwrap().into_inner().contents;
     assert_eq!(opened, [b"third".to_vec(), b"first".to_vec()]);
 
@@ -93,7 +93,7 @@ async fn many_texts_of_one_pack_come_in_the_order_asked_for() {
     let texts: Vec<String> = (0..600).map(|n| format!("text {n}")).collect();
     let contents = sealed(&world, &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let before = world.gateway.replica.position();
-    let request = world.ask("rita", OpenRequest { contents: contents.into_iter().rev().collect() });
+    let request = world.ask("rita", OpenRequest { contents: contents.into_iter().rev().collect(), pack: Vec::new() });
     let opened = content(&world).open(request).await.unwrap().into_inner().contents;
     assert!(opened.iter().eq(texts.iter().rev().map(String::as_bytes)));
     // At most 512 commitments fit an event.
@@ -117,7 +117,7 @@ async fn who_may_not_open_texts_gets_none_and_that_is_recorded_once() {
     for actor in ["paul", "ada", "idle", "second"] {
         let before = world.gateway.replica.position();
         for _ in 0..3 {
-            let request = world.ask(actor, OpenRequest { contents: contents.clone() });
+            let request = world.ask(actor, OpenRequest { contents: contents.clone(), pack: Vec::new() });
             let status = content(&world).open(request).await.unwrap_err();
             assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, "may-not-open"), "{actor}");
         }
@@ -139,7 +139,7 @@ async fn every_role_that_works_with_texts_opens_them() {
             let actor = role.as_str_name().to_ascii_lowercase();
             world.cast(&actor, kind, Some(role));
             let before = world.gateway.replica.position();
-            let request = world.ask(&actor, OpenRequest { contents: contents.clone() });
+            let request = world.ask(&actor, OpenRequest { contents: contents.clone(), pack: Vec::new() });
             assert_eq!(content(&world).open(request).await.unwrap().into_inner().contents, [b"text"], "{actor}");
             assert_eq!(world.gateway.replica.position(), before + records, "{actor}");
         }
@@ -150,7 +150,7 @@ async fn every_role_that_works_with_texts_opens_them() {
 async fn a_worker_whose_role_was_withdrawn_opens_nothing_more() {
     let world = World::new().await;
     let contents = sealed(&world, &["secret"]).await;
-    let open = || world.ask("scanner", OpenRequest { contents: contents.clone() });
+    let open = || world.ask("scanner", OpenRequest { contents: contents.clone(), pack: Vec::new() });
     content(&world).open(open()).await.unwrap();
     let withdrawn = RoleWithdrawn { actor: "scanner".into(), role: Role::Scanner.into() };
     world.must("ada", Body::RoleWithdrawn(withdrawn));
@@ -163,7 +163,7 @@ async fn no_text_is_released_when_the_read_cannot_be_recorded() {
     let contents = sealed(&world, &["secret"]).await;
     let withdrawn = RoleWithdrawn { actor: "gateway".into(), role: Role::Gateway.into() };
     world.must("ada", Body::RoleWithdrawn(withdrawn));
-    let status = content(&world).open(world.ask("rita", OpenRequest { contents })).await.unwrap_err();
+    let status = content(&world).open(world.ask("rita", OpenRequest { contents, pack: Vec::new() })).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "read-not-recorded"));
     assert!(!status.message().contains("secret"));
 }
@@ -172,10 +172,13 @@ async fn no_text_is_released_when_the_read_cannot_be_recorded() {
 async fn a_text_that_is_not_in_the_vault_is_named_as_missing() {
     let world = World::new().await;
     let unknown = Sealed { pack: vec![7; 16], commitment: vec![7; 32] };
-    let status = content(&world).open(world.ask("rita", OpenRequest { contents: vec![unknown] })).await.unwrap_err();
+    let status = content(&world)
+        .open(world.ask("rita", OpenRequest { contents: vec![unknown], pack: Vec::new() }))
+        .await
+        .unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "content-unknown"));
     let malformed = Sealed { pack: vec![7; 15], commitment: vec![7; 32] };
-    let request = world.ask("rita", OpenRequest { contents: vec![malformed] });
+    let request = world.ask("rita", OpenRequest { contents: vec![malformed], pack: Vec::new() });
     let status = content(&world).open(request).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "bad-request"));
 }

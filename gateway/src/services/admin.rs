@@ -15,9 +15,6 @@ use tonic::{Request, Response, Status};
 impl Admin for Services {
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         reader(&self.gateway, &request)?;
-        if let Some(why) = self.gateway.replica.failure() {
-            return Err(replica_failed(ReplicaError::Stopped(why)));
-        }
         let counts = self.gateway.replica.counts();
         Ok(Response::new(StatusResponse {
             head: match self.gateway.replica.head() {
@@ -30,6 +27,7 @@ impl Admin for Services {
             garbage: counts.garbage,
             version: env!("CARGO_PKG_VERSION").into(),
             started_ms: self.started_ms,
+            stopped: self.gateway.replica.failure(),
         }))
     }
 
@@ -98,7 +96,11 @@ fn clock(replica: &Replica, check: &impl Fn(&str, Result<String, (String, &str)>
         "clock",
         if ahead_ms > 60_000 {
             let detail = format!("the log's time is {ahead_ms} ms ahead of this machine's clock");
-            Err((detail, "find out which clock jumped; then `attestune` root keys correct the ledger's clock"))
+            Err((
+                detail,
+                "find out which clock jumped: set this machine's right, or, if the log's had jumped ahead, sign `attestune clock correct` \
+                          with the root keys",
+            ))
         } else {
             Ok("this machine's clock is not behind the log's".into())
         },

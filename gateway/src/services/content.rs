@@ -8,7 +8,7 @@ use attestune_ledger::query;
 use attestune_ledger::replica::StoreView;
 use attestune_ledger::vault::{Vault, VaultError};
 use attestune_proto::v1::content_server::Content;
-use attestune_proto::v1::{OpenRequest, OpenResponse, SealRequest, SealResponse, event::Body};
+use attestune_proto::v1::{OpenRequest, OpenResponse, SealRequest, SealResponse, Sealed, event::Body};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -97,7 +97,13 @@ impl Content for Services {
     async fn open(&self, request: Request<OpenRequest>) -> Result<Response<OpenResponse>, Status> {
         // Whoever may not open texts is put on the record below, also without any role.
         let caller = caller(&self.gateway, &request)?;
-        let wanted = request.into_inner().contents;
+        let OpenRequest { contents: mut wanted, pack } = request.into_inner();
+        if pack.len() == 16 && wanted.is_empty() {
+            let commitments = self.vault()?.commitments(&pack).await.map_err(vault_failed)?;
+            wanted = commitments.into_iter().map(|commitment| Sealed { pack: pack.clone(), commitment }).collect();
+        } else if !pack.is_empty() {
+            return Err(status(Reason::BadRequest, "a pack of 16 bytes or contents are asked for, not both"));
+        }
         if wanted.is_empty() || wanted.len() > CONTENTS_MAX {
             return Err(status(Reason::BadRequest, format!("1 to {CONTENTS_MAX} contents may be opened at once")));
         }
@@ -108,6 +114,10 @@ impl Content for Services {
         let commitments = wanted.iter().map(|s| s.commitment.clone()).collect();
         release(&self.gateway, &self.denials, &caller, commitments).await?;
         let contents = vault.open_all(&wanted).await.map_err(vault_failed)?;
-        Ok(Response::new(OpenResponse { contents }))
+        let commitments = match pack.is_empty() {
+            true => Vec::new(),
+            false => wanted.into_iter().map(|sealed| sealed.commitment).collect(),
+        };
+        Ok(Response::new(OpenResponse { contents, commitments }))
     }
 }

@@ -217,6 +217,14 @@ impl Vault {
         Ok(keys.entries.into_iter().map(open).collect())
     }
 
+    /// The commitments of a pack's contents, in order.
+    ///
+    /// # Errors
+    /// If the pack is unknown or its keys are damaged.
+    pub async fn commitments(&self, pack: &[u8]) -> Result<Vec<Vec<u8>>, VaultError> {
+        Ok(self.key_pack(pack).await?.entries.into_iter().map(|entry| entry.commitment).collect())
+    }
+
     /// Opens contents in their order. A pack of which much is wanted is read whole, once.
     ///
     /// # Errors
