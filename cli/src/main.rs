@@ -161,7 +161,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs a command. A folder that it opened is closed again when this returns, however the command ended.
 async fn run(cli: &Cli) -> anyhow::Result<()> {
+    let outcome = command(cli).await;
+    cli.context.close().await;
+    outcome
+}
+
+async fn command(cli: &Cli) -> anyhow::Result<()> {
     let context = &cli.context;
     match &cli.command {
         Command::Init(args) => init::run(context, args).await,

@@ -11,7 +11,7 @@ mod serve;
 mod services;
 mod stop;
 
-pub use serve::{ServeError, serve_in_process, serve_tcp, serve_uds};
+pub use serve::{InProcess, ServeError, serve_in_process, serve_tcp, serve_uds};
 
 use attestune_ledger::envelope::SigningKey;
 use attestune_ledger::replica::Replica;

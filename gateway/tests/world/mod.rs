@@ -121,7 +121,7 @@ impl World {
         let replica = Replica::open(store.clone(), log.clone(), options).unwrap();
         let vault = Arc::new(Vault::open_folder(&folder.join("vault")).await.unwrap());
         let gateway = Gateway { replica, vault: Some(vault), key: key("gateway"), actor: "gateway".into() };
-        let channel = attestune_gateway::serve_in_process(gateway.clone()).await.unwrap();
+        let (channel, _) = attestune_gateway::serve_in_process(gateway.clone()).await.unwrap();
 
         let genesis = genesis();
         let ledger = ledger_id(&genesis);
