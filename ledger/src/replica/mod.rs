@@ -6,6 +6,7 @@
 mod error;
 mod folder;
 mod head;
+mod overlay;
 mod proofs;
 mod reader;
 mod verify;
@@ -13,7 +14,9 @@ mod verify;
 pub use error::{AppendError, ReplicaError};
 pub use folder::drop_state;
 pub use proofs::origin;
-pub(crate) use reader::tile_key;
+#[cfg(test)]
+pub(crate) use reader::hashes_key;
+pub(crate) use reader::stored_hash;
 pub use reader::{StoreView, StoredTiles, Tree};
 
 use crate::draft::kind;
@@ -22,7 +25,7 @@ use crate::log::{Entry, EventLog};
 use crate::refusal::Rejection;
 use crate::rules::decode;
 use crate::state::{Effects, Ledgers, ReadFailed, Reader as _};
-use crate::store::{Family, Store};
+use crate::store::{Batch, Family, Store};
 use crate::tree::Hash;
 use attestune_proto::v1::{AsOf, Decided, HeadResponse, Kind, Receipt, Row, as_of::When};
 use folder::{Folder, Head};
@@ -460,9 +463,11 @@ impl Drop for Replica {
     }
 }
 
-/// Folds what the log holds, reading and verifying each window while the one before it is being folded.
+/// Folds what the log holds, in three stages that overlap: a window is read and verified while the one before it is
+/// folded and the one before that is written.
 fn catch_up(log: &dyn EventLog, folder: &mut Folder, keys: &KnownKeys, waiting: &Waiting) -> Result<(), ReplicaError> {
     let (mut next, end) = (folder.size(), log.end()?);
+    let store = folder.store();
     std::thread::scope(|scope| {
         let (send, windows) = mpsc::sync_channel(2);
         scope.spawn(move || {
@@ -476,8 +481,30 @@ fn catch_up(log: &dyn EventLog, folder: &mut Folder, keys: &KnownKeys, waiting: 
                 }
             }
         });
+        let (write, batches) = mpsc::sync_channel::<Batch<'_>>(1);
+        let (done, written) = mpsc::sync_channel(1);
+        let store = &store;
+        scope.spawn(move || {
+            for batch in batches {
+                if done.send(store.write(batch, false)).is_err() {
+                    return;
+                }
+            }
+        });
+        let stopped = || ReplicaError::Stopped("the thread that writes the store ended".into());
+        let mut under_way = false;
         for window in windows {
-            folder.fold(window?)?;
+            let batch = folder.decide(window?, store)?;
+            if under_way {
+                written.recv().map_err(|_| stopped())??;
+            }
+            folder.writing();
+            write.send(batch).map_err(|_| stopped())?;
+            under_way = true;
+        }
+        if under_way {
+            written.recv().map_err(|_| stopped())??;
+            folder.written();
         }
         Ok(())
     })
@@ -491,8 +518,7 @@ fn compare_last(store: &Store, log: &dyn EventLog, size: u64) -> Result<(), Repl
     }
     let Some(last) = size.checked_sub(1) else { return Ok(()) };
     let Some(entry) = log.read(last, 1, 1)?.into_iter().next() else { return Ok(()) };
-    let stored = store.get(Family::Tree, &reader::tile_key(Tree::Entries, 0, last))?;
-    let ours = Hash(stored.and_then(|b| b.try_into().ok()).unwrap_or([0; 32]));
+    let ours = stored_hash(store, Tree::Entries, 0, last)?.unwrap_or(Hash([0; 32]));
     let theirs = crate::rules::entry_leaf(entry.time_ms, &entry.value);
     if ours != theirs {
         return Err(ReplicaError::Diverged { at: last, ours, theirs });

@@ -42,6 +42,11 @@ impl Effects {
         &self.writes
     }
 
+    /// The writes, given away.
+    pub fn into_writes(self) -> Vec<Write> {
+        self.writes
+    }
+
     /// SHA-256 over `len(row) ‖ row ‖ len(value) ‖ value` of each write, lengths in 4 bytes big-endian.
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
