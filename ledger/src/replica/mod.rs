@@ -17,7 +17,7 @@ pub use proofs::origin;
 #[cfg(test)]
 pub(crate) use reader::hashes_key;
 pub(crate) use reader::stored_hash;
-pub use reader::{StoreView, StoredTiles, Tree};
+pub use reader::{StoreCursor, StoreView, StoredTiles, Tree};
 
 use crate::draft::kind;
 use crate::envelope::SigningKey;

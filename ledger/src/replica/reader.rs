@@ -2,10 +2,11 @@
 
 use crate::log::Entry;
 use crate::state::{Prefix, ReadFailed, Reader, View};
-use crate::store::{Family, Store, StoreError};
+use crate::store::{Family, Rows, Store, StoreError};
 use crate::tree::{Hash, TileReader, root_at};
 use attestune_proto::v1::DecidedRow;
 use prost::Message as _;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// The two trees, by their first byte in the family `tree`.
@@ -106,6 +107,11 @@ impl StoreView {
         View::new(self, self.size)
     }
 
+    /// The same with a cursor.
+    pub fn cursor(&self) -> StoreCursor<'_> {
+        StoreCursor { store: self, rows: RefCell::new(self.store.state_rows()) }
+    }
+
     /// The verdict on an entry below the view's size.
     ///
     /// # Errors
@@ -185,6 +191,50 @@ pub(super) fn scan_rows(
 pub(super) fn split_version(key: &[u8]) -> Option<(&[u8], u64)> {
     let (name, inverted) = key.split_at_checked(key.len().checked_sub(8)?)?;
     Some((name, !u64::from_be_bytes(inverted.try_into().ok()?)))
+}
+
+/// A [`StoreView`] with a cursor into the store: for queries that read many rows.
+pub struct StoreCursor<'a> {
+    store: &'a StoreView,
+    rows: RefCell<Rows<'a>>,
+}
+
+impl StoreCursor<'_> {
+    /// The view for rules and queries.
+    pub fn view(&self) -> View<'_> {
+        View::new(self, self.store.size)
+    }
+}
+
+impl Reader for StoreCursor<'_> {
+    fn row(&self, row: &[u8], size: u64) -> Result<Option<Vec<u8>>, ReadFailed> {
+        let Some(position) = size.checked_sub(1) else { return Ok(None) };
+        Ok(self.rows.borrow_mut().as_of(row, position).map_err(failed)?.map(|(_, value)| value))
+    }
+
+    fn rows(&self, prefix: &[u8], size: u64, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), ReadFailed> {
+        self.store.rows(prefix, size, visit)
+    }
+
+    fn id(&self, actor: &str, id: &[u8]) -> Result<Option<u64>, ReadFailed> {
+        self.store.id(actor, id)
+    }
+
+    fn entry(&self, position: u64) -> Result<Option<Vec<u8>>, ReadFailed> {
+        self.store.entry(position)
+    }
+
+    fn fold_time(&self, position: u64) -> Result<Option<u64>, ReadFailed> {
+        self.store.fold_time(position)
+    }
+
+    fn entry_root(&self, size: u64) -> Result<Option<Hash>, ReadFailed> {
+        self.store.entry_root(size)
+    }
+
+    fn verdict_root(&self, size: u64) -> Result<Option<Hash>, ReadFailed> {
+        self.store.verdict_root(size)
+    }
 }
 
 impl Reader for StoreView {

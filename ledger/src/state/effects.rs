@@ -1,6 +1,7 @@
 //! What an accepted event changes: ordered writes, as data.
 
-use super::RowKey;
+use super::{RowKey, Uses};
+use attestune_proto::v1::PositionRow;
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 
@@ -34,6 +35,15 @@ impl Effects {
     #[must_use]
     pub fn and<R: Message>(mut self, row: &RowKey<R>, value: &R) -> Self {
         self.put(row, value);
+        self
+    }
+
+    /// Notes what the thing at a position was made from, so that lineage finds it from there.
+    #[must_use]
+    pub fn made_from(mut self, position: u64, sources: impl IntoIterator<Item = u64>) -> Self {
+        for source in sources {
+            self.put(&Uses::key(source, position), &PositionRow { position });
+        }
         self
     }
 
