@@ -18,7 +18,7 @@ pub use reader::{StoreView, StoredTiles, Tree};
 
 use crate::draft::kind;
 use crate::envelope::SigningKey;
-use crate::log::{Entry, EventLog};
+use crate::log::{Entry, EventLog, LogError};
 use crate::refusal::Rejection;
 use crate::rules::decode;
 use crate::state::{Effects, Ledgers, ReadFailed, Reader as _};
@@ -76,8 +76,8 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Opens a replica whose log is its store's own family (the embedded log), folds what it has not folded yet, and
-    /// goes on in a thread of its own.
+    /// Opens a replica over its log, whose entries are in the store's own family (the embedded log, or the copy of one
+    /// on Kafka), folds what it has not folded yet, and goes on in a thread of its own.
     ///
     /// # Errors
     /// If the store is damaged, or the log is not the one that was folded or pinned.
@@ -123,12 +123,13 @@ impl Replica {
             self.waiting.put(value, checked);
         }
         let positions = self.log.append(envelopes).map_err(ReplicaError::from)?;
-        let reached = self.wait_past(positions.end.saturating_sub(1), FOLD_WAIT);
+        let Some(&last) = positions.last() else { return Ok(Vec::new()) };
+        let reached = self.wait_past(last, FOLD_WAIT);
         self.working()?;
-        if reached < positions.end {
+        if reached <= last {
             return Err(ReplicaError::Stopped("the fold is too far behind to wait for".into()).into());
         }
-        positions.map(|p| self.receipt_at(p).map_err(AppendError::from)).collect()
+        positions.into_iter().map(|p| self.receipt_at(p).map_err(AppendError::from)).collect()
     }
 
     /// What costs nothing to judge: size, encoding, ledger, known keys, signatures.
@@ -462,14 +463,17 @@ impl Drop for Replica {
 
 /// Folds what the log holds, reading and verifying each window while the one before it is being folded.
 fn catch_up(log: &dyn EventLog, folder: &mut Folder, keys: &KnownKeys, waiting: &Waiting) -> Result<(), ReplicaError> {
-    let (mut next, end) = (folder.size(), log.end()?);
+    let mut next = folder.size();
     std::thread::scope(|scope| {
         let (send, windows) = mpsc::sync_channel(2);
         scope.spawn(move || {
-            while next < end {
-                let window = log.read(next, WINDOW_ENTRIES, WINDOW_BYTES);
+            loop {
+                let window = next_window(log, next);
+                if window.as_ref().is_ok_and(Vec::is_empty) {
+                    return;
+                }
                 next += window.as_ref().map_or(0, |w| w.len() as u64);
-                let last = window.as_ref().map_or(true, Vec::is_empty);
+                let last = window.is_err();
                 // Nobody listens any more once the fold has failed.
                 if send.send(window.map(|w| check_window(keys, waiting, w))).is_err() || last {
                     return;
@@ -481,6 +485,17 @@ fn catch_up(log: &dyn EventLog, folder: &mut Folder, keys: &KnownKeys, waiting: 
         }
         Ok(())
     })
+}
+
+/// The entries from a position on; none once all is read that was on the log when it was opened.
+fn next_window(log: &dyn EventLog, from: u64) -> Result<Vec<Entry>, LogError> {
+    // Asked in this order, so that an entry between the two questions is not passed over.
+    while !log.caught_up()? {
+        if log.wait_past(from, Duration::from_millis(100))? > from {
+            return log.read(from, WINDOW_ENTRIES, WINDOW_BYTES);
+        }
+    }
+    log.read(from, WINDOW_ENTRIES, WINDOW_BYTES)
 }
 
 /// The last entry folded must still be the log's.

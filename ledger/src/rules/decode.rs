@@ -3,7 +3,7 @@
 //! The door uses this, too: what fails here is stopped there and, where the log holds it all the same, counted.
 
 use crate::envelope::{EVENT_PAYLOAD_TYPE, ledger_id};
-use crate::log::VALUE_BYTES_MAX;
+use crate::log::{ShortForm, VALUE_BYTES_MAX};
 use crate::refusal::Rejection;
 use crate::state::{Keys, View};
 use attestune_proto::v1::{Envelope, Event, KeyRow, Kind, LedgerRow, event::Body};
@@ -32,6 +32,9 @@ pub struct Decoded {
 pub fn decode(value: &[u8]) -> Result<Decoded, Rejection> {
     if value.len() > VALUE_BYTES_MAX {
         return Err(Rejection::TooLarge { size: value.len(), limit: VALUE_BYTES_MAX });
+    }
+    if let Some(short) = ShortForm::read(value) {
+        return Err(Rejection::TooLarge { size: short.length as usize, limit: VALUE_BYTES_MAX });
     }
     let envelope = Envelope::decode(value).map_err(|_| Rejection::NotAnEnvelope {})?;
     if envelope.payload_type != EVENT_PAYLOAD_TYPE {
