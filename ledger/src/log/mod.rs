@@ -144,7 +144,10 @@ pub enum LogError {
         cause: String,
     },
     /// The log is open for reading only.
-    #[error("this log is open for reading only: append through the process that owns it")]
+    #[error(
+        "this log is open for reading only: one on Kafka is appended to with --kafka BROKERS --ledger NAME, or through \
+         the gateway of its replica"
+    )]
     ReadOnly,
     /// The folder's log is the copy of one on Kafka, so nothing may be appended to it here.
     #[error(

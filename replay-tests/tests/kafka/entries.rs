@@ -58,7 +58,7 @@ fn every_codec_that_another_producer_may_use_is_read() {
     let value = b"the same words again and again ".repeat(40);
     let codecs = ["none", "gzip", "snappy", "lz4", "zstd"];
     for codec in codecs {
-        Foreign::new(&config, &[("compression.codec", codec)]).write(&[&value; 10]);
+        Foreign::new(&config, &[("compression.codec", codec)]).write(&[value.as_slice(); 10]);
     }
     assert!(open(&config).entries(50).iter().all(|entry| entry.value == value));
 }
@@ -80,7 +80,7 @@ fn a_record_too_large_stands_as_its_length_and_hash_and_is_judged_from_them_alon
     let replica = Replica::open(log.store.clone(), Arc::new(log.log), ReplicaOptions::default()).unwrap();
     assert_eq!(replica.counts().garbage, 2);
     let judged = replica.decided(0).unwrap();
-    let why = judged.refusal.unwrap();
+    let why = judged.refusal.clone().unwrap();
     assert_eq!((judged.verdict(), why.code.as_str()), (Verdict::Garbage, "too-large"));
     assert!(why.message.contains("65528"), "{}", why.message);
     replica.shut_down();
@@ -109,7 +109,7 @@ fn two_replicas_of_a_topic_with_garbage_on_it_reach_one_root_and_so_does_one_fol
     let Some(cluster) = Cluster::shared() else { return };
     let config = topic(cluster);
     let [first, second] = [0, 1].map(|_| open(&config));
-    let (stores, folders) = ([first.store.clone(), second.store.clone()], [first.folder, second.folder]);
+    let (stores, folders) = ([first.store, second.store], [first.folder, second.folder]);
     let open = |store: &Arc<_>, log| Replica::open(Arc::clone(store), log, ReplicaOptions::default()).unwrap();
     let replicas = [open(&stores[0], Arc::new(first.log)), open(&stores[1], Arc::new(second.log))];
 

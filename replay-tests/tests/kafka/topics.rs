@@ -93,7 +93,7 @@ fn a_topic_made_anew_under_a_running_replica_stops_it() {
     delete(&config).unwrap();
     create(&config, Stamp::LogAppendTime).unwrap();
     // Longer than the old one, so that offsets alone tell nothing.
-    Foreign::new(&config, &[]).write(&[b"new"; 9]);
+    Foreign::new(&config, &[]).write(&[&b"new"[..]; 9]);
     let error = log.stops_with();
     let remade = LogError::from(KafkaError::Remade { topic: config.topic().into() });
     assert_eq!(error, remade);

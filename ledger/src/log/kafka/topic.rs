@@ -281,10 +281,28 @@ pub(super) fn partition_leaders(config: &KafkaConfig, client: &Client<Contact>) 
     }
 }
 
-/// The first offset that the topic holds, and the one after the last.
+/// The first offset that the topic holds, and the one after the last. Asked again while the partition changes leaders.
 pub(super) fn watermarks(config: &KafkaConfig, client: &Client<Contact>) -> Result<(i64, i64), KafkaError> {
-    let asked = client.fetch_watermarks(config.topic(), 0, ASK);
-    asked.map_err(|error| failed(config, "tell the topic's end", super::error::code(&error)))
+    let until = Instant::now() + Duration::from_secs(5);
+    loop {
+        let code = match client.fetch_watermarks(config.topic(), 0, ASK) {
+            Ok(watermarks) => return Ok(watermarks),
+            Err(error) => super::error::code(&error),
+        };
+        let passes = matches!(
+            code,
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::ReplicaNotAvailable
+                | Code::OffsetNotAvailable
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+        );
+        if !passes || Instant::now() > until {
+            return Err(failed(config, "tell the topic's end", code));
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn missing(config: &KafkaConfig) -> KafkaError {
