@@ -46,12 +46,12 @@ fn a_ledger_moves_to_kafka_and_back_and_a_proof_issued_before_holds_after() {
     }
     let folder = back.folder();
     let into = back.json(&with(&["log", "restore", "--into", folder.to_str().unwrap()], &kafka));
-    let ours = ledger.json(&["replay", "--json"]);
-    assert_eq!(
-        into["head"]["size"].as_str().map_or(into["head"]["size"].as_u64(), |s| s.parse().ok()),
-        Some(size as u64)
-    );
-    assert_eq!(back.json(&["replay"]), ours, "the same roots, row by row");
+    let folded_anew = |ledger: &Ledger| {
+        let replayed = ledger.json(&["replay"]);
+        ["size", "entry_root", "verdict_root", "rows"].map(|name| replayed[name].clone())
+    };
+    assert_eq!(into["head"]["size"].to_string().trim_matches('"'), size.to_string());
+    assert_eq!(folded_anew(&back), folded_anew(&ledger), "the same roots, row by row");
     // It is a log of its own again.
     back.ok(&["key", "new", "otto"]);
     back.ok(&["key", "register", "otto", "--name", "Otto", "--as", "ada"]);

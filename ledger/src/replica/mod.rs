@@ -9,6 +9,7 @@ mod head;
 mod proofs;
 mod reader;
 mod verify;
+mod waiters;
 
 pub use error::{AppendError, ReplicaError};
 pub use folder::drop_state;
@@ -31,6 +32,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use verify::{Checked, KnownKeys, Waiting, check_window};
+use waiters::Waiters;
 
 const WINDOW_ENTRIES: usize = 1024;
 const WINDOW_BYTES: usize = 4 << 20;
@@ -70,6 +72,7 @@ pub struct Replica {
     waiting: Arc<Waiting>,
     head: Mutex<Head>,
     folded: Condvar,
+    appending: Waiters,
     failure: Mutex<Option<ReplicaError>>,
     stopping: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -96,6 +99,7 @@ impl Replica {
             waiting,
             head: Mutex::new(head),
             folded: Condvar::new(),
+            appending: Waiters::default(),
             failure: Mutex::new(None),
             stopping: AtomicBool::new(false),
             thread: Mutex::new(None),
@@ -124,9 +128,10 @@ impl Replica {
         }
         let positions = self.log.append(envelopes).map_err(ReplicaError::from)?;
         let Some(&last) = positions.last() else { return Ok(Vec::new()) };
-        let reached = self.wait_past(last, FOLD_WAIT);
+        let reached = || self.position() > last;
+        self.appending.wait(last, FOLD_WAIT, || reached() || lock(&self.failure).is_some());
         self.working()?;
-        if reached <= last {
+        if !reached() {
             return Err(ReplicaError::Stopped("the fold is too far behind to wait for".into()).into());
         }
         positions.into_iter().map(|p| self.receipt_at(p).map_err(AppendError::from)).collect()
@@ -162,6 +167,7 @@ impl Replica {
                     tracing::error!(%error, "the replica stops");
                     *lock(&self.failure) = Some(error);
                     self.folded.notify_all();
+                    self.appending.wake_all();
                     return;
                 }
             }
@@ -176,8 +182,10 @@ impl Replica {
         }
         let window = self.log.read(size, WINDOW_ENTRIES, WINDOW_BYTES)?;
         let head = folder.fold(check_window(&self.keys, &self.waiting, window))?;
+        let size = head.size;
         *lock(&self.head) = head;
         self.folded.notify_all();
+        self.appending.wake(size);
         Ok(true)
     }
 

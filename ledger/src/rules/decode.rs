@@ -121,6 +121,16 @@ mod tests {
     }
 
     #[test]
+    fn a_record_too_large_is_judged_from_its_short_form_alone() {
+        let large = vec![0; VALUE_BYTES_MAX + 1];
+        let short = crate::log::short_form(&large).unwrap().to_bytes();
+        let (size, limit) = (VALUE_BYTES_MAX + 1, VALUE_BYTES_MAX);
+        for value in [large, short] {
+            assert_eq!(decode(&value).err(), Some(Rejection::TooLarge { size, limit }));
+        }
+    }
+
+    #[test]
     fn a_later_kinds_body_is_an_unknown_kind_and_nothing_else_is() {
         let not_canonical = Err(Rejection::NotCanonical { part: "payload" });
         let later = Kind::EvidenceExported as u32;
