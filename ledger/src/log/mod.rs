@@ -167,3 +167,14 @@ pub enum LogError {
     #[error(transparent)]
     Kafka(#[from] KafkaError),
 }
+
+impl LogError {
+    /// Whether the log was out of reach, which may pass: what was asked can be tried again.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(error) => error.may_pass(),
+            _ => false,
+        }
+    }
+}

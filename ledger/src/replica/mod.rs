@@ -123,10 +123,12 @@ impl Replica {
             checks.push(self.door(value).map_err(|rejection| AppendError::Rejected { index, rejection })?);
         }
         self.working()?;
-        for (value, checked) in envelopes.iter().zip(checks) {
-            self.waiting.put(value, checked);
-        }
-        let positions = self.log.append(envelopes).map_err(ReplicaError::from)?;
+        let checks = envelopes.iter().zip(checks);
+        let digests: Vec<_> = checks.map(|(value, checked)| self.waiting.put(value, checked)).collect();
+        let positions = self.log.append(envelopes).map_err(|error| {
+            self.waiting.forget(&digests);
+            ReplicaError::from(error)
+        })?;
         let Some(&last) = positions.last() else { return Ok(Vec::new()) };
         let reached = || self.position() > last;
         self.appending.wait(last, FOLD_WAIT, || reached() || lock(&self.failure).is_some());

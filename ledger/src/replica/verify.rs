@@ -93,11 +93,17 @@ impl KnownKeys {
 
 /// A window's entries with their checks, made in parallel: the door's where it made one.
 pub fn check_window(keys: &KnownKeys, waiting: &Waiting, window: Vec<Entry>) -> Vec<(Entry, Arc<Checked>)> {
-    let check = |entry: Entry| {
-        let checked = waiting.take(&entry.value).unwrap_or_else(|| Arc::new(keys.check(&entry.value)));
+    let known: Vec<_> = window.iter().map(|entry| waiting.take(&entry.value)).collect();
+    let all_known = known.iter().all(Option::is_some);
+    let check = |(entry, known): (Entry, Option<Arc<Checked>>)| {
+        let checked = known.unwrap_or_else(|| Arc::new(keys.check(&entry.value)));
         (entry, checked)
     };
-    window.into_par_iter().with_min_len(8).map(check).collect()
+    // Waking other threads costs more than what the door has left to do.
+    if all_known {
+        return window.into_iter().zip(known).map(check).collect();
+    }
+    window.into_par_iter().zip(known).with_min_len(8).map(check).collect()
 }
 
 /// What the door has checked, until the fold comes to it.
@@ -105,12 +111,23 @@ pub fn check_window(keys: &KnownKeys, waiting: &Waiting, window: Vec<Entry>) -> 
 pub struct Waiting(Mutex<HashMap<[u8; 32], Arc<Checked>>>);
 
 impl Waiting {
-    /// Remembers a checked value.
-    pub fn put(&self, value: &[u8], checked: Checked) {
+    /// Remembers a checked value, by the digest that it returns.
+    pub fn put(&self, value: &[u8], checked: Checked) -> [u8; 32] {
+        let digest = Sha256::digest(value).into();
         if let Ok(mut waiting) = self.0.lock()
             && waiting.len() < WAITING_MAX
         {
-            waiting.insert(Sha256::digest(value).into(), Arc::new(checked));
+            waiting.insert(digest, Arc::new(checked));
+        }
+        digest
+    }
+
+    /// Forgets values that did not get onto the log.
+    pub fn forget(&self, digests: &[[u8; 32]]) {
+        if let Ok(mut waiting) = self.0.lock() {
+            for digest in digests {
+                waiting.remove(digest);
+            }
         }
     }
 

@@ -41,6 +41,23 @@ fn positions_stay_dense_across_transactions_of_others_that_commit_or_abort() {
 }
 
 #[test]
+fn a_topic_that_ends_in_a_transactions_marker_is_read_to_its_end() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let config = topic(cluster);
+    let foreign = Foreign::transactional(&config, "last-word");
+    foreign.begin();
+    foreign.write(&[b"x"]);
+    foreign.commit();
+    let log = open(&config);
+    let until = std::time::Instant::now() + super::desk::PATIENCE;
+    while !log.log.caught_up().unwrap() {
+        assert!(std::time::Instant::now() < until, "it comes to the end");
+        log.log.wait_past(1, Duration::from_millis(50)).unwrap();
+    }
+    assert_eq!(log.log.end(), Ok(1));
+}
+
+#[test]
 fn an_entry_is_the_value_alone_and_no_value_is_an_empty_one() {
     let Some(cluster) = Cluster::shared() else { return };
     let config = topic(cluster);

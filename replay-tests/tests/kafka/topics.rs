@@ -176,5 +176,6 @@ fn a_folder_of_another_ledger_is_refused() {
     log.log.append(vec![b"something else".to_vec()]).unwrap();
     let folder = log.close();
     let error = refused(&folder, &one);
-    assert_eq!(error, KafkaError::Remade { topic: one.topic().into() }.into());
+    let named = KafkaError::OtherTopic { followed: other.topic().into(), topic: one.topic().into() };
+    assert_eq!(error, named.into());
 }

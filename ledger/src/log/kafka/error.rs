@@ -155,6 +155,17 @@ pub enum KafkaError {
         /// The topic.
         topic: String,
     },
+    /// The folder followed another topic.
+    #[error(
+        "this folder follows the topic `{followed}`, and `{topic}` holds something else: name the right one by --ledger, \
+         or choose a fresh folder"
+    )]
+    OtherTopic {
+        /// The topic that it followed.
+        followed: String,
+        /// The topic asked for.
+        topic: String,
+    },
     /// The topic holds something else where this replica stands.
     #[error(
         "log diverged at {position}: the record at offset {offset} of `{topic}` is not the entry that this replica \
@@ -266,6 +277,11 @@ impl KafkaError {
             Error::ClientCreation(what) => Self::Client { what },
             other => Self::Client { what: other.to_string() },
         }
+    }
+
+    /// Whether it may pass by itself: the brokers were out of reach, or too slow.
+    pub fn may_pass(&self) -> bool {
+        self.may_be_on_the_log() || matches!(self, Self::NoBroker { .. } | Self::Failed { .. })
     }
 
     /// Whether what was appended may be on the log all the same.

@@ -71,6 +71,8 @@ struct Shared {
     end_at_opening: i64,
     /// The same as last heard.
     end_offset: AtomicI64,
+    /// The topic's end was reached once. Told apart from offsets, as a transaction's marker may be the last.
+    reached_end: AtomicBool,
     contact: Contact,
     failure: Mutex<Option<LogError>>,
     stopping: AtomicBool,
@@ -104,8 +106,13 @@ impl Kafka {
         topic::reach(&config, &consumer, &contact)?;
         let seen = topic::look(&config, &consumer, &contact)?;
         let last_offset = resume.as_ref().map_or(-1, |resume| resume.last_offset);
-        let (first, end) = reader::settled_watermarks(&config, &consumer, last_offset + 1)?;
-        reader::compare(&config, &consumer, &copied, &seen, resume.as_ref(), first)?;
+        let end = reader::settled_watermarks(&config, &consumer, last_offset + 1)
+            .map_err(LogError::from)
+            .and_then(|(first, end)| {
+                reader::compare(&config, &consumer, &copied, &seen, resume.as_ref(), first)?;
+                Ok(end)
+            })
+            .map_err(|error| other_topic(&config, resume.as_ref(), error))?;
         let resume = Resume {
             topic: config.topic().into(),
             cluster: seen.cluster,
@@ -120,6 +127,7 @@ impl Kafka {
             progress: Mutex::new(progress),
             end_at_opening: end,
             end_offset: AtomicI64::new(end),
+            reached_end: AtomicBool::new(false),
             contact,
             failure: Mutex::new(None),
             stopping: AtomicBool::new(false),
@@ -180,6 +188,24 @@ fn check_note(config: &KafkaConfig, copied: &Copied, resume: Option<&Resume>) ->
     }
 }
 
+/// Where another topic was asked for than the one that was followed, that is what is wrong.
+fn other_topic(config: &KafkaConfig, resume: Option<&Resume>, error: LogError) -> LogError {
+    match (error, resume) {
+        (
+            LogError::Kafka(
+                KafkaError::EndLost { .. }
+                | KafkaError::BeginningLost { .. }
+                | KafkaError::Remade { .. }
+                | KafkaError::Diverged { .. },
+            ),
+            Some(resume),
+        ) if resume.topic != config.topic() => {
+            KafkaError::OtherTopic { followed: resume.topic.clone(), topic: config.topic().into() }.into()
+        }
+        (error, _) => error,
+    }
+}
+
 impl EventLog for Kafka {
     fn append(&self, values: Vec<Vec<u8>>) -> Result<Vec<u64>, LogError> {
         check_sizes(&values)?;
@@ -204,7 +230,8 @@ impl EventLog for Kafka {
 
     fn caught_up(&self) -> Result<bool, LogError> {
         self.shared.working()?;
-        Ok(self.shared.progress().next_offset >= self.shared.end_at_opening)
+        let reached = self.shared.reached_end.load(Ordering::Acquire);
+        Ok(reached || self.shared.progress().next_offset >= self.shared.end_at_opening)
     }
 }
 

@@ -171,6 +171,7 @@ impl Reader {
         let mut window = Window::default();
         let mut patience = WAIT;
         let mut trouble = None;
+        let mut at_end = false;
         while window.has_room() {
             match self.consumer.poll(patience) {
                 Some(Ok(record)) => {
@@ -184,6 +185,7 @@ impl Reader {
                 }
                 Some(Err(ClientError::PartitionEOF(_))) => {
                     self.shared.contact.forget();
+                    at_end = true;
                     break;
                 }
                 Some(Err(error)) => {
@@ -194,6 +196,9 @@ impl Reader {
             }
         }
         self.write(window)?;
+        if at_end {
+            self.shared.reached_end.store(true, Ordering::Release);
+        }
         trouble.map_or(Ok(()), |code| self.heed(code))
     }
 

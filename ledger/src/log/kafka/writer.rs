@@ -41,6 +41,8 @@ struct Ticket {
 struct TicketState {
     unanswered: usize,
     offsets: Vec<i64>,
+    /// The last of them, once all are acknowledged.
+    durable: Option<i64>,
     error: Option<KafkaError>,
     reply: Option<SyncSender<Result<Vec<u64>, LogError>>>,
 }
@@ -56,11 +58,13 @@ impl Writer {
         let until = Instant::now() + config.append_timeout();
         let (reply, answer) = sync_channel(1);
         let offsets = Vec::with_capacity(values.len());
-        let state = Mutex::new(TicketState { unanswered: values.len(), offsets, error: None, reply: Some(reply) });
-        self.send(values, &Arc::new(Ticket { floor: self.shared.progress().next_offset, state }), until)?;
+        let (unanswered, durable, error) = (values.len(), None, None);
+        let state = Mutex::new(TicketState { unanswered, offsets, durable, error, reply: Some(reply) });
+        let ticket = Arc::new(Ticket { floor: self.shared.progress().next_offset, state });
+        self.send(values, &ticket, until)?;
         match answer.recv_timeout(config.append_timeout() + READ_BACK) {
             Ok(positions) => positions,
-            Err(RecvTimeoutError::Timeout) => Err(self.overdue().into()),
+            Err(RecvTimeoutError::Timeout) => Err(self.overdue(&ticket).into()),
             Err(RecvTimeoutError::Disconnected) => {
                 Err(KafkaError::NotAcknowledged { cause: "the log was closed".into() }.into())
             }
@@ -98,10 +102,12 @@ impl Writer {
         Ok(())
     }
 
-    fn overdue(&self) -> KafkaError {
-        let waited = self.shared.config.append_timeout() + READ_BACK;
-        let trouble = self.shared.contact.trouble().unwrap_or_else(|| "the reader is too far behind".into());
-        KafkaError::NotAcknowledged { cause: format!("not read back within {} s ({trouble})", waited.as_secs()) }
+    fn overdue(&self, ticket: &Ticket) -> KafkaError {
+        let waited_s = (self.shared.config.append_timeout() + READ_BACK).as_secs();
+        match ticket.state.lock().unwrap_or_else(PoisonError::into_inner).durable {
+            Some(offset) => KafkaError::Behind { offset, waited_s },
+            None => KafkaError::NotAcknowledged { cause: format!("none within {waited_s} s") },
+        }
     }
 }
 
@@ -212,7 +218,10 @@ impl Ticket {
                 };
                 let _ = reply.send(Err(error.into())); // whoever appended may have given up
             }
-            None => shared.acknowledged(self.floor, offsets, reply),
+            None => {
+                state.durable = offsets.last().copied();
+                shared.acknowledged(self.floor, offsets, reply);
+            }
         }
     }
 }
