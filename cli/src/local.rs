@@ -4,7 +4,7 @@ use crate::{context::load_key, folder::Folder, problem};
 use attestune_gateway::{Gateway, InProcess};
 use attestune_ledger::{
     envelope::SigningKey,
-    log::{Embedded, SystemClock},
+    log::{Copied, Embedded, EventLog, SystemClock, followed_topic},
     replica::{Replica, ReplicaOptions},
     store::{Options, Store, StoreError},
     vault::Vault,
@@ -130,7 +130,11 @@ fn replica_over(
     checkpoint_key: Option<SigningKey>,
     pin: Option<[u8; 32]>,
 ) -> anyhow::Result<Arc<Replica>> {
-    let log = Arc::new(Embedded::open(store.clone(), Arc::new(SystemClock))?);
+    // What follows a topic is appended to through Kafka; without it, it can be read.
+    let log: Arc<dyn EventLog> = match followed_topic(&store)? {
+        None => Arc::new(Embedded::open(store.clone(), Arc::new(SystemClock))?),
+        Some(_) => Arc::new(Copied::open(store.clone())?),
+    };
     Ok(Replica::open(store, log, ReplicaOptions { checkpoint_key, pin })?)
 }
 

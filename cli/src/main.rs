@@ -13,6 +13,7 @@ mod context;
 mod dataset;
 mod derive;
 mod doctor;
+mod doctor_kafka;
 mod draft;
 mod eval;
 mod folder;
@@ -21,6 +22,7 @@ mod in_force;
 mod ingest;
 mod init;
 mod json;
+mod kafka_args;
 mod key;
 mod lineage;
 mod local;
@@ -35,6 +37,7 @@ mod refold;
 mod registry;
 mod replay;
 mod reproduce;
+mod restore;
 mod review;
 mod role;
 mod rollback;
@@ -128,7 +131,7 @@ enum Command {
     Replay(replay::Args),
     /// Check a folder's log or an export offline, without trust in the server
     Verify(verify::Args),
-    /// The raw log: tail, export, decode
+    /// The raw log: tail, export, decode, restore
     #[command(subcommand)]
     Log(log::Command),
     /// Sign an access token, for other gRPC clients

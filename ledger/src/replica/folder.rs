@@ -4,7 +4,7 @@ use super::overlay::Overlay;
 use super::reader::{COUNTS, DRAFT, ROW_HASHES, SIZE, StoreView, StoredTiles, Tree, decided_key, hashes_key, id_key};
 use super::verify::{Checked, KnownKeys};
 use super::{Counts, ReplicaError};
-use crate::log::Entry;
+use crate::log::{Entry, FOLLOWS};
 use crate::rules::{Folded, fold_decoded};
 use crate::state::{Keys, ReadFailed};
 use crate::store::{Batch, Family, Store, state_key};
@@ -222,9 +222,12 @@ pub(super) fn decided(folded: &Folded) -> DecidedRow {
 /// If the store fails.
 pub fn drop_state(store: &Arc<Store>) -> Result<(), ReplicaError> {
     let mut batch = store.batch();
-    for family in [Family::State, Family::Tree, Family::Meta] {
+    for family in [Family::State, Family::Tree] {
         batch.delete_range(family, &[], &[0xff; 256]);
     }
+    // What topic the log is a copy of belongs to the log.
+    batch.delete_range(Family::Meta, &[], FOLLOWS);
+    batch.delete_range(Family::Meta, &[FOLLOWS, &[0]].concat(), &[0xff; 256]);
     store.write(batch, true)?;
     Ok(())
 }

@@ -135,14 +135,19 @@ fn settle(checked: &mut Checked, index: usize, holds: bool) {
 
 /// A window's entries with their checks, made in parallel: the door's where it made one.
 pub fn check_window(keys: &KnownKeys, waiting: &Waiting, window: Vec<Entry>) -> Vec<(Entry, Arc<Checked>)> {
-    let check = |entries: &[Entry]| -> Vec<Arc<Checked>> {
-        let known: Vec<_> = entries.iter().map(|entry| waiting.take(&entry.value)).collect();
-        let missing = entries.iter().zip(&known).filter(|(_, known)| known.is_none());
+    let known: Vec<_> = window.iter().map(|entry| waiting.take(&entry.value)).collect();
+    // Waking other threads costs more than what the door has left to do.
+    if known.iter().all(Option::is_some) {
+        return window.into_iter().zip(known).filter_map(|(entry, known)| Some((entry, known?))).collect();
+    }
+    let check = |(entries, known): (&[Entry], &[Option<Arc<Checked>>])| -> Vec<Arc<Checked>> {
+        let missing = entries.iter().zip(known).filter(|(_, known)| known.is_none());
         let values: Vec<_> = missing.map(|(entry, _)| entry.value.as_slice()).collect();
         let mut fresh = keys.check_all(&values).into_iter().map(Arc::new);
-        known.into_iter().filter_map(|known| known.or_else(|| fresh.next())).collect()
+        known.iter().filter_map(|known| known.clone().or_else(|| fresh.next())).collect()
     };
-    let checks: Vec<_> = window.par_chunks(TOGETHER).flat_map_iter(check).collect();
+    let chunks = window.par_chunks(TOGETHER).zip(known.par_chunks(TOGETHER));
+    let checks: Vec<_> = chunks.flat_map_iter(check).collect();
     window.into_iter().zip(checks).collect()
 }
 
@@ -151,12 +156,23 @@ pub fn check_window(keys: &KnownKeys, waiting: &Waiting, window: Vec<Entry>) -> 
 pub struct Waiting(Mutex<HashMap<[u8; 32], Arc<Checked>>>);
 
 impl Waiting {
-    /// Remembers a checked value.
-    pub fn put(&self, value: &[u8], checked: Checked) {
+    /// Remembers a checked value, by the digest that it returns.
+    pub fn put(&self, value: &[u8], checked: Checked) -> [u8; 32] {
+        let digest = Sha256::digest(value).into();
         if let Ok(mut waiting) = self.0.lock()
             && waiting.len() < WAITING_MAX
         {
-            waiting.insert(Sha256::digest(value).into(), Arc::new(checked));
+            waiting.insert(digest, Arc::new(checked));
+        }
+        digest
+    }
+
+    /// Forgets values that did not get onto the log.
+    pub fn forget(&self, digests: &[[u8; 32]]) {
+        if let Ok(mut waiting) = self.0.lock() {
+            for digest in digests {
+                waiting.remove(digest);
+            }
         }
     }
 
