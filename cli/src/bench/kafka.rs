@@ -84,7 +84,7 @@ fn beside_rdkafka(plan: &Plan, brokers: &Brokers) -> anyhow::Result<Vec<Figure>>
         let mut ledger = Ledger::new(brokers)?;
         let plain = Plain::new(brokers)?;
         let single = ledger.sign(0, SINGLE)?;
-        theirs.single(&plain.write(&[single.clone()])?);
+        theirs.single(&plain.write(std::slice::from_ref(&single))?);
         ours.single(&ledger.write(&[single])?);
 
         let writers = (0..WRITERS).map(|writer| ledger.sign(writer, EACH)).collect::<anyhow::Result<Vec<_>>>()?;
