@@ -6,12 +6,14 @@
 mod error;
 mod folder;
 mod head;
+mod metrics;
 mod proofs;
 mod reader;
 mod verify;
 
 pub use error::{AppendError, ReplicaError};
 pub use folder::drop_state;
+pub use metrics::Verified;
 pub use proofs::origin;
 pub(crate) use reader::tile_key;
 pub use reader::{StoreView, StoredTiles, Tree};
@@ -113,6 +115,7 @@ impl Replica {
     ///
     /// # Errors
     /// If the door stops one, in which case none is appended; if log or fold fail.
+    #[tracing::instrument(skip_all, fields(entries = envelopes.len()))]
     pub fn append(&self, envelopes: Vec<Vec<u8>>) -> Result<Vec<Receipt>, AppendError> {
         let mut checks = Vec::with_capacity(envelopes.len());
         for (index, value) in envelopes.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Signatures verified before the fold, in parallel and once: at the door, or for a window of a log that others wrote.
 
+use super::metrics::Measured;
 use crate::envelope::{self, KeyTable};
 use crate::log::Entry;
 use crate::refusal::Rejection;
@@ -42,6 +43,8 @@ impl Checked {
 pub struct KnownKeys {
     keys: RwLock<HashMap<String, Arc<KnownKey>>>,
     tables: AtomicUsize,
+    /// What checking came to; the fold adds its verdicts.
+    pub(super) measured: Measured,
 }
 
 struct KnownKey {
@@ -62,6 +65,10 @@ impl KnownKeys {
 
     /// Decodes a value and verifies the signatures whose keys are known.
     pub fn check(&self, value: &[u8]) -> Checked {
+        self.measured.check(|| self.decode_and_verify(value))
+    }
+
+    fn decode_and_verify(&self, value: &[u8]) -> Checked {
         let decoded = decode::decode(value);
         let verdicts = match &decoded {
             Ok(decoded) => (0..decoded.envelope.signatures.len()).map(|i| self.verdict(decoded, i)).collect(),
