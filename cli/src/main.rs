@@ -28,6 +28,7 @@ mod log;
 mod output;
 mod policy;
 mod policy_yaml;
+mod probe;
 mod problem;
 mod promote;
 mod provenance;
@@ -42,10 +43,12 @@ mod rows;
 mod scan;
 mod session;
 mod suite;
+mod telemetry;
 mod template;
 mod token;
 mod train;
 mod up;
+mod vault;
 mod verify;
 mod wait;
 
@@ -59,6 +62,9 @@ use std::process::ExitCode;
 struct Cli {
     #[command(flatten)]
     context: Context,
+    /// Send traces to this collector, by OTLP over gRPC
+    #[arg(long, global = true, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -69,6 +75,8 @@ enum Command {
     Init(init::Args),
     /// Run the ledger: log, replica, gateway and workers in one process
     Up(up::Args),
+    /// Ask a server whether it is ready: for the health checks of containers
+    Probe(probe::Args),
     /// Check the folder and say what to do about what is wrong
     Doctor(doctor::Args),
     /// Keys: make, list, register, revoke
@@ -144,15 +152,20 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("ATTESTUNE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return problem::report(&anyhow::Error::new(error).context("cannot start"), cli.context.json),
     };
+    let telemetry = {
+        let _inside = runtime.enter();
+        telemetry::start(cli.otlp.as_deref())
+    };
+    let telemetry = match telemetry {
+        Ok(telemetry) => telemetry,
+        Err(error) => return problem::report(&error, cli.context.json),
+    };
     let outcome = runtime.block_on(run(&cli));
+    telemetry.stop();
     // Blocking work that outlives its command (a worker in a long step) must not hold the process.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     match outcome {
@@ -166,6 +179,7 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
         Command::Init(args) => init::run(context, args).await,
         Command::Up(args) => up::run(context, args).await,
+        Command::Probe(args) => probe::run(args).await,
         Command::Doctor(args) => doctor::run(context, args).await,
         Command::Key(command) => key::run(context, command).await,
         Command::Role(command) => role::run(context, command).await,

@@ -104,7 +104,8 @@ impl Part {
             // A folder belongs to one process, and that lets one after the other in.
             return self.put(pack, bytes).await.map(|()| true);
         }
-        let update = self.store.put_opts(&place(pack), PutPayload::from(bytes), PutMode::Update(read).into());
+        let place = place(pack);
+        let update = self.store.put_opts(&place, PutPayload::from(bytes), PutMode::Update(read).into());
         match self.within(update).await? {
             Ok(_) => Ok(true),
             Err(Error::Precondition { .. } | Error::AlreadyExists { .. }) => Ok(false),
