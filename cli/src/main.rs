@@ -234,7 +234,9 @@ mod tests {
                 continue;
             }
             let words = service["command"].as_sequence().unwrap().iter().map(|word| word.as_str().unwrap());
-            let line = ["attestune".to_owned()].into_iter().chain(words.map(|w| w.replace("${ATTESTUNE_LEDGER:-triage}", "triage")));
+            let line = ["attestune".to_owned()]
+                .into_iter()
+                .chain(words.map(|w| w.replace("${ATTESTUNE_LEDGER:-triage}", "triage")));
             if let Err(error) = Cli::try_parse_from(line) {
                 panic!("{name:?}: {error}");
             }

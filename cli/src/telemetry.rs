@@ -3,8 +3,8 @@
 //! Spans name services, methods, statuses and counts. Nothing that a call carries is in them.
 
 use crate::problem;
-use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use std::time::Duration;

@@ -15,7 +15,8 @@ use std::sync::Arc;
 /// If it can't be opened, with the reason.
 pub async fn open(url: &str) -> anyhow::Result<Arc<Vault>> {
     let opened = async { Vault::open(url, &Settings::from_env()?).await };
-    let opened = opened.await.map_err(|error| problem::cannot(error.to_string(), "docs/vault.md lists the settings"))?;
+    let opened =
+        opened.await.map_err(|error| problem::cannot(error.to_string(), "docs/vault.md lists the settings"))?;
     Ok(Arc::new(opened))
 }
 

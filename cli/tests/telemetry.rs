@@ -62,7 +62,8 @@ impl Drop for Up {
 
 /// A running `up` that sends traces there.
 fn up(ledger: &Ledger, otlp: &str) -> Up {
-    let mut up = ledger.command(&["up", "--no-tcp", "--no-workers", "--otlp", otlp]).stderr(Stdio::null()).spawn().unwrap();
+    let mut up =
+        ledger.command(&["up", "--no-tcp", "--no-workers", "--otlp", otlp]).stderr(Stdio::null()).spawn().unwrap();
     let until = Instant::now() + Duration::from_secs(60);
     while !ledger.folder().join("attestune.sock").exists() {
         assert!(Instant::now() < until && up.try_wait().unwrap().is_none(), "up comes up");
@@ -110,5 +111,8 @@ fn a_collector_that_is_not_there_costs_no_call() {
     assert!(ledger.ok(&["key", "list"]).contains("Ada Okafor"));
     terminate(server);
     let error = ledger.fails(2, &["key", "list", "--otlp", "collector:4317"]);
-    assert!(error.contains("no traces can be sent to `collector:4317`") && error.contains("http://127.0.0.1:4317"), "{error}");
+    assert!(
+        error.contains("no traces can be sent to `collector:4317`") && error.contains("http://127.0.0.1:4317"),
+        "{error}"
+    );
 }

@@ -122,7 +122,9 @@ async fn a_call_counts_under_its_method_and_status_and_any_unknown_one_as_other(
     get(addr, "/healthz").await;
     let mut provenance = ProvenanceClient::new(channel(addr).await);
     provenance.history(HistoryRequest::default()).await.unwrap_err(); // no token
-    provenance.history(world.ask("rita", HistoryRequest::default())).await.unwrap();
+    let mut history = provenance.history(world.ask("rita", HistoryRequest::default())).await.unwrap().into_inner();
+    while history.message().await.unwrap().is_some() {}
+    drop(provenance.history(world.ask("rita", HistoryRequest::default())).await.unwrap()); // it leaves before the end
     for path in ["/attestune.v1.Ledger/Nothing", "/x.y.Z/Nothing", "/attestune.v1.Ledger/Head/and/more"] {
         let mut grpc = tonic::client::Grpc::new(channel(addr).await);
         grpc.ready().await.unwrap();
@@ -137,6 +139,7 @@ async fn a_call_counts_under_its_method_and_status_and_any_unknown_one_as_other(
     };
     assert_eq!(count("attestune.v1.Provenance", "History", "UNAUTHENTICATED"), Some(1.0), "{told}");
     assert_eq!(count("attestune.v1.Provenance", "History", "OK"), Some(1.0), "{told}");
+    assert_eq!(count("attestune.v1.Provenance", "History", "CANCELLED"), Some(1.0), "{told}");
     assert_eq!(count("other", "other", "UNIMPLEMENTED"), Some(3.0), "{told}");
     assert!(!told.contains("Nothing"), "{told}");
 }

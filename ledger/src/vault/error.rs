@@ -57,16 +57,13 @@ pub(super) fn failed(place: &str, error: &object_store::Error) -> VaultError {
         (object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }, _) => {
             "the store refuses these credentials: mend the access key and its secret, or let it read and write there"
         }
-        (object_store::Error::NotImplemented { .. }, _) => "the store can't do what is needed: docs/vault.md says what is",
+        (object_store::Error::NotImplemented { .. }, _) => {
+            "the store can't do what is needed: docs/vault.md says what is"
+        }
         _ => "is it up, and is the endpoint right?",
     };
     let said = if code.is_empty() { root_cause(error) } else { code.to_owned() };
     VaultError::Unavailable(format!("{place}: {said}; {way_out}"))
-}
-
-/// Whether the bucket itself is missing, not an object in it.
-pub(super) fn no_bucket(error: &object_store::Error) -> bool {
-    code(&error.to_string()) == Some("NoSuchBucket")
 }
 
 /// The code in an S3 error document.

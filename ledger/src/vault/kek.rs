@@ -68,11 +68,7 @@ pub async fn compare(keys: &Part, kek: &[u8; 32], path: &Path) -> Result<(), Vau
     let ours = mac(kek, b"attestune vault kek check v1");
     let place = ObjectPath::from(CHECK);
     let found = match keys.within(keys.store.get(&place)).await? {
-        Err(object_store::Error::NotFound { source, path }) => {
-            let missing = object_store::Error::NotFound { source, path };
-            if super::error::no_bucket(&missing) {
-                return Err(failed(&keys.name, &missing));
-            }
+        Err(object_store::Error::NotFound { .. }) => {
             let mark = PutPayload::from(ours.to_vec());
             match keys.within(keys.store.put_opts(&place, mark, PutMode::Create.into())).await? {
                 Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {

@@ -127,8 +127,9 @@ impl Vault {
         };
         let kek = kek::read(kek_file)?;
         let (contents, keys) = (settings.part(&place, "contents")?, settings.part(&keys_place, "keys")?);
-        kek::compare(&keys, &kek, kek_file).await?;
+        keys.probe().await?;
         contents.probe().await?;
+        kek::compare(&keys, &kek, kek_file).await?;
         Ok(Self::over(contents, keys, kek))
     }
 

@@ -1,6 +1,6 @@
 //! One of the vault's two stores: the contents, or the keys. Each request is bounded in time.
 
-use super::error::{VaultError, failed, no_bucket, unavailable};
+use super::error::{VaultError, failed, unavailable};
 use object_store::{
     Error, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, UpdateVersion, local::LocalFileSystem,
     path::Path as ObjectPath,
@@ -45,16 +45,13 @@ impl Part {
         })
     }
 
-    /// Asks for something that is not there, to see whether the store answers and lets us in.
+    /// Lists what can't be there, to see whether the store answers, has the bucket and lets us in.
     ///
     /// # Errors
     /// If it does not.
     pub async fn probe(&self) -> Result<(), VaultError> {
-        match self.within(self.store.get(&ObjectPath::from("probe"))).await? {
-            Err(error @ Error::NotFound { .. }) if no_bucket(&error) => Err(failed(&self.name, &error)),
-            Err(Error::NotFound { .. }) | Ok(_) => Ok(()),
-            Err(error) => Err(failed(&self.name, &error)),
-        }
+        let listed = self.within(self.store.list_with_delimiter(Some(&ObjectPath::from("probe")))).await?;
+        listed.map(drop).map_err(|error| failed(&self.name, &error))
     }
 
     /// A pack's bytes and their version.
@@ -62,9 +59,12 @@ impl Part {
     /// # Errors
     /// If there is no such pack, or the store fails.
     pub async fn get(&self, pack: &[u8]) -> Result<(Vec<u8>, UpdateVersion), VaultError> {
-        let got = self.within(self.store.get(&place(pack))).await?.map_err(|error| self.reading(pack, &error))?;
+        let got = match self.within(self.store.get(&place(pack))).await? {
+            Ok(got) => got,
+            Err(error) => return Err(self.reading(pack, &error).await),
+        };
         let version = UpdateVersion { e_tag: got.meta.e_tag.clone(), version: got.meta.version.clone() };
-        let bytes = self.within(got.bytes()).await?.map_err(|error| self.reading(pack, &error))?;
+        let bytes = self.within(got.bytes()).await?.map_err(|error| failed(&self.name, &error))?;
         Ok((bytes.to_vec(), version))
     }
 
@@ -81,7 +81,7 @@ impl Part {
                 Ok(meta) if meta.size < range.end => Err(VaultError::Corrupt { pack: hex::encode(pack) }),
                 _ => Err(failed(&self.name, &error)),
             },
-            Err(error) => Err(self.reading(pack, &error)),
+            Err(error) => Err(self.reading(pack, &error).await),
         }
     }
 
@@ -119,11 +119,13 @@ impl Part {
         sync(&folder.join(hex::encode(pack))).and_then(|()| sync(folder)).map_err(unavailable)
     }
 
-    fn reading(&self, pack: &[u8], error: &Error) -> VaultError {
+    /// Why a pack can't be read. That it never was is said only of a bucket that is there.
+    async fn reading(&self, pack: &[u8], error: &Error) -> VaultError {
         match error {
-            Error::NotFound { .. } if !no_bucket(error) => {
-                VaultError::Unknown { pack: hex::encode(pack), commitment: "any".into() }
-            }
+            Error::NotFound { .. } => match self.probe().await {
+                Ok(()) => VaultError::Unknown { pack: hex::encode(pack), commitment: "any".into() },
+                Err(gone) => gone,
+            },
             other => failed(&self.name, other),
         }
     }

@@ -219,7 +219,8 @@ impl std::str::FromStr for Place {
         let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
         if bucket.len() < 3 || bucket.len() > 63 || !bucket.bytes().all(fits) {
             return Err(VaultError::Unavailable(
-                "the vault's URL names no bucket (3 to 63 of a-z, 0-9, `-`, `.`); credentials don't belong there".into(),
+                "the vault's URL names no bucket (3 to 63 of a-z, 0-9, `-`, `.`); credentials don't belong there"
+                    .into(),
             ));
         }
         let prefix = ObjectPath::parse(prefix)

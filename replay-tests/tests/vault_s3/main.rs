@@ -228,8 +228,7 @@ async fn two_machines_that_erase_in_one_pack_bring_nothing_back() {
     let here = open(&s3.settings("")).await.unwrap();
     let there = open(&s3.direct_settings()).await.unwrap();
     let sealed = here.seal(&texts()).await.unwrap();
-    let (pack, first, second) =
-        (sealed.pack, sealed.items[0].commitment.to_vec(), sealed.items[1].commitment.to_vec());
+    let (pack, first, second) = (sealed.pack, sealed.items[0].commitment.to_vec(), sealed.items[1].commitment.to_vec());
 
     // Here has read the keys and is about to write them when there erases.
     s3.make("PUT keys", Kind::Hold);
