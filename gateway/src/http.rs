@@ -21,6 +21,12 @@ use tonic::transport::server::TcpIncoming;
 /// Prometheus' text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// What is served beside gRPC.
+pub const PAGES: [&str; 3] = [HEALTHZ, READYZ, METRICS];
+const HEALTHZ: &str = "/healthz";
+const READYZ: &str = "/readyz";
+const METRICS: &str = "/metrics";
+
 /// gRPC's routes with the pages, all calls counted.
 pub fn with_pages(routes: Routes, watched: Watched) -> Routes {
     Routes::from(routes.into_axum_router().merge(pages(watched)).layer(from_fn(measure)))
@@ -42,7 +48,7 @@ pub async fn serve_pages(
     let stop = Stop::new(stop);
     let listener =
         TcpListener::bind(addr).await.map_err(|cause| ServeError::Listen { place: addr.to_string(), cause })?;
-    let routes = Routes::from(pages(Watched::new(replica, vault, stop.clone())));
+    let routes = Routes::from(pages(Watched::new(replica, vault, stop.clone())).layer(from_fn(measure)));
     let server = Server::builder().accept_http1(true).add_routes(routes);
     let server = server.serve_with_incoming_shutdown(TcpIncoming::from(listener), stop.clone().wait());
     tokio::select! {
@@ -55,9 +61,9 @@ fn pages(watched: Watched) -> Router {
     let watched = Arc::new(watched);
     let (alive, ready) = (watched.clone(), watched.clone());
     Router::new()
-        .route("/healthz", get(move || async move { answer(alive.dead()) }))
-        .route("/readyz", get(move || async move { answer(ready.unready().await) }))
-        .route("/metrics", get(move || async move { ([(CONTENT_TYPE, TEXT_FORMAT)], watched.render().await) }))
+        .route(HEALTHZ, get(move || async move { answer(alive.dead()) }))
+        .route(READYZ, get(move || async move { answer(ready.unready().await) }))
+        .route(METRICS, get(move || async move { ([(CONTENT_TYPE, TEXT_FORMAT)], watched.render().await) }))
 }
 
 /// 200, or 503 with the reason.

@@ -7,7 +7,7 @@ mod world;
 use attestune_gateway::metrics::{METRICS, Type};
 use attestune_gateway::{serve_pages, serve_tcp};
 use attestune_proto::v1::{
-    DocumentsIngested, HeadRequest, HistoryRequest, SealRequest, content_client::ContentClient, event::Body,
+    DocumentsIngested, HeadRequest, HistoryRequest, SealRequest, SubscribeRequest, content_client::ContentClient, event::Body,
     ledger_client::LedgerClient, provenance_client::ProvenanceClient,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,7 +124,8 @@ async fn a_call_counts_under_its_method_and_status_and_any_unknown_one_as_other(
     provenance.history(HistoryRequest::default()).await.unwrap_err(); // no token
     let mut history = provenance.history(world.ask("rita", HistoryRequest::default())).await.unwrap().into_inner();
     while history.message().await.unwrap().is_some() {}
-    drop(provenance.history(world.ask("rita", HistoryRequest::default())).await.unwrap()); // it leaves before the end
+    let following = world.ask("rita", SubscribeRequest::default());
+    drop(LedgerClient::new(channel(addr).await).subscribe(following).await.unwrap()); // it would never end
     for path in ["/attestune.v1.Ledger/Nothing", "/x.y.Z/Nothing", "/attestune.v1.Ledger/Head/and/more"] {
         let mut grpc = tonic::client::Grpc::new(channel(addr).await);
         grpc.ready().await.unwrap();
@@ -132,14 +133,21 @@ async fn a_call_counts_under_its_method_and_status_and_any_unknown_one_as_other(
         let codec = tonic_prost::ProstCodec::<HeadRequest, HeadRequest>::default();
         grpc.unary(tonic::Request::new(HeadRequest {}), path, codec).await.unwrap_err();
     }
-    let told = metrics(addr).await;
-    let count = |service: &str, method: &str, code: &str| {
-        let labels = format!("{{service=\"{service}\",method=\"{method}\",code=\"{code}\"}}");
-        value(&told, &format!("attestune_grpc_requests_total{labels}"))
+    let series = |service: &str, method: &str, code: &str| {
+        format!("attestune_grpc_requests_total{{service=\"{service}\",method=\"{method}\",code=\"{code}\"}}")
     };
+    let left = series("attestune.v1.Ledger", "Subscribe", "CANCELLED");
+    let told = loop {
+        let told = metrics(addr).await;
+        if value(&told, &left).is_some() {
+            break told;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    let count = |service: &str, method: &str, code: &str| value(&told, &series(service, method, code));
     assert_eq!(count("attestune.v1.Provenance", "History", "UNAUTHENTICATED"), Some(1.0), "{told}");
     assert_eq!(count("attestune.v1.Provenance", "History", "OK"), Some(1.0), "{told}");
-    assert_eq!(count("attestune.v1.Provenance", "History", "CANCELLED"), Some(1.0), "{told}");
+    assert_eq!(value(&told, &left), Some(1.0), "{told}");
     assert_eq!(count("other", "other", "UNIMPLEMENTED"), Some(3.0), "{told}");
     assert!(!told.contains("Nothing"), "{told}");
 }
@@ -149,7 +157,7 @@ async fn a_server_is_ready_until_it_is_told_to_stop_or_its_fold_stops() {
     let (world, addr, _stop) = served().await;
     assert_eq!(get(addr, "/healthz").await, (200, "ok\n".into()));
     assert_eq!(get(addr, "/readyz").await, (200, "ok\n".into()));
-    assert!(get(addr, "/nothing").await.1.is_empty());
+    assert_eq!(get(addr, "/nothing").await, (404, "there is no such page\n".into()));
 
     world.log.break_down();
     while world.gateway.replica.failure().is_none() {

@@ -2,10 +2,11 @@
 //! looked at.
 
 use super::{describe, names};
+use crate::http::PAGES;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use metrics::{counter, histogram};
@@ -66,12 +67,13 @@ pub(super) fn render() -> String {
 /// was led astray does.
 pub async fn measure(request: Request, next: Next) -> Response {
     if !is_grpc(request.headers()) {
-        return next.run(request).await;
+        if PAGES.contains(&request.uri().path()) {
+            return next.run(request).await;
+        }
+        return (StatusCode::NOT_FOUND, "there is no such page\n").into_response();
     }
     if request.version() < Version::HTTP_2 {
-        let mut refused = Response::new(Body::from("gRPC needs HTTP/2\n"));
-        *refused.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
-        return refused;
+        return (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "gRPC needs HTTP/2\n").into_response();
     }
     let (service, method) =
         METHODS.get(request.uri().path()).map_or(("other", "other"), |(s, m)| (s.as_str(), m.as_str()));

@@ -40,6 +40,9 @@ pub enum VaultError {
     Unavailable(String),
 }
 
+const REFUSED: &str =
+    "the store refuses these credentials: mend the access key and its secret, or let it read, write and list there";
+
 /// Something failed that has its own words.
 pub(super) fn unavailable(error: impl std::fmt::Display) -> VaultError {
     VaultError::Unavailable(error.to_string())
@@ -51,13 +54,13 @@ pub(super) fn unavailable(error: impl std::fmt::Display) -> VaultError {
 pub(super) fn failed(place: &str, error: &object_store::Error) -> VaultError {
     let whole = error.to_string();
     let code = code(&whole).unwrap_or_default();
-    let way_out = match (error, code) {
-        (_, "NoSuchBucket") => "there is no such bucket: create it, or mend the URL",
-        (_, "RequestTimeTooSkewed") => "this machine's clock is off by more than the store allows: set it",
-        (object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }, _) => {
-            "the store refuses these credentials: mend the access key and its secret, or let it read and write there"
-        }
-        (object_store::Error::NotImplemented { .. }, _) => {
+    let denied = matches!(error, object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. });
+    let way_out = match code {
+        "NoSuchBucket" => "there is no such bucket: create it, or mend the URL",
+        "RequestTimeTooSkewed" => "this machine's clock is off by more than the store allows: set it",
+        "AccessDenied" | "ExpiredToken" | "InvalidAccessKeyId" | "NotSignedUp" | "SignatureDoesNotMatch" => REFUSED,
+        _ if denied => REFUSED,
+        _ if matches!(error, object_store::Error::NotImplemented { .. }) => {
             "the store can't do what is needed: docs/vault.md says what is"
         }
         _ => "is it up, and is the endpoint right?",
