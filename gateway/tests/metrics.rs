@@ -7,8 +7,8 @@ mod world;
 use attestune_gateway::metrics::{METRICS, Type};
 use attestune_gateway::{serve_pages, serve_tcp};
 use attestune_proto::v1::{
-    DocumentsIngested, HeadRequest, HistoryRequest, SealRequest, SubscribeRequest, content_client::ContentClient, event::Body,
-    ledger_client::LedgerClient, provenance_client::ProvenanceClient,
+    DocumentsIngested, HeadRequest, HistoryRequest, SealRequest, SubscribeRequest, content_client::ContentClient,
+    event::Body, ledger_client::LedgerClient, provenance_client::ProvenanceClient,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

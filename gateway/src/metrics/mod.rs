@@ -177,8 +177,12 @@ fn holders(view: &StoreView, open: &OpenWork) -> BTreeMap<(&'static str, String)
         let worker = view.get(&Actors::key(actor)).is_some_and(|row| row.kind == ActorKind::Worker as i32);
         Some(if worker { actor.clone() } else { "person".into() })
     };
+    by_holder(leases.filter_map(|(work, lease)| Some((work, name(lease)?))))
+}
+
+fn by_holder(leases: impl Iterator<Item = (&'static str, String)>) -> BTreeMap<(&'static str, String), usize> {
     let mut held = BTreeMap::new();
-    for (work, holder) in leases.filter_map(|(work, lease)| Some((work, name(lease)?))) {
+    for (work, holder) in leases {
         let known = held.len() < HOLDERS_MAX || held.contains_key(&(work, holder.clone()));
         *held.entry((work, if known { holder } else { "other".into() })).or_default() += 1;
     }
@@ -196,4 +200,19 @@ fn describe(recorder: &PrometheusRecorder) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_are_counted_by_holder_and_beyond_fifty_holders_together() {
+        let held = (0..60).map(|n| ("training", format!("trainer-{n:02}"))).chain([("training", "trainer-00".into())]);
+        let counted = by_holder(held.chain([("evaluation", "evaluator".into())]));
+        let count = |holder: &str| counted.get(&("training", holder.to_owned())).copied();
+        assert_eq!((count("trainer-00"), count("trainer-49"), count("trainer-50")), (Some(2), Some(1), None));
+        assert_eq!(count("other"), Some(10));
+        assert_eq!(counted.values().sum::<usize>(), 62);
+    }
 }

@@ -54,7 +54,8 @@ pub(super) fn unavailable(error: impl std::fmt::Display) -> VaultError {
 pub(super) fn failed(place: &str, error: &object_store::Error) -> VaultError {
     let whole = error.to_string();
     let code = code(&whole).unwrap_or_default();
-    let denied = matches!(error, object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. });
+    let denied =
+        matches!(error, object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. });
     let way_out = match code {
         "NoSuchBucket" => "there is no such bucket: create it, or mend the URL",
         "RequestTimeTooSkewed" => "this machine's clock is off by more than the store allows: set it",
