@@ -1,6 +1,6 @@
 //! The ledger opened inside this process: store, log, replica, vault, gateway and, on demand, the workers.
 
-use crate::{context::load_key, folder::Folder, problem};
+use crate::{context::load_key, folder::Folder, problem, vault};
 use attestune_gateway::{Gateway, InProcess};
 use attestune_ledger::{
     envelope::SigningKey,
@@ -52,7 +52,7 @@ impl Local {
             })
             .await??
         };
-        let vault = Arc::new(Vault::open_folder(&folder.vault()).await?);
+        let vault = vault::of_folder(folder).await?;
         let gateway =
             Gateway { replica: replica.clone(), vault: Some(vault.clone()), key: gateway_key, actor: "gateway".into() };
         let (channel, server) = attestune_gateway::serve_in_process(gateway.clone()).await?;

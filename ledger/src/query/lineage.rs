@@ -3,8 +3,8 @@
 use super::{QueryError, answer, not_found};
 use crate::replica::StoreView;
 use crate::state::{
-    Bases, DatasetBatches, Datasets, Documents, Evaluations, Examples, Models, Promotions, Runs, Suites, Uses, Versions,
-    View,
+    Bases, DatasetBatches, Datasets, Documents, Evaluations, Examples, Models, Promotions, Runs, Suites, Uses,
+    Versions, View,
 };
 use attestune_proto::v1::{Direction, Edge, LineageRequest, LineageResponse, Node, NodeKind, VersionRow, event::Body};
 use std::collections::{BTreeMap, BTreeSet};

@@ -167,6 +167,7 @@ impl Folder {
             batch.put(Family::Log, &position.to_be_bytes(), &stored);
         }
         self.counts.add(folded.verdict);
+        self.keys.measured.decided(&folded);
         self.overlay.push(folded, entry.value, self.entries.root(), &tiles);
     }
 

@@ -6,6 +6,7 @@
 mod error;
 mod folder;
 mod head;
+mod metrics;
 mod overlay;
 mod proofs;
 mod reader;
@@ -14,6 +15,7 @@ mod waiters;
 
 pub use error::{AppendError, ReplicaError};
 pub use folder::drop_state;
+pub use metrics::Verified;
 pub use proofs::origin;
 #[cfg(test)]
 pub(crate) use reader::hashes_key;
@@ -120,6 +122,7 @@ impl Replica {
     ///
     /// # Errors
     /// If the door stops one, in which case none is appended; if log or fold fail.
+    #[tracing::instrument(skip_all, fields(entries = envelopes.len()))]
     pub fn append(&self, envelopes: Vec<Vec<u8>>) -> Result<Vec<Receipt>, AppendError> {
         let mut checks = Vec::with_capacity(envelopes.len());
         for (index, value) in envelopes.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Signatures verified before the fold, in parallel and once: at the door, or for a window of a log that others wrote.
 
+use super::metrics::Measured;
 use crate::envelope::{self, Expected, KeyTable};
 use crate::log::Entry;
 use crate::refusal::Rejection;
@@ -45,6 +46,8 @@ impl Checked {
 pub struct KnownKeys {
     keys: RwLock<HashMap<String, Arc<KnownKey>>>,
     tables: AtomicUsize,
+    /// What checking came to; the fold adds its verdicts.
+    pub(super) measured: Measured,
 }
 
 struct KnownKey {
@@ -65,12 +68,14 @@ impl KnownKeys {
 
     /// Decodes a value and verifies the signatures whose keys are known.
     pub fn check(&self, value: &[u8]) -> Checked {
-        let mut pending = Vec::new();
-        let mut checked = self.begin(value, &mut pending);
-        for (index, holds) in judge(&pending) {
-            settle(&mut checked, index, holds);
-        }
-        checked
+        self.measured.check(1, || {
+            let mut pending = Vec::new();
+            let mut checked = self.begin(value, &mut pending);
+            for (index, holds) in judge(&pending) {
+                settle(&mut checked, index, holds);
+            }
+            checked
+        })
     }
 
     /// The same for some values together, which is faster.
@@ -143,7 +148,8 @@ pub fn check_window(keys: &KnownKeys, waiting: &Waiting, window: Vec<Entry>) -> 
     let check = |(entries, known): (&[Entry], &[Option<Arc<Checked>>])| -> Vec<Arc<Checked>> {
         let missing = entries.iter().zip(known).filter(|(_, known)| known.is_none());
         let values: Vec<_> = missing.map(|(entry, _)| entry.value.as_slice()).collect();
-        let mut fresh = keys.check_all(&values).into_iter().map(Arc::new);
+        let checked = keys.measured.check(values.len() as u64, || keys.check_all(&values));
+        let mut fresh = checked.into_iter().map(Arc::new);
         known.iter().filter_map(|known| known.clone().or_else(|| fresh.next())).collect()
     };
     let chunks = window.par_chunks(TOGETHER).zip(known.par_chunks(TOGETHER));

@@ -58,7 +58,8 @@ pub fn freeze(view: &View<'_>, act: &Act<'_>, body: &DatasetFrozen) -> Result<Ef
         counts: Some(tally(&all)),
     };
     let name = NameRow { number, position: act.position };
-    let mut effects = Effects::none().and(&Datasets::key(act.position), &row).and(&DatasetNames::key(&body.dataset), &name);
+    let mut effects =
+        Effects::none().and(&Datasets::key(act.position), &row).and(&DatasetNames::key(&body.dataset), &name);
     for batch in &batches {
         effects.put(&DatasetBatches::key(act.position, *batch), &PositionRow { position: *batch });
     }

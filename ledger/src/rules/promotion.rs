@@ -68,7 +68,8 @@ pub fn request(view: &View<'_>, act: &Act<'_>, body: &PromotionRequested) -> Res
         return Ok(promote(act, promotion, version, model).made_from(act.position, [made_of]));
     }
     let model = ModelRow { open_promotion: Some(act.position), ..model };
-    let effects = Effects::none().and(&Promotions::key(act.position), &promotion).and(&Models::key(&body.model), &model);
+    let effects =
+        Effects::none().and(&Promotions::key(act.position), &promotion).and(&Models::key(&body.model), &model);
     Ok(effects.made_from(act.position, promotion.evaluations).made_from(act.position, [made_of]))
 }
 
