@@ -3,7 +3,6 @@
 use crate::{
     context::{Context, Signer},
     folder::Folder,
-    local::Local,
     problem,
     session::Session,
 };
@@ -11,7 +10,8 @@ use hyper_util::rt::TokioIo;
 use std::path::{Path, PathBuf};
 use tonic::transport::{Channel, Endpoint, Uri};
 
-/// Connects; the signer, if there is one, signs acts and access tokens.
+/// Connects; the signer, if there is one, signs acts and access tokens. A folder that is opened for it stays open until
+/// [`Context::close`].
 ///
 /// # Errors
 /// If nobody answers, or the ledger is not the one that the folder is pinned to.
@@ -25,7 +25,7 @@ pub async fn connect(context: &Context, signer: Option<Signer>) -> anyhow::Resul
     if let Some(channel) = running(&folder).await {
         return Session::open(channel, signer, Some(pin), None).await;
     }
-    let local = Local::open(&folder, Some(pin)).await?;
+    let local = context.opened(&folder, pin).await?;
     Session::open(local.channel.clone(), signer, Some(pin), Some(local)).await
 }
 

@@ -1,11 +1,15 @@
 //! What every command may be told: where the ledger is, who acts, how to answer.
 
-use crate::{connect, folder::Folder, problem, session::Session};
+use crate::{connect, folder::Folder, local::Local, problem, session::Session};
 use attestune_ledger::{envelope::SigningKey, keyfile::KeyFile};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::sync::Mutex;
 
 /// Options of every command. Their ids have a prefix, as clap would else take them for a command's own of that name.
-#[derive(clap::Args, Debug, Clone)]
+#[derive(clap::Args, Clone)]
 pub struct Context {
     /// The ledger's folder
     #[arg(
@@ -29,6 +33,9 @@ pub struct Context {
     /// Answer in JSON
     #[arg(id = "context.json", long = "json", global = true)]
     pub json: bool,
+    /// The folder opened inside this process, once a command needed that.
+    #[arg(skip)]
+    opened: Arc<Mutex<Option<Arc<Local>>>>,
 }
 
 /// Who acts, with the key to sign.
@@ -107,6 +114,32 @@ impl Context {
             None => (text, self.folder().key(text)),
         };
         Ok(Signer { actor: actor.to_owned(), key: load_key(&path)? })
+    }
+
+    /// The folder opened inside this process, once for all sessions of a command.
+    ///
+    /// # Errors
+    /// Those of [`Local::open`].
+    pub async fn opened(&self, folder: &Folder, pin: [u8; 32]) -> anyhow::Result<Arc<Local>> {
+        let mut opened = self.opened.lock().await;
+        if let Some(local) = opened.as_ref() {
+            return Ok(local.clone());
+        }
+        let local = Arc::new(Local::open(folder, Some(pin)).await?);
+        *opened = Some(local.clone());
+        Ok(local)
+    }
+
+    /// Closes the folder if it was opened inside this process. Sessions must have ended.
+    pub async fn close(&self) {
+        let Some(local) = self.opened.lock().await.take() else { return };
+        let closed = match Arc::into_inner(local) {
+            Some(local) => local.close().await,
+            None => Err(anyhow::anyhow!("a session goes on, so the folder is open until this process ends")),
+        };
+        if let Err(error) = closed {
+            tracing::warn!("{error:#}");
+        }
     }
 
     fn gateway_signer(&self) -> anyhow::Result<Signer> {

@@ -21,6 +21,7 @@ use attestune_proto::v1::{
     RoleGranted, RootKey, event::Body, ledger_client::LedgerClient,
 };
 use std::path::PathBuf;
+use tonic::transport::Channel;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -131,17 +132,34 @@ async fn create(folder: &Folder, args: &Args, policy: Policy, keys: &mut Keys) -
     })?;
 
     let local = Local::open(folder, Some(id)).await?;
-    let receipt = LedgerClient::new(local.channel.clone()).append(AppendRequest { envelope: genesis }).await?;
+    let begun = begin(folder, local.channel.clone(), genesis, &roots, &gateway, keys).await;
+    // Whatever came of it: what is kept must be on disk, and what is removed must be closed.
+    let closed = local.close().await;
+    let receipt = begun?;
+    closed?;
+    folder.finish()?;
+    Ok((id, receipt))
+}
+
+/// Appends the first events: the genesis, and the server's own actors with their roles.
+async fn begin(
+    folder: &Folder,
+    channel: Channel,
+    genesis: Vec<u8>,
+    roots: &[Signer],
+    gateway: &SigningKey,
+    keys: &mut Keys,
+) -> anyhow::Result<Receipt> {
+    let id = ledger_id(&genesis);
+    let receipt = LedgerClient::new(channel.clone()).append(AppendRequest { envelope: genesis }).await?;
     let receipt = accepted(receipt.into_inner())?;
-    let session = Session::open(local.channel.clone(), roots.first().cloned(), Some(id), Some(local)).await?;
-    register(&session, "gateway", &gateway, ActorKind::Gateway, Role::Gateway).await?;
+    let session = Session::open(channel, roots.first().cloned(), Some(id), None).await?;
+    register(&session, "gateway", gateway, ActorKind::Gateway, Role::Gateway).await?;
     for (name, role) in WORKERS.iter().zip([Role::Scanner, Role::Checker, Role::Trainer, Role::Evaluator]) {
         let key = keys.make_or_load(folder.server_key(name))?;
         register(&session, name, &key, ActorKind::Worker, role).await?;
     }
-    drop(session); // its log is flushed
-    folder.finish()?;
-    Ok((id, receipt))
+    Ok(receipt)
 }
 
 fn root_signers(folder: &Folder, args: &Args, keys: &mut Keys) -> anyhow::Result<Vec<Signer>> {

@@ -1,10 +1,10 @@
 //! The ledger opened inside this process: store, log, replica, vault, gateway and, on demand, the workers.
 
 use crate::{context::load_key, folder::Folder, problem, vault};
-use attestune_gateway::Gateway;
+use attestune_gateway::{Gateway, InProcess};
 use attestune_ledger::{
     envelope::SigningKey,
-    log::{Embedded, SystemClock},
+    log::{Copied, Embedded, EventLog, SystemClock, followed_topic},
     replica::{Replica, ReplicaOptions},
     store::{Options, Store, StoreError},
     vault::Vault,
@@ -14,7 +14,11 @@ use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
+use std::time::{Duration, Instant};
 use tonic::transport::Channel;
+
+/// How long closing waits for whoever still uses the store: a call that nobody waits for any more, a worker in a step.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// A ledger opened in this process, and the channel to its gateway.
 pub struct Local {
@@ -26,6 +30,8 @@ pub struct Local {
     pub gateway: Gateway,
     /// Calls to the gateway.
     pub channel: Channel,
+    server: Option<InProcess>,
+    store: Arc<Store>,
     folder: Folder,
 }
 
@@ -37,15 +43,48 @@ impl Local {
     pub async fn open(folder: &Folder, pin: Option<[u8; 32]>) -> anyhow::Result<Self> {
         let gateway_key = load_key(&folder.server_key("gateway"))?;
         let checkpoint_key = load_key(&folder.server_key("checkpoint"))?;
-        let replica = {
+        let (store, replica) = {
             let folder = folder.clone();
-            tokio::task::spawn_blocking(move || open_replica(&folder, Some(checkpoint_key), pin)).await??
+            tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+                let store = open_store(&folder)?;
+                let replica = replica_over(store.clone(), Some(checkpoint_key), pin)?;
+                Ok((store, replica))
+            })
+            .await??
         };
         let vault = vault::of_folder(folder).await?;
         let gateway =
             Gateway { replica: replica.clone(), vault: Some(vault.clone()), key: gateway_key, actor: "gateway".into() };
-        let channel = attestune_gateway::serve_in_process(gateway.clone()).await?;
-        Ok(Self { replica, vault, gateway, channel, folder: folder.clone() })
+        let (channel, server) = attestune_gateway::serve_in_process(gateway.clone()).await?;
+        Ok(Self { replica, vault, gateway, channel, server: Some(server), store, folder: folder.clone() })
+    }
+
+    /// Stops the server and the fold, and closes the store: from then on nothing of this process writes into the
+    /// folder, and another may open it.
+    ///
+    /// # Errors
+    /// If somebody still uses the store after five seconds; it is closed once that ends.
+    pub async fn close(mut self) -> anyhow::Result<()> {
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+        let (mut store, folder) = (self.store.clone(), self.folder.clone());
+        tokio::task::spawn_blocking(move || drop(self)).await?;
+        let until = Instant::now() + CLOSE_WAIT;
+        loop {
+            // Only whoever holds the last one closes RocksDB, and knows when that is done.
+            store = match Arc::try_unwrap(store) {
+                Ok(last) => return Ok(tokio::task::spawn_blocking(move || drop(last)).await?),
+                Err(shared) if Instant::now() < until => shared,
+                Err(_) => {
+                    return Err(problem::cannot(
+                        format!("{} is still in use inside this process", folder.path().display()),
+                        "it is free once this command has ended",
+                    ));
+                }
+            };
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Starts the workers in threads of their own; they stop when the handle is dropped.
@@ -83,8 +122,19 @@ pub fn open_replica(
     checkpoint_key: Option<SigningKey>,
     pin: Option<[u8; 32]>,
 ) -> anyhow::Result<Arc<Replica>> {
-    let store = open_store(folder)?;
-    let log = Arc::new(Embedded::open(store.clone(), Arc::new(SystemClock))?);
+    replica_over(open_store(folder)?, checkpoint_key, pin)
+}
+
+fn replica_over(
+    store: Arc<Store>,
+    checkpoint_key: Option<SigningKey>,
+    pin: Option<[u8; 32]>,
+) -> anyhow::Result<Arc<Replica>> {
+    // What follows a topic is appended to through Kafka; without it, it can be read.
+    let log: Arc<dyn EventLog> = match followed_topic(&store)? {
+        None => Arc::new(Embedded::open(store.clone(), Arc::new(SystemClock))?),
+        Some(_) => Arc::new(Copied::open(store.clone())?),
+    };
     Ok(Replica::open(store, log, ReplicaOptions { checkpoint_key, pin })?)
 }
 
@@ -148,5 +198,42 @@ impl Working {
 impl Drop for Working {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    async fn attestune(folder: &Folder, command: &[&str]) -> anyhow::Result<()> {
+        let path = folder.path().to_str().unwrap();
+        let line = ["attestune", "--folder", path].into_iter().chain(command.iter().copied());
+        crate::run(&crate::Cli::parse_from(line)).await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_folder_is_free_as_soon_as_a_command_has_ended() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = Folder::new(path.path());
+        attestune(&folder, &["init", "test", "--root", "ada=Ada Okafor", "--root", "ben=Ben Lindqvist"]).await.unwrap();
+        for _ in 0..50 {
+            drop(Store::open(folder.db(), &Options::default()).expect("it is free"));
+            attestune(&folder, &["key", "list"]).await.unwrap();
+        }
+        drop(Store::open(folder.db(), &Options::default()).expect("it is free"));
+        attestune(&folder, &["--as", "ada", "role", "grant", "nobody", "steward"]).await.unwrap_err();
+        drop(Store::open(folder.db(), &Options::default()).expect("it is free after an error, too"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_failed_init_has_closed_what_it_removes() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = Folder::new(path.path());
+        for _ in 0..20 {
+            let error = attestune(&folder, &["init", "test", "--root", "Ada=Ada Okafor"]).await.unwrap_err();
+            assert!(error.to_string().contains("a root actor is not an identifier"), "{error}");
+            assert!(!folder.db().exists() && !folder.unfinished(), "nothing is left");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `attestune log`: the entries themselves.
 
-use crate::{context::Context, draft, output, problem, session::accepted, wait};
+use crate::{context::Context, draft, output, problem, restore, session::accepted, wait};
 use anyhow::Context as _;
 use attestune_ledger::draft::{kind, plain};
 use attestune_proto::v1::{CheckpointRequest, Decided, Entry, Envelope, Event, SubscribeRequest};
@@ -43,6 +43,8 @@ pub enum Command {
         /// The file
         file: PathBuf,
     },
+    /// Move the log between the folder and Kafka, or rebuild a lost topic: times, leaves and proofs stay
+    Restore(restore::Args),
 }
 
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
@@ -51,6 +53,7 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
         Command::Export { file } => export(context, file).await,
         Command::Decode { position } => decode(context, *position).await,
         Command::Append { file } => append(context, file).await,
+        Command::Restore(args) => restore::run(context, args).await,
     }
 }
 

@@ -13,6 +13,7 @@ mod context;
 mod dataset;
 mod derive;
 mod doctor;
+mod doctor_kafka;
 mod draft;
 mod eval;
 mod folder;
@@ -21,6 +22,7 @@ mod in_force;
 mod ingest;
 mod init;
 mod json;
+mod kafka_args;
 mod key;
 mod lineage;
 mod local;
@@ -36,6 +38,7 @@ mod refold;
 mod registry;
 mod replay;
 mod reproduce;
+mod restore;
 mod review;
 mod role;
 mod rollback;
@@ -136,7 +139,7 @@ enum Command {
     Replay(replay::Args),
     /// Check a folder's log or an export offline, without trust in the server
     Verify(verify::Args),
-    /// The raw log: tail, export, decode
+    /// The raw log: tail, export, decode, restore
     #[command(subcommand)]
     Log(log::Command),
     /// Sign an access token, for other gRPC clients
@@ -174,7 +177,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs a command. A folder that it opened is closed again when this returns, however the command ended.
 async fn run(cli: &Cli) -> anyhow::Result<()> {
+    let outcome = command(cli).await;
+    cli.context.close().await;
+    outcome
+}
+
+async fn command(cli: &Cli) -> anyhow::Result<()> {
     let context = &cli.context;
     match &cli.command {
         Command::Init(args) => init::run(context, args).await,

@@ -13,6 +13,7 @@ use attestune_proto::v1::{
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
+use std::sync::Arc;
 use tonic::{
     Request, Status,
     metadata::MetadataValue,
@@ -33,7 +34,7 @@ pub struct Session {
     channel: Channel,
     signer: Option<Signer>,
     ledger: Vec<u8>,
-    local: Option<Local>,
+    local: Option<Arc<Local>>,
 }
 
 /// Signs a fresh token for each call.
@@ -79,7 +80,7 @@ impl Session {
         channel: Channel,
         signer: Option<Signer>,
         pin: Option<[u8; 32]>,
-        local: Option<Local>,
+        local: Option<Arc<Local>>,
     ) -> anyhow::Result<Self> {
         let head = LedgerClient::new(channel.clone()).head(HeadRequest {}).await?.into_inner();
         if pin.is_some_and(|pin| head.ledger != pin) {
@@ -98,7 +99,7 @@ impl Session {
 
     /// The ledger opened inside this process, if it is.
     pub fn local(&self) -> Option<&Local> {
-        self.local.as_ref()
+        self.local.as_deref()
     }
 
     /// Who signs.

@@ -71,6 +71,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     }
     while servers.join_next().await.is_some() {}
     let _ = std::fs::remove_file(folder.socket());
+    local.close().await?;
     match failure {
         Some(Some(Ok(Err(error)))) => Err(anyhow::Error::new(error)),
         Some(Some(Err(error))) => Err(anyhow::Error::new(error)),

@@ -14,7 +14,7 @@ mod services;
 mod stop;
 
 pub use http::serve_pages;
-pub use serve::{ServeError, serve_in_process, serve_tcp, serve_uds};
+pub use serve::{InProcess, ServeError, serve_in_process, serve_tcp, serve_uds};
 
 use attestune_ledger::envelope::SigningKey;
 use attestune_ledger::replica::Replica;

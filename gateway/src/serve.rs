@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::{UnboundedReceiverStream, UnixListenerStream};
 use tonic::transport::server::{Connected, TcpIncoming};
@@ -89,18 +90,35 @@ pub async fn serve_tcp(gateway: Gateway, addr: SocketAddr, stop: watch::Receiver
     serve(gateway, TcpIncoming::from(listener).with_nodelay(Some(true)), Stop::new(stop)).await
 }
 
-/// Serves inside this process; the server ends with the last clone of the channel.
+/// A server inside this process. Without it the server goes on until the last clone of its channel is gone.
+pub struct InProcess {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl InProcess {
+    /// Stops the server, as [`serve_uds`] is stopped, and waits until it has ended.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the server inside the process did not end well");
+        }
+    }
+}
+
+/// Serves inside this process, by the channel.
 ///
 /// # Errors
 /// If the channel can't be made.
-pub async fn serve_in_process(gateway: Gateway) -> Result<Channel, ServeError> {
+pub async fn serve_in_process(gateway: Gateway) -> Result<(Channel, InProcess), ServeError> {
     let (connections, incoming) = tokio::sync::mpsc::unbounded_channel::<io::Result<UnixStream>>();
-    tokio::spawn(async move {
-        // The word to stop comes when this task ends.
-        let (_running, stop) = watch::channel(false);
-        if let Err(error) = serve(gateway, UnboundedReceiverStream::new(incoming), Stop::new(stop)).await {
+    let (stop, stopped) = watch::channel(false);
+    let running = stop.clone(); // a sender that is gone would say stop
+    let task = tokio::spawn(async move {
+        if let Err(error) = serve(gateway, UnboundedReceiverStream::new(incoming), Stop::new(stopped)).await {
             tracing::error!(%error, "the server inside the process ended");
         }
+        drop(running);
     });
     let connector = tower::service_fn(move |_: Uri| {
         let connections = connections.clone();
@@ -112,7 +130,8 @@ pub async fn serve_in_process(gateway: Gateway) -> Result<Channel, ServeError> {
         }
     });
     // The address is never looked at.
-    Ok(Endpoint::from_static("http://in.process").connect_with_connector(connector).await?)
+    let channel = Endpoint::from_static("http://in.process").connect_with_connector(connector).await?;
+    Ok((channel, InProcess { stop, task }))
 }
 
 /// Serves connections until there are no more, or the time of grace after the word to stop is over: connections that
