@@ -112,7 +112,7 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
     servers.spawn(serve_tcp(gateway, args.listen, stopped));
     eprintln!("the gateway is up at position {}: http://{}", replica.position(), args.listen);
     let outcome = tokio::select! {
-        () = told.to_stop() => Ok(()),
+        () = told.come() => Ok(()),
         ended = ended(&mut servers) => ended,
         error = failed(&replica) => Err(error),
     };
@@ -156,7 +156,7 @@ async fn work(context: &Context, args: &Work, worker: Box<dyn Worker + Send>) ->
     let mut thread = tokio::task::spawn_blocking(move || attestune_workers::run(worker, &desk, &told_thread));
     eprintln!("the worker {name} is at position {}", replica.position());
     let outcome = tokio::select! {
-        () = told.to_stop() => None,
+        () = told.come() => None,
         ended = ended(&mut servers), if !servers.is_empty() => Some(ended),
         done = &mut thread => Some(worked(done)),
     };
@@ -252,7 +252,7 @@ impl Told {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    async fn to_stop(mut self) {
+    async fn come(mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

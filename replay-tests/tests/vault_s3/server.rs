@@ -207,7 +207,12 @@ async fn pass_on(
                 body.len()
             );
             client.write_all(answer.as_bytes()).await?;
-            return client.shutdown().await;
+            client.shutdown().await?;
+            // What is left of the body is read, or the client would find the connection broken before the answer.
+            let mut nowhere = tokio::io::sink();
+            let rest = tokio::io::copy(&mut client, &mut nowhere);
+            let _ = tokio::time::timeout(std::time::Duration::from_secs(2), rest).await;
+            return Ok(());
         }
         Some(Kind::Cut(after)) => {
             upstream.write_all(&head).await?;
