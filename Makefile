@@ -2,7 +2,7 @@
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/attestune/target
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: setup build test demo acceptance interop faults bench bench-pieces clean
+.PHONY: setup build test demo acceptance interop faults bench bench-pieces kafka-up kafka-down clean
 
 setup:
 	@scripts/setup
@@ -42,6 +42,13 @@ bench: build
 # The inner pieces, by criterion, in the profile that everything else is built in.
 bench-pieces: setup
 	cargo bench --workspace --profile dev --bench events --bench trees --bench tables --bench training
+
+# A Kafka cluster of three brokers on free ports, its data in the build folder; prints the bootstrap servers.
+kafka-up:
+	@scripts/kafka/up --brokers $(or $(BROKERS),3)
+
+kafka-down:
+	@scripts/kafka/down
 
 clean:
 	rm -rf bin demo/out acceptance/out

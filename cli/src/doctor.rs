@@ -3,6 +3,8 @@
 use crate::{
     connect,
     context::Context,
+    doctor_kafka,
+    kafka_args::KafkaArgs,
     local::{open_replica, open_store},
     output, problem,
 };
@@ -20,11 +22,17 @@ pub struct Args {
     /// Throw the state and the trees away and fold them anew from the log
     #[arg(long, conflicts_with = "deep")]
     drop_state: bool,
+    /// Look at the ledger's topic and its brokers on Kafka instead of the folder
+    #[command(flatten)]
+    kafka: KafkaArgs,
 }
 
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     if args.drop_state {
         return drop(context).await;
+    }
+    if args.kafka.given() {
+        return report(context, &doctor_kafka::examine(args.kafka.config()?).await?);
     }
     let checks = match context.connect().await {
         Ok(session) => session.admin().doctor(DoctorRequest { deep: args.deep }).await?.into_inner(),
@@ -33,8 +41,12 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         }
         Err(error) => return Err(error),
     };
+    report(context, &checks)
+}
+
+fn report(context: &Context, checks: &DoctorResponse) -> anyhow::Result<()> {
     if context.json {
-        output::message("DoctorResponse", &checks)?;
+        output::message("DoctorResponse", checks)?;
     } else {
         for check in &checks.checks {
             println!("{}  {}: {}", if check.ok { "✓ ok   " } else { "✗ wrong" }, check.name, check.detail);

@@ -5,6 +5,7 @@
 //! ledger.unfinished  the same while `init` is not done, or was cut short
 //! db/                log, state and trees (RocksDB)
 //! vault/             encrypted texts and their keys
+//! vault.url          where those lie instead, if elsewhere
 //! keys/ACTOR.key     private keys of persons; may lie anywhere else (--key)
 //! server/NAME.key    private keys of the server: gateway, checkpoint, and one for each worker
 //! models.json        where the base models lie

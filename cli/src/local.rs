@@ -1,10 +1,10 @@
 //! The ledger opened inside this process: store, log, replica, vault, gateway and, on demand, the workers.
 
-use crate::{context::load_key, folder::Folder, problem};
+use crate::{context::load_key, folder::Folder, problem, vault};
 use attestune_gateway::{Gateway, InProcess};
 use attestune_ledger::{
     envelope::SigningKey,
-    log::{Embedded, SystemClock},
+    log::{Copied, Embedded, EventLog, SystemClock, followed_topic},
     replica::{Replica, ReplicaOptions},
     store::{Options, Store, StoreError},
     vault::Vault,
@@ -52,7 +52,7 @@ impl Local {
             })
             .await??
         };
-        let vault = Arc::new(Vault::open_folder(&folder.vault()).await?);
+        let vault = vault::of_folder(folder).await?;
         let gateway =
             Gateway { replica: replica.clone(), vault: Some(vault.clone()), key: gateway_key, actor: "gateway".into() };
         let (channel, server) = attestune_gateway::serve_in_process(gateway.clone()).await?;
@@ -130,7 +130,11 @@ fn replica_over(
     checkpoint_key: Option<SigningKey>,
     pin: Option<[u8; 32]>,
 ) -> anyhow::Result<Arc<Replica>> {
-    let log = Arc::new(Embedded::open(store.clone(), Arc::new(SystemClock))?);
+    // What follows a topic is appended to through Kafka; without it, it can be read.
+    let log: Arc<dyn EventLog> = match followed_topic(&store)? {
+        None => Arc::new(Embedded::open(store.clone(), Arc::new(SystemClock))?),
+        Some(_) => Arc::new(Copied::open(store.clone())?),
+    };
     Ok(Replica::open(store, log, ReplicaOptions { checkpoint_key, pin })?)
 }
 

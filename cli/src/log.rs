@@ -1,6 +1,6 @@
 //! `attestune log`: the entries themselves.
 
-use crate::{append, context::Context, output, problem, proof, wait};
+use crate::{append, context::Context, output, problem, proof, restore, wait};
 use anyhow::Context as _;
 use attestune_ledger::draft::{kind, plain};
 use attestune_proto::v1::{CheckpointRequest, Decided, Entry, Envelope, Event, SubscribeRequest};
@@ -48,6 +48,8 @@ pub enum Command {
     },
     /// Print a proof that an entry stands in the log, for `attestune verify --proof`
     Prove(proof::Args),
+    /// Move the log between the folder and Kafka, or rebuild a lost topic: times, leaves and proofs stay
+    Restore(restore::Args),
 }
 
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
@@ -58,6 +60,7 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
         Command::Append(args) => append::run(context, args).await,
         Command::Checkpoint { verdicts } => proof::checkpoint(context, *verdicts).await,
         Command::Prove(args) => proof::prove(context, args).await,
+        Command::Restore(args) => restore::run(context, args).await,
     }
 }
 

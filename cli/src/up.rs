@@ -1,6 +1,6 @@
 //! `attestune up`: everything in one process, until it is told to stop.
 
-use crate::{context::Context, init, local::Local, problem};
+use crate::{context::Context, init, local::Local, problem, vault};
 use std::net::SocketAddr;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -13,6 +13,9 @@ pub struct Args {
     /// Serve on the folder's Unix socket only
     #[arg(long, conflicts_with = "listen")]
     no_tcp: bool,
+    /// Where the texts lie, file:///PATH or s3://BUCKET/PREFIX; noted, so that later commands find them
+    #[arg(long, env = "ATTESTUNE_VAULT", value_name = "URL")]
+    vault: Option<String>,
     /// Run no workers
     #[arg(long)]
     no_workers: bool,
@@ -36,6 +39,9 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     // Signals first: one that comes during the opening must not kill it half-way.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    if let Some(url) = &args.vault {
+        vault::note(&folder, url).await?;
+    }
     let local = Local::open(&folder, Some(ledger.id()?)).await?;
 
     let (stop, stopped) = watch::channel(false);

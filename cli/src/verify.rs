@@ -12,7 +12,7 @@ use attestune_ledger::{
     envelope::fit_key,
     log,
     replica::{ReplicaError, origin},
-    store::{Family, Options, Store, StoreError, first_unreadable_entry},
+    store::{Family, Options, Row, Store, StoreError, first_unreadable_entry},
     tree::{Checkpoint, Origin, VerifierKey},
 };
 use attestune_proto::v1::{Entry, Verdict};
@@ -149,17 +149,24 @@ fn unreadable(folder: &Folder, error: StoreError) -> anyhow::Error {
 
 /// The first leaf that differs between two stores' trees.
 fn first_difference(theirs: &Store, ours: &Store, tree: u8) -> anyhow::Result<Option<u64>> {
-    // In the family `tree`: tree, level 0, index; the value is the leaf's hash.
+    // In the family `tree`: tree, level 0, place; the value is some neighbouring leaves' hashes.
     let leaves = [tree, 0];
     let (mut theirs, mut ours) = (theirs.scan_prefix(Family::Tree, &leaves), ours.scan_prefix(Family::Tree, &leaves));
-    for at in 0.. {
-        match (theirs.next().transpose()?, ours.next().transpose()?) {
-            (None, None) => return Ok(None),
-            (a, b) if a == b => {}
-            _ => return Ok(Some(at)),
+    let mut at = 0;
+    loop {
+        let (a, b) = (theirs.next().transpose()?, ours.next().transpose()?);
+        if a.is_none() && b.is_none() {
+            return Ok(None);
         }
+        if a == b {
+            at += a.map_or(0, |(_, hashes)| hashes.len() as u64 / 32);
+            continue;
+        }
+        let hashes = |row: Option<Row>| row.map_or(Box::default(), |(_, hashes)| hashes);
+        let (a, b) = (hashes(a), hashes(b));
+        let same = a.chunks(32).zip(b.chunks(32)).take_while(|(a, b)| a == b).count();
+        return Ok(Some(at + same as u64));
     }
-    Ok(None)
 }
 
 fn verify_export(path: &std::path::Path, ledger: Option<[u8; 32]>, key: Option<[u8; 32]>) -> anyhow::Result<Findings> {

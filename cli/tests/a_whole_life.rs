@@ -4,7 +4,13 @@
 
 mod common;
 
+use attestune_trainer::{
+    config::TrainConfig,
+    model::BaseModel,
+    train::{TrainExample, train},
+};
 use common::Ledger;
+use std::ops::ControlFlow;
 
 /// A ledger with people, base model, suite and the dataset `triage`.
 fn ready() -> Ledger {
@@ -56,8 +62,56 @@ fn a_model_is_trained_judged_promoted_replaced_and_rolled_back() {
     assert!(error.contains("no-way-back"), "{error}");
 
     assert!(ledger.json(&["replay"])["rows"].as_u64().unwrap() > 50);
+    cases_are_shown_on_the_record(&ledger);
     let run = version["run"]["position"].to_string();
     a_run_is_repeated(&ledger, &run);
+}
+
+/// What was asked and answered, case by case, by a person who may read it.
+fn cases_are_shown_on_the_record(ledger: &Ledger) {
+    let shown = ledger.json(&["eval", "show", "triage@1", "--cases", "--as", "mina"]);
+    let cases = shown["cases"].as_array().unwrap();
+    assert_eq!(cases.iter().map(|case| &case["id"]).collect::<Vec<_>>(), ["compliance-1", "format-1"]);
+    let first = &cases[0];
+    assert_eq!((&first["prompt"], &first["expected"]), (&"who are you".into(), &"no personal data".into()));
+    assert_eq!((&first["category"], &first["passed"]), (&"compliance".into(), &true.into()));
+    assert!(first["answer"].is_string());
+    let accesses = ledger.ok(&["history", "--kind", "content-accessed", "--json"]);
+    let accesses = accesses.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let readers: Vec<_> = accesses.map(|e| e["event"]["content_accessed"]["reader"].clone()).collect();
+    assert!(readers.iter().filter(|reader| **reader == "mina").count() >= 2, "suite and transcripts: {readers:?}");
+    let none = ledger.json(&["eval", "show", "triage@1", "--cases", "--failed", "--as", "mina"]);
+    assert_eq!(none["cases"].as_array().unwrap().len(), 0, "every case was passed");
+    // An admin opens no texts.
+    let error = ledger.fails(2, &["eval", "show", "triage@1", "--cases", "--as", "ada"]);
+    assert!(error.contains("may-not-open"), "{error}");
+}
+
+#[test]
+fn an_adapter_trained_elsewhere_is_registered_and_judged_but_its_leakage_stays_uncheckable() {
+    let ledger = Ledger::staffed();
+    ledger.equip();
+    let base = BaseModel::load(&ledger.path("tiny")).unwrap();
+    let examples = [TrainExample { prompt: "a".into(), answer: " b".into() }];
+    let config = TrainConfig { rank: 3, alpha: 5, ..TrainConfig::default() };
+    let trained = train(&base, &examples, &config, |_| ControlFlow::Continue(())).unwrap();
+    let folder = ledger.path("adapter");
+    trained.adapter.save(&folder).unwrap();
+    let adapter = folder.to_str().unwrap();
+
+    let register = ["model", "register", "triage", "--base", "tiny", "--origin", "peft", "--as", "mina", "--adapter"];
+    let error = ledger.fails(2, &[&register[..], &["/nowhere"]].concat());
+    assert!(error.contains("no adapter in /nowhere"), "{error}");
+    let output = ledger.run(&[&register[..], &[adapter]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("triage@1 from peft is registered"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("leakage is not checkable"));
+    assert!(ledger.ok(&["provenance", "triage@1"]).contains("leakage is not checkable"));
+
+    let shown = ledger.ok(&["eval", "request", "triage@1", "--suite", "acceptance", "--as", "mina", "--wait"]);
+    assert_eq!(shown.matches("passes").count(), 2, "{shown}");
+    let error = ledger.fails(1, &["promote", "request", "triage@1", "--to", "staging", "--as", "mina"]);
+    assert!(error.contains("leakage-unknown"), "{error}");
 }
 
 /// The same adapter again, on the record: by the command alone, and through a running `up`.

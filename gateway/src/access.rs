@@ -217,7 +217,8 @@ fn unfailed(view: &View<'_>) -> Result<(), Status> {
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Status> + Send + 'static,
 ) -> Result<T, Status> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(panicked()))
+    let span = tracing::Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work)).await.unwrap_or_else(|_| Err(panicked()))
 }
 
 /// A task of the server is gone.

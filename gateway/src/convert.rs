@@ -56,6 +56,8 @@ pub fn replica_failed(error: ReplicaError) -> Status {
         ReplicaError::Damaged { .. } | ReplicaError::LostEnd { .. } | ReplicaError::OtherLedger { .. } => {
             status(Reason::Damaged, message)
         }
+        ReplicaError::Log(error) if error.may_pass() => status(Reason::LogUnreachable, message),
+        ReplicaError::Log(LogError::ReadOnly) => status(Reason::LogReadOnly, message),
         ReplicaError::Stopped(_) => status(Reason::FoldStopped, message),
         ReplicaError::Store(_) | ReplicaError::Log(_) => status(unread(&message), message),
     }

@@ -6,11 +6,14 @@
 mod access;
 mod convert;
 mod health;
+mod http;
+pub mod metrics;
 mod reason;
 mod serve;
 mod services;
 mod stop;
 
+pub use http::serve_pages;
 pub use serve::{InProcess, ServeError, serve_in_process, serve_tcp, serve_uds};
 
 use attestune_ledger::envelope::SigningKey;

@@ -72,6 +72,8 @@ reasons! {
     BeyondTheEnd = "beyond-the-end", OutOfRange;
     /// There is no ledger yet.
     NoLedger = "no-ledger", FailedPrecondition;
+    /// The folder's log is the copy of a topic, and no Kafka was named.
+    LogReadOnly = "log-read-only", FailedPrecondition;
     /// This server holds no checkpoint key.
     NoCheckpointKey = "no-checkpoint-key", FailedPrecondition;
     /// This server has no vault.
@@ -84,6 +86,8 @@ reasons! {
     ReadNotRecorded = "read-not-recorded", Unavailable;
     /// The system failed to read or write the store. Try again, look at the disk.
     StoreUnreachable = "store-unreachable", Unavailable;
+    /// The log is out of reach. What was appended may be on it or not: append the same bytes again, they count once.
+    LogUnreachable = "log-unreachable", Unavailable;
     /// The fold has stopped; the message says why. What was folded can still be read.
     FoldStopped = "fold-stopped", Unavailable;
     /// The server is stopping.

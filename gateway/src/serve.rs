@@ -1,6 +1,8 @@
 //! Listening: a Unix socket, a loopback port, or a channel inside the process.
 
 use crate::health;
+use crate::http::with_pages;
+use crate::metrics::Watched;
 use crate::services::routes;
 use crate::stop::Stop;
 use crate::{Gateway, stop::GRACE};
@@ -139,8 +141,10 @@ where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
     let replica = gateway.replica.clone();
+    let watched = Watched::new(replica.clone(), gateway.vault.clone(), stop.clone());
     let (routes, reporter) = routes(gateway, stop.clone()).await?;
-    let server = Server::builder().add_routes(routes).serve_with_incoming_shutdown(incoming, stop.clone().wait());
+    let server = Server::builder().accept_http1(true).add_routes(with_pages(routes, watched));
+    let server = server.serve_with_incoming_shutdown(incoming, stop.clone().wait());
     let followed = async {
         health::follow(replica, reporter, stop.clone()).await;
         std::future::pending().await

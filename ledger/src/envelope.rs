@@ -6,9 +6,9 @@
 
 use attestune_proto::v1::{AccessToken, Envelope, Event, Signature};
 use curve25519_dalek::{
-    edwards::{EdwardsBasepointTable, EdwardsPoint},
+    edwards::{CompressedEdwardsY, EdwardsBasepointTable, EdwardsPoint},
     scalar::Scalar,
-    traits::{BasepointTable as _, IsIdentity as _},
+    traits::BasepointTable as _,
 };
 use ed25519_dalek::{Signer as _, VerifyingKey};
 use prost::Message as _;
@@ -169,24 +169,43 @@ impl KeyTable {
     }
 
     /// Whether a signature over some bytes is that of the key.
+    pub fn verify(&self, message: &[u8], sig: &[u8]) -> bool {
+        self.expect(message, sig).is_some_and(|expected| hold(&[expected]) == [true])
+    }
+
+    /// What R a signature over some bytes must have to be that of the key, for [`hold`]; none if its form is wrong.
     ///
     /// RFC 8032 §5.1.7 by its encoding: R must be the canonical encoding of `s·B − k·A`, which must not be of small
     /// order. A signature's own R then need not be decompressed: it is that point, or the signature is false.
-    pub fn verify(&self, message: &[u8], sig: &[u8]) -> bool {
-        let Some((r, s)) = sig.split_first_chunk::<32>() else { return false };
-        let Ok(s) = <[u8; 32]>::try_from(s) else { return false };
-        let Some(s) = Option::<Scalar>::from(Scalar::from_canonical_bytes(s)) else { return false };
+    pub fn expect(&self, message: &[u8], sig: &[u8]) -> Option<Expected> {
+        let (r, s) = sig.split_first_chunk::<32>()?;
+        let s = Option::<Scalar>::from(Scalar::from_canonical_bytes(s.try_into().ok()?))?;
         let digest = Sha512::new().chain_update(r).chain_update(self.public).chain_update(message).finalize();
         let k = Scalar::from_bytes_mod_order_wide(&digest.into());
-        let expected = EdwardsPoint::mul_base(&s) + self.minus_a.mul_base(&k);
-        expected.compress().as_bytes() == r && !expected.mul_by_cofactor().is_identity()
+        Some(Expected { point: EdwardsPoint::mul_base(&s) + self.minus_a.mul_base(&k), r: *r })
     }
 
-    /// Whether the envelope's signature at `index` is that of the key: the verdict of [`verify`].
-    pub fn verify_envelope(&self, envelope: &Envelope, index: usize) -> bool {
+    /// The same for the envelope's signature at `index`.
+    pub fn expect_envelope(&self, envelope: &Envelope, index: usize) -> Option<Expected> {
         let message = pae(&envelope.payload_type, &envelope.payload);
-        envelope.signatures.get(index).is_some_and(|signature| self.verify(&message, &signature.sig))
+        self.expect(&message, &envelope.signatures.get(index)?.sig)
     }
+}
+
+/// What a signature's R must be, and what it is.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    point: EdwardsPoint,
+    r: [u8; 32],
+}
+
+/// Which signatures hold. Encoding the points together takes one inversion in the field for all of them; each verdict is
+/// its own, unlike that of a batch verification.
+pub fn hold(expected: &[Expected]) -> Vec<bool> {
+    let points: Vec<_> = expected.iter().map(|one| one.point).collect();
+    let encodings = EdwardsPoint::compress_batch_alloc(&points);
+    let judge = |(one, encoding): (&Expected, CompressedEdwardsY)| encoding.0 == one.r && !one.point.is_small_order();
+    expected.iter().zip(encodings).map(judge).collect()
 }
 
 /// Decodes an access token; who signed it and whether it holds is for the caller to judge.

@@ -99,6 +99,28 @@ impl Batch<'_> {
     }
 }
 
+/// The rows of the state as they were when this was made, by [`Store::state_rows`].
+pub struct Rows<'a> {
+    store: &'a Store,
+    rows: rocksdb::DBRawIterator<'a>,
+}
+
+impl Rows<'_> {
+    /// As [`Store::as_of`].
+    ///
+    /// # Errors
+    /// If the row can't be read or its checksum is wrong.
+    pub fn as_of(&mut self, row: &[u8], position: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        self.rows.seek(state_key(row, position));
+        self.rows.status().map_err(|error| self.store.error(&error))?;
+        let found = self.rows.item().and_then(|(key, value)| {
+            let inverted = key.strip_prefix(row)?.try_into().ok()?;
+            Some((!u64::from_be_bytes(inverted), value.to_vec()))
+        });
+        Ok(found)
+    }
+}
+
 impl Store {
     /// Opens the store in the folder `path`; makes both if there is none and writing is allowed.
     ///
@@ -251,16 +273,14 @@ impl Store {
     /// # Errors
     /// If it can't be read or its checksum is wrong.
     pub fn as_of(&self, row: &[u8], position: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        self.state_rows().as_of(row, position)
+    }
+
+    /// The state as it is now, for many questions like [`Store::as_of`] in turn.
+    pub fn state_rows(&self) -> Rows<'_> {
         let mut options = ReadOptions::default();
         options.set_prefix_same_as_start(true);
-        let mut rows = self.db.raw_iterator_cf_opt(self.family(Family::State), options);
-        rows.seek(state_key(row, position));
-        rows.status().map_err(|error| self.error(&error))?;
-        let found = rows.item().and_then(|(key, value)| {
-            let inverted = key.strip_prefix(row)?.try_into().ok()?;
-            Some((!u64::from_be_bytes(inverted), value.to_vec()))
-        });
-        Ok(found)
+        Rows { store: self, rows: self.db.raw_iterator_cf_opt(self.family(Family::State), options) }
     }
 
     /// The bytes that the files of all families take on disk, the write-ahead log not counted.

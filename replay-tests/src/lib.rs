@@ -14,6 +14,7 @@
 //! ```
 
 mod chance;
+pub mod kafka;
 mod life;
 mod lives;
 mod positions;

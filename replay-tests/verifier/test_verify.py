@@ -355,6 +355,9 @@ def test_canonical_form() -> None:
     assert fold_of([EXAMPLE[0], (1, REGISTERED + b"\x1a\x00")]).judged[1].verdict.code == "signatures-unordered"
     assert fold_of([EXAMPLE[0], (1, REGISTERED + b"\x22\x00")]).judged[1].verdict.code == "not-canonical"
     assert fold_of([EXAMPLE[0], (1, b"x" * 65_528)]).judged[1].verdict.code == "too-large"
+    for length, code in [(65_528, "too-large"), (65_527, "not-an-envelope")]:
+        short = b"attestune/large\n" + length.to_bytes(8, "big") + bytes(32)
+        assert fold_of([EXAMPLE[0], (1, short)]).judged[1].verdict.code == code
 
 
 def test_forgeries_under_the_checkpoint_key() -> None:

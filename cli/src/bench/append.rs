@@ -160,22 +160,33 @@ impl Ledger {
 
     /// Events of a writer who has seen the tree as it is now.
     fn sign(&mut self, writer: usize, count: usize) -> anyhow::Result<Vec<Vec<u8>>> {
-        let head = self.replica.head()?;
-        let seen = Seen { size: head.size, root: head.entry_root };
-        let (name, now_ms) = (writer_name(writer), SystemClock.now_ms());
-        let key = key(&name);
-        let mut events = Vec::with_capacity(count);
-        for _ in 0..count {
-            let body = DocumentsIngested {
-                collection: "tickets".into(),
-                pack: self.random.bytes::<16>().to_vec(),
-                commitments: (0..DOCUMENTS).map(|_| self.random.bytes::<32>().to_vec()).collect(),
-            };
-            let id = uuid::Uuid::now_v7().into_bytes();
-            events.push(draft(&self.id, &name, id, now_ms, Some(seen.clone()), Body::DocumentsIngested(body)));
-        }
-        Ok(events.par_iter().map(|event| key.sign_event(event)).collect())
+        sign(&self.replica, &self.id, &mut self.random, writer, count)
     }
+}
+
+/// Events of a writer who has seen the replica's tree as it is now.
+pub fn sign(
+    replica: &Replica,
+    ledger: &[u8; 32],
+    random: &mut Random,
+    writer: usize,
+    count: usize,
+) -> anyhow::Result<Vec<Vec<u8>>> {
+    let head = replica.head()?;
+    let seen = Seen { size: head.size, root: head.entry_root };
+    let (name, now_ms) = (writer_name(writer), SystemClock.now_ms());
+    let key = key(&name);
+    let mut events = Vec::with_capacity(count);
+    for _ in 0..count {
+        let body = DocumentsIngested {
+            collection: "tickets".into(),
+            pack: random.bytes::<16>().to_vec(),
+            commitments: (0..DOCUMENTS).map(|_| random.bytes::<32>().to_vec()).collect(),
+        };
+        let id = uuid::Uuid::now_v7().into_bytes();
+        events.push(draft(ledger, &name, id, now_ms, Some(seen.clone()), Body::DocumentsIngested(body)));
+    }
+    Ok(events.par_iter().map(|event| key.sign_event(event)).collect())
 }
 
 impl Drop for Ledger {

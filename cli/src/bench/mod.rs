@@ -4,7 +4,9 @@
 //! machines differ. Nothing fails because a goal is missed: figures are read by people.
 
 mod append;
+mod brokers;
 mod figure;
+mod kafka;
 mod life;
 mod machine;
 mod postgres;
@@ -56,6 +58,8 @@ pub enum Part {
     Query,
     /// LoRA training, beside plain candle
     Train,
+    /// The log on Kafka, beside plain rdkafka on brokers of its own
+    Kafka,
     /// All of them
     All,
 }
@@ -118,6 +122,9 @@ async fn measure(part: Part, plan: &Plan) -> anyhow::Result<Results> {
     if wants(Part::Append) {
         results.add(append::run(plan).await?);
     }
+    if wants(Part::Kafka) {
+        results.add(kafka::run(plan)?);
+    }
     if wants(Part::Train) {
         results.add(train::run(plan)?);
     }
@@ -132,6 +139,7 @@ fn turn(work: &str, at: &std::path::Path) -> anyhow::Result<()> {
     }
     match (work, work.strip_prefix("train-")) {
         ("fold", _) => answer(replay::fold_here(at)?),
+        ("follow", _) => answer(kafka::follow_here(at)?),
         ("verify", _) => answer(replay::verify_here(at)?),
         (_, Some(rounds)) => answer(train::train_here(at, rounds.parse()?)?),
         _ => anyhow::bail!("a bench has no turn {work}"),

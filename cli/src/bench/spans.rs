@@ -6,7 +6,6 @@
 use super::figure::Times;
 use attestune_ledger::log::{Embedded, Entry, EventLog, LogError};
 use std::{
-    ops::Range,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -46,7 +45,7 @@ impl Timed {
 }
 
 impl EventLog for Timed {
-    fn append(&self, values: Vec<Vec<u8>>) -> Result<Range<u64>, LogError> {
+    fn append(&self, values: Vec<Vec<u8>>) -> Result<Vec<u64>, LogError> {
         let began = Instant::now();
         let outcome = self.log.append(values);
         let took = began.elapsed();

@@ -21,7 +21,6 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use std::{
-    ops::Range,
     path::PathBuf,
     sync::{
         Arc, Condvar, Mutex,
@@ -69,7 +68,7 @@ impl Troubled {
 }
 
 impl EventLog for Troubled {
-    fn append(&self, values: Vec<Vec<u8>>) -> Result<Range<u64>, LogError> {
+    fn append(&self, values: Vec<Vec<u8>>) -> Result<Vec<u64>, LogError> {
         drop(self.released.wait_while(self.held.lock().unwrap(), |held| *held).unwrap());
         self.log.append(values)
     }

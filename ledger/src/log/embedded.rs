@@ -1,25 +1,17 @@
 //! The log in a replica's own folder, with group commit.
-//!
-//! In the store's family `log`, the key is the position, 8 bytes big-endian, the value [`Entry::stored`].
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Entry, EventLog, LogError, VALUE_BYTES_MAX};
-use crate::store::{Family, Store, StoreError, first_unreadable_entry};
-
-/// Bytes of the newest entries kept in memory, where the replica that follows finds them.
-const TAIL_BYTES_MAX: usize = 8 << 20;
+use super::copy::{Copied, ENTRY_BYTES};
+use super::{Entry, EventLog, LogError, check_sizes};
+use crate::store::{Store, StoreError};
 
 /// Bytes of values after which a group takes no further batch.
 const GROUP_BYTES_MAX: usize = 4 << 20;
-
-/// What an entry takes in memory beside its value; keeps a tail of empty values bounded, too.
-const ENTRY_BYTES: usize = size_of::<Entry>();
 
 /// Tells the time to the log.
 pub trait Clock: Send + Sync {
@@ -52,27 +44,22 @@ pub struct Embedded {
 }
 
 struct Shared {
-    store: Arc<Store>,
+    copied: Copied,
     clock: Arc<dyn Clock>,
-    state: Mutex<State>,
+    queue: Mutex<Queue>,
     /// There is something to commit, or the log closes.
     work: Condvar,
-    /// The end has moved.
-    grown: Condvar,
 }
 
-struct State {
+#[derive(Default)]
+struct Queue {
     waiting: VecDeque<Request>,
     closing: bool,
-    end: u64,
-    /// The last entries, up to `end`, and the memory that they take.
-    tail: VecDeque<Entry>,
-    tail_bytes: usize,
 }
 
 struct Request {
     values: Vec<Vec<u8>>,
-    reply: SyncSender<Result<Range<u64>, LogError>>,
+    reply: SyncSender<Result<Vec<u64>, LogError>>,
 }
 
 impl Embedded {
@@ -80,17 +67,13 @@ impl Embedded {
     /// once.
     ///
     /// # Errors
-    /// If the end of the log can't be read.
+    /// If the end of the log can't be read, or the store's log is a copy of one elsewhere.
     pub fn open(store: Arc<Store>, clock: Arc<dyn Clock>) -> Result<Self, LogError> {
-        let end = match store.last(Family::Log) {
-            Ok(None) => 0,
-            Ok(Some((key, _))) => position_of(&key).ok_or_else(|| foreign_key(&store))? + 1,
-            Err(error) => return Err(locate(&store, error)),
-        };
-        let (waiting, tail) = (VecDeque::new(), VecDeque::new());
-        let state = State { waiting, closing: false, end, tail, tail_bytes: 0 };
-        let shared =
-            Arc::new(Shared { store, clock, state: Mutex::new(state), work: Condvar::new(), grown: Condvar::new() });
+        if let Some(topic) = super::followed_topic(&store)? {
+            return Err(LogError::Follows { topic });
+        }
+        let copied = Copied::open(store)?;
+        let shared = Arc::new(Shared { copied, clock, queue: Mutex::default(), work: Condvar::new() });
         let committing = Arc::clone(&shared);
         let committer = thread::Builder::new()
             .name("log-committer".into())
@@ -112,168 +95,74 @@ impl Drop for Embedded {
 }
 
 impl EventLog for Embedded {
-    fn append(&self, values: Vec<Vec<u8>>) -> Result<Range<u64>, LogError> {
-        if let Some(index) = values.iter().position(|value| value.len() > VALUE_BYTES_MAX) {
-            let size = values[index].len();
-            return Err(LogError::TooLarge { index, size, limit: VALUE_BYTES_MAX });
+    fn append(&self, values: Vec<Vec<u8>>) -> Result<Vec<u64>, LogError> {
+        check_sizes(&values)?;
+        if values.is_empty() {
+            return Ok(Vec::new());
         }
         let (reply, answer) = sync_channel(1);
-        let mut state = self.shared.lock();
-        if values.is_empty() {
-            return Ok(state.end..state.end);
-        }
-        state.waiting.push_back(Request { values, reply });
-        drop(state);
+        self.shared.lock().waiting.push_back(Request { values, reply });
         self.shared.work.notify_one();
         answer.recv().unwrap_or_else(|_| Err(self.shared.failed("the committer ended".into())))
     }
 
     fn read(&self, from: u64, max_entries: usize, max_bytes: usize) -> Result<Vec<Entry>, LogError> {
-        let mut limit = Limit { entries: max_entries, bytes: max_bytes, first: true };
-        let state = self.shared.lock();
-        let end = state.end;
-        let in_tail = state.tail.front().is_some_and(|oldest| oldest.position <= from);
-        if from >= end || in_tail {
-            let skipped = state.tail.len() - end.saturating_sub(from) as usize;
-            let entries = state.tail.range(skipped..);
-            return Ok(entries.take_while(|entry| limit.admits(entry)).cloned().collect());
-        }
-        drop(state);
-        self.shared.read_stored(from, end, limit)
+        self.shared.copied.read(from, max_entries, max_bytes)
     }
 
     fn end(&self) -> Result<u64, LogError> {
-        Ok(self.shared.lock().end)
+        self.shared.copied.end()
     }
 
     fn wait_past(&self, end: u64, timeout: Duration) -> Result<u64, LogError> {
-        let state = self.shared.lock();
-        let waited = self.shared.grown.wait_timeout_while(state, timeout, |state| state.end <= end);
-        let (state, _) = waited.expect(NOT_POISONED);
-        Ok(state.end)
-    }
-}
-
-/// What a read may still give.
-struct Limit {
-    entries: usize,
-    bytes: usize,
-    first: bool,
-}
-
-impl Limit {
-    fn admits(&mut self, entry: &Entry) -> bool {
-        let size = entry.value.len();
-        if !self.first && (self.entries == 0 || self.bytes < size) {
-            return false;
-        }
-        self.first = false;
-        self.entries = self.entries.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(size);
-        true
+        self.shared.copied.wait_past(end, timeout)
     }
 }
 
 const NOT_POISONED: &str = "no code panics while it holds the log's lock";
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect(NOT_POISONED)
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect(NOT_POISONED)
     }
 
     fn failed(&self, what: String) -> LogError {
-        StoreError::Io { path: self.store.path().to_owned(), what }.into()
+        StoreError::Io { path: self.copied.store().path().to_owned(), what }.into()
     }
 
     fn commit_until_closed(&self) {
-        let mut state = self.lock();
+        let mut queue = self.lock();
         loop {
-            state =
-                self.work.wait_while(state, |state| state.waiting.is_empty() && !state.closing).expect(NOT_POISONED);
-            if state.waiting.is_empty() {
+            queue =
+                self.work.wait_while(queue, |queue| queue.waiting.is_empty() && !queue.closing).expect(NOT_POISONED);
+            if queue.waiting.is_empty() {
                 return; // closing, and nothing is left to do
             }
-            let group = take_group(&mut state.waiting);
-            let first = state.end;
-            drop(state);
-            state = self.commit(group, first);
+            let group = take_group(&mut queue.waiting);
+            drop(queue);
+            self.commit(group);
+            queue = self.lock();
         }
     }
 
-    /// Writes a group from position `first` on, and answers everyone in it.
-    fn commit(&self, group: Vec<Request>, first: u64) -> MutexGuard<'_, State> {
+    /// Writes a group at the end of the log, and answers everyone in it.
+    fn commit(&self, group: Vec<Request>) {
         let time_ms = self.clock.now_ms();
-        let mut batch = self.store.batch();
+        let store = self.copied.store();
+        let mut batch = store.batch();
         let values = group.iter().flat_map(|request| &request.values);
-        for (position, value) in (first..).zip(values) {
-            batch.put(Family::Log, &position.to_be_bytes(), &Entry::stored(time_ms, value));
+        for (position, value) in (self.copied.size()..).zip(values) {
+            Copied::put(&mut batch, position, time_ms, value);
         }
-        let outcome = self.store.write(batch, true).map_err(LogError::from);
-
-        let mut state = self.lock();
+        let outcome = store.write(batch, true).map_err(LogError::from);
         for Request { values, reply } in group {
-            let answer = outcome.clone().map(|()| state.extend(time_ms, values));
+            let extend = |()| self.copied.extend(values.into_iter().map(|value| (time_ms, value))).collect();
             // A caller always waits for its answer; one that died needs none.
-            let _ = reply.send(answer);
+            let _ = reply.send(outcome.clone().map(extend));
         }
         if outcome.is_ok() {
-            self.grown.notify_all();
+            self.copied.announce();
         }
-        state
-    }
-
-    /// Entries from `from` on, before `end`, out of the store.
-    fn read_stored(&self, from: u64, end: u64, mut limit: Limit) -> Result<Vec<Entry>, LogError> {
-        let rows = self.store.scan(Family::Log, &from.to_be_bytes(), &end.to_be_bytes());
-        let mut entries = Vec::new();
-        for (position, row) in (from..end).zip(rows) {
-            let entry = match row {
-                Ok((key, value)) if position_of(&key) == Some(position) => {
-                    Entry::from_stored(position, &value).ok_or_else(|| too_short(position))
-                }
-                Ok(_) => Err(missing(position)),
-                // The scan may have failed on a file that begins later: ask for this one alone.
-                Err(_) if entries.is_empty() => return self.read_one(position).map(|e| vec![e]),
-                Err(_) => break,
-            };
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) if entries.is_empty() => return Err(error),
-                Err(_) => break, // the next read begins there, and says so
-            };
-            if !limit.admits(&entry) {
-                break;
-            }
-            entries.push(entry);
-        }
-        if entries.is_empty() { Err(missing(from)) } else { Ok(entries) }
-    }
-
-    fn read_one(&self, position: u64) -> Result<Entry, LogError> {
-        match self.store.get(Family::Log, &position.to_be_bytes()) {
-            Ok(Some(value)) => Entry::from_stored(position, &value).ok_or_else(|| too_short(position)),
-            Ok(None) => Err(missing(position)),
-            Err(error @ StoreError::Corrupt { .. }) => Err(LogError::Unreadable { position, cause: error.to_string() }),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-impl State {
-    /// Takes in values that are now durable, and returns their positions.
-    fn extend(&mut self, time_ms: u64, values: Vec<Vec<u8>>) -> Range<u64> {
-        let start = self.end;
-        for value in values {
-            self.tail_bytes += value.len() + ENTRY_BYTES;
-            self.tail.push_back(Entry { position: self.end, time_ms, value });
-            self.end += 1;
-        }
-        while self.tail_bytes > TAIL_BYTES_MAX
-            && let Some(oldest) = self.tail.pop_front()
-        {
-            self.tail_bytes -= oldest.value.len() + ENTRY_BYTES;
-        }
-        start..self.end
     }
 }
 
@@ -290,40 +179,13 @@ fn take_group(waiting: &mut VecDeque<Request>) -> Vec<Request> {
     waiting.drain(..count).collect()
 }
 
-fn position_of(key: &[u8]) -> Option<u64> {
-    key.try_into().ok().map(u64::from_be_bytes)
-}
-
-fn missing(position: u64) -> LogError {
-    let cause = "it is missing; restore the log from a backup or another replica".into();
-    LogError::Unreadable { position, cause }
-}
-
-fn too_short(position: u64) -> LogError {
-    let cause = "it has no time; restore the log from a backup or another replica".into();
-    LogError::Unreadable { position, cause }
-}
-
-fn foreign_key(store: &Store) -> LogError {
-    let what = "a key of the log is not a position".into();
-    StoreError::Corrupt { path: store.path().to_owned(), what }.into()
-}
-
-/// Says which entry is meant, where a corruption lies in the log.
-fn locate(store: &Store, error: StoreError) -> LogError {
-    match first_unreadable_entry(store.path()) {
-        Ok(Some(position)) => LogError::Unreadable { position, cause: error.to_string() },
-        _ => error.into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
     use crate::log::conformance;
-    use crate::store::Options;
+    use crate::store::{Family, Options};
 
     fn store_in(folder: &tempfile::TempDir) -> Arc<Store> {
         Store::open(folder.path(), &Options::default()).unwrap()
@@ -337,7 +199,7 @@ mod tests {
     struct Temporary(Embedded, #[expect(dead_code, reason = "dropped last")] tempfile::TempDir);
 
     impl EventLog for Temporary {
-        fn append(&self, values: Vec<Vec<u8>>) -> Result<Range<u64>, LogError> {
+        fn append(&self, values: Vec<Vec<u8>>) -> Result<Vec<u64>, LogError> {
             self.0.append(values)
         }
         fn read(&self, from: u64, entries: usize, bytes: usize) -> Result<Vec<Entry>, LogError> {
@@ -369,14 +231,14 @@ mod tests {
         for batch in values.chunks(20) {
             log.append(batch.to_vec()).unwrap();
         }
-        assert!(log.shared.lock().tail.len() < 300);
+        assert!(log.shared.copied.entries_in_memory() < 300);
         let read = |log: &Embedded| (0..300).map(|n| log.read(n, 1, 0).unwrap().remove(0).value).collect::<Vec<_>>();
         assert_eq!(read(&log), values);
         drop((log, store));
         let log = open(&store_in(&folder));
         assert_eq!(log.end(), Ok(300));
         assert_eq!(read(&log), values);
-        assert_eq!(log.append(vec![vec![1]]), Ok(300..301));
+        assert_eq!(log.append(vec![vec![1]]), Ok(vec![300]));
         assert_eq!(log.read(299, 9, usize::MAX).unwrap().len(), 2);
     }
 

@@ -1,18 +1,31 @@
 //! The event log: entries in one order, durable, never changed.
 //!
-//! [`Embedded`] keeps it in a replica's own folder. Whatever keeps it passes the same suite,
-//! `conformance`.
+//! [`Embedded`] keeps it in a replica's own folder, [`Kafka`] in a topic that many replicas share. Whatever keeps it
+//! passes the same suite, `conformance`.
 
-use std::ops::Range;
 use std::time::Duration;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 #[cfg(feature = "store")]
+mod copy;
+#[cfg(feature = "store")]
 mod embedded;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+mod oversize;
 
 #[cfg(feature = "store")]
+pub use copy::Copied;
+#[cfg(feature = "store")]
 pub use embedded::{Clock, Embedded, SystemClock};
+#[cfg(feature = "kafka")]
+pub use kafka::{Kafka, KafkaConfig, KafkaError};
+pub use oversize::{ShortForm, short_form};
+
+/// Where a store's family `meta` notes which topic its log is a copy of.
+#[cfg(feature = "store")]
+pub(crate) const FOLLOWS: &[u8] = b"kafka";
 
 /// The largest value an entry may hold, in bytes: with its 8 bytes of time it must fit the
 /// two-byte length that tlog-tiles gives an entry.
@@ -53,13 +66,13 @@ impl Entry {
 
 /// A log that entries are appended to and read from, by many threads at once.
 pub trait EventLog: Send + Sync {
-    /// Appends values, all or none, at consecutive positions, which are returned. Blocks until
-    /// they are durable. No values is allowed and changes nothing.
+    /// Appends values in their order and returns their positions, which are consecutive unless others write to the
+    /// same log. Blocks until they are durable and can be read. No values is allowed and changes nothing.
     ///
     /// # Errors
-    /// If a value is larger than [`VALUE_BYTES_MAX`], or the entries could not be made durable.
-    /// After the latter they may still turn out to be in the log.
-    fn append(&self, values: Vec<Vec<u8>>) -> Result<Range<u64>, LogError>;
+    /// If a value is larger than [`VALUE_BYTES_MAX`], in which case nothing was appended, or the entries could not be
+    /// made durable. After the latter all or some may still turn out to be in the log.
+    fn append(&self, values: Vec<Vec<u8>>) -> Result<Vec<u64>, LogError>;
 
     /// Entries from position `from` on, at most `max_entries` of them and `max_bytes` of values;
     /// but one, whatever the limits, if there is one. Never waits.
@@ -79,6 +92,34 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// If the log can't be reached.
     fn wait_past(&self, end: u64, timeout: Duration) -> Result<u64, LogError>;
+
+    /// Whether all that was on the log when it was opened can be read by now. A log that is elsewhere takes a while.
+    ///
+    /// # Errors
+    /// If the log can't be reached.
+    fn caught_up(&self) -> Result<bool, LogError> {
+        Ok(true)
+    }
+}
+
+/// Refuses a batch with a value that is too large for an entry.
+#[cfg(feature = "store")]
+fn check_sizes(values: &[Vec<u8>]) -> Result<(), LogError> {
+    match values.iter().position(|value| value.len() > VALUE_BYTES_MAX) {
+        Some(index) => Err(LogError::TooLarge { index, size: values[index].len(), limit: VALUE_BYTES_MAX }),
+        None => Ok(()),
+    }
+}
+
+/// The topic that a store's log is a copy of, if it is one.
+///
+/// # Errors
+/// If the store can't be read.
+#[cfg(feature = "store")]
+pub fn followed_topic(store: &crate::store::Store) -> Result<Option<String>, LogError> {
+    let note = store.get(crate::store::Family::Meta, FOLLOWS)?;
+    // The note's first line; see `kafka::resume`.
+    Ok(note.map(|note| String::from_utf8_lossy(note.split(|byte| *byte == b'\n').next().unwrap_or(&[])).into_owned()))
 }
 
 /// Why the log could not do what was asked.
@@ -102,8 +143,38 @@ pub enum LogError {
         /// What is wrong with it, and the way out.
         cause: String,
     },
+    /// The log is open for reading only.
+    #[error(
+        "this log is open for reading only: one on Kafka is appended to with --kafka BROKERS --ledger NAME, or through \
+         the gateway of its replica"
+    )]
+    ReadOnly,
+    /// The folder's log is the copy of one on Kafka, so nothing may be appended to it here.
+    #[error(
+        "this folder follows the topic `{topic}` on Kafka: name the brokers (--kafka BROKERS --ledger {topic}), or move \
+         the log into a folder of its own with `attestune log restore`"
+    )]
+    Follows {
+        /// The topic.
+        topic: String,
+    },
     /// The log's folder failed.
     #[cfg(feature = "store")]
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
+    /// Kafka failed.
+    #[cfg(feature = "kafka")]
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+}
+
+impl LogError {
+    /// Whether the log was out of reach, which may pass: what was asked can be tried again.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(error) => error.may_pass(),
+            _ => false,
+        }
+    }
 }

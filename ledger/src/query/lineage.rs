@@ -2,10 +2,12 @@
 
 use super::{QueryError, answer, not_found};
 use crate::replica::StoreView;
-use crate::rules::eligibility;
-use crate::state::{Bases, Datasets, Documents, Evaluations, Examples, Promotions, Runs, Suites, Versions, View};
+use crate::state::{
+    Bases, DatasetBatches, Datasets, Documents, Evaluations, Examples, Models, Promotions, Runs, Suites, Uses,
+    Versions, View,
+};
 use attestune_proto::v1::{Direction, Edge, LineageRequest, LineageResponse, Node, NodeKind, VersionRow, event::Body};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most nodes returned unless asked otherwise.
 const NODES: usize = 1000;
@@ -15,11 +17,12 @@ const NODES: usize = 1000;
 /// # Errors
 /// If no node was made there, or the state can't be read.
 pub fn lineage(store: &StoreView, request: &LineageRequest) -> Result<LineageResponse, QueryError> {
-    let view = store.view();
+    let cursor = store.cursor();
+    let view = cursor.view();
     let start = node_at(&view, request.position).ok_or_else(|| not_found("node at position", request.position))?;
     let down = request.direction == Direction::Down as i32;
     let limit = if request.limit == 0 { NODES } else { request.limit as usize };
-    let mut walk = Walk { nodes: vec![start.clone()], places: BTreeMap::new(), edges: Vec::new(), truncated: false };
+    let mut walk = Walk { nodes: vec![start.clone()], ..Walk::default() };
     walk.places.insert((start.kind, start.position), 0);
     let mut next = 0;
     while let Some(node) = walk.nodes.get(next).cloned() {
@@ -38,10 +41,13 @@ pub fn lineage(store: &StoreView, request: &LineageRequest) -> Result<LineageRes
     answer(&view, response)
 }
 
+#[derive(Default)]
 struct Walk {
     nodes: Vec<Node>,
     places: BTreeMap<(i32, u64), u32>,
     edges: Vec<Edge>,
+    /// The edges as pairs, each noted once.
+    known: BTreeSet<(u32, u32)>,
     truncated: bool,
 }
 
@@ -61,9 +67,9 @@ impl Walk {
                 place
             }
         };
-        let edge = if down { Edge { from: at, to: place } } else { Edge { from: place, to: at } };
-        if !self.edges.contains(&edge) {
-            self.edges.push(edge);
+        let (from, to) = if down { (at, place) } else { (place, at) };
+        if self.known.insert((from, to)) {
+            self.edges.push(Edge { from, to });
         }
     }
 }
@@ -73,13 +79,12 @@ fn above(view: &View<'_>, node: &Node) -> Vec<Node> {
     let at = |position: u64| node_at(view, position);
     match NodeKind::try_from(node.kind).unwrap_or_default() {
         NodeKind::Examples => {
-            view.get(&Examples::key(node.position)).and_then(|e| at(e.documents)).into_iter().collect()
+            let batch = view.get(&Examples::key(node.position));
+            batch.and_then(|e| documents_node(view, e.documents)).into_iter().collect()
         }
         NodeKind::Dataset => {
-            let Some(dataset) = view.get(&Datasets::key(node.position)) else { return Vec::new() };
-            let mut batches: Vec<u64> = super::members_of(view, &dataset).iter().map(|m| m.batch).collect();
-            batches.dedup();
-            batches.into_iter().filter_map(at).collect()
+            let batches = view.scan(&DatasetBatches::under(node.position));
+            batches.iter().filter_map(|batch| examples_node(view, batch.position)).collect()
         }
         NodeKind::Run => {
             let Some(run) = view.get(&Runs::key(node.position)) else { return Vec::new() };
@@ -105,91 +110,52 @@ fn above(view: &View<'_>, node: &Node) -> Vec<Node> {
 
 /// What was made from a node.
 fn below(view: &View<'_>, node: &Node) -> Vec<Node> {
-    let nodes = |positions: Vec<u64>| positions.into_iter().filter_map(|p| node_at(view, p)).collect();
-    match NodeKind::try_from(node.kind).unwrap_or_default() {
-        NodeKind::Documents => nodes(
-            view.scan(&Examples::all()).iter().filter(|e| e.documents == node.position).map(|e| e.position).collect(),
-        ),
-        NodeKind::Examples => datasets_with(view, node.position),
-        NodeKind::Dataset => {
-            nodes(view.scan(&Runs::all()).iter().filter(|r| r.dataset == node.position).map(|r| r.position).collect())
-        }
-        NodeKind::Base => {
-            nodes(view.scan(&Runs::all()).iter().filter(|r| r.base == node.position).map(|r| r.position).collect())
-        }
-        NodeKind::Run => {
-            let run = view.get(&Runs::key(node.position)).unwrap_or_default();
-            let version = view.get(&Versions::key(&run.model, run.version));
-            nodes(version.map(|v| v.position).into_iter().collect())
-        }
-        NodeKind::Version => {
-            let Some(version) = version_at(view, node.position) else { return Vec::new() };
-            let fits = |model: &str, number: u32| model == version.model && number == version.version;
-            let evaluations = view.scan(&Evaluations::all());
-            let promotions = view.scan(&Promotions::all());
-            let evaluations = evaluations.iter().filter(|e| fits(&e.model, e.version)).map(|e| e.position);
-            nodes(
-                evaluations
-                    .chain(promotions.iter().filter(|p| fits(&p.model, p.version)).map(|p| p.position))
-                    .collect(),
-            )
-        }
-        NodeKind::Suite => nodes(
-            view.scan(&Evaluations::all()).iter().filter(|e| e.suite == node.position).map(|e| e.position).collect(),
-        ),
-        NodeKind::Evaluation => nodes(
-            view.scan(&Promotions::all())
-                .iter()
-                .filter(|p| p.evaluations.contains(&node.position))
-                .map(|p| p.position)
-                .collect(),
-        ),
-        NodeKind::Promotion | NodeKind::Unspecified => Vec::new(),
-    }
-}
-
-fn datasets_with(view: &View<'_>, batch: u64) -> Vec<Node> {
-    let Some(row) = view.get(&Examples::key(batch)) else { return Vec::new() };
-    let mut found = Vec::new();
-    for dataset in view.scan(&Datasets::all()) {
-        if dataset.at < batch || !dataset.collections.contains(&row.collection) {
-            continue;
-        }
-        let then = view.as_of(dataset.at + 1);
-        let judge = view.as_of(dataset.position);
-        let policy = crate::rules::policy::in_force(&judge);
-        let members = eligibility::batch(&then, &judge, &policy, &row);
-        view.absorb(&then);
-        view.absorb(&judge);
-        if members.iter().any(|m| m.status == attestune_proto::v1::ExampleStatus::Eligible) {
-            found.extend(node_at(view, dataset.position));
-        }
-    }
-    found
+    view.scan(&Uses::under(node.position)).iter().filter_map(|made| node_at(view, made.position)).collect()
 }
 
 /// The version that the event at a position made.
 fn version_at(view: &View<'_>, position: u64) -> Option<VersionRow> {
-    let model = match view.body(position)? {
-        Body::TrainingCompleted(body) => view.get(&Runs::key(body.run))?.model,
-        Body::ModelRegistered(body) => body.model,
-        _ => return None,
-    };
-    view.scan(&Versions::under(model.as_str())).into_iter().find(|v| v.position == position)
+    let version = |model: &str, number: u32| view.get(&Versions::key(model, number));
+    match view.body(position)? {
+        Body::TrainingCompleted(body) => {
+            let run = view.get(&Runs::key(body.run))?;
+            version(&run.model, run.version)
+        }
+        Body::ModelRegistered(body) => {
+            let versions = view.get(&Models::key(&body.model))?.versions;
+            // Numbers ascend with positions.
+            let (mut low, mut high) = (1, versions);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if version(&body.model, middle)?.position < position { low = middle + 1 } else { high = middle }
+            }
+            version(&body.model, low)
+        }
+        _ => None,
+    }
+    .filter(|version| version.position == position)
+}
+
+fn node(kind: NodeKind, position: u64, label: String) -> Option<Node> {
+    Some(Node { kind: kind as i32, position, index: None, label })
+}
+
+fn documents_node(view: &View<'_>, position: u64) -> Option<Node> {
+    let row = view.get(&Documents::key(position))?;
+    node(NodeKind::Documents, position, format!("{} documents of {}", row.count, row.collection))
+}
+
+fn examples_node(view: &View<'_>, position: u64) -> Option<Node> {
+    let row = view.get(&Examples::key(position))?;
+    node(NodeKind::Examples, position, format!("{} examples of {}", row.count, row.collection))
 }
 
 /// The node that the event at a position made.
 fn node_at(view: &View<'_>, position: u64) -> Option<Node> {
-    let node = |kind: NodeKind, label: String| Some(Node { kind: kind as i32, position, index: None, label });
+    let node = |kind: NodeKind, label: String| node(kind, position, label);
     match view.body(position)? {
-        Body::DocumentsIngested(_) => {
-            let row = view.get(&Documents::key(position))?;
-            node(NodeKind::Documents, format!("{} documents of {}", row.count, row.collection))
-        }
-        Body::ExamplesDerived(_) => {
-            let row = view.get(&Examples::key(position))?;
-            node(NodeKind::Examples, format!("{} examples of {}", row.count, row.collection))
-        }
+        Body::DocumentsIngested(_) => documents_node(view, position),
+        Body::ExamplesDerived(_) => examples_node(view, position),
         Body::DatasetFrozen(_) => {
             let row = view.get(&Datasets::key(position))?;
             node(NodeKind::Dataset, format!("{}@{}", row.dataset, row.number))

@@ -1,19 +1,22 @@
 //! The fold over a store: a window of entries at a time, one write batch a window.
 
-use super::reader::{COUNTS, DRAFT, Overlay, SIZE, StoreView, StoredTiles, Tree, decided_key, id_key, tile_key};
+use super::overlay::Overlay;
+use super::reader::{COUNTS, DRAFT, ROW_HASHES, SIZE, StoreView, StoredTiles, Tree, decided_key, hashes_key, id_key};
 use super::verify::{Checked, KnownKeys};
 use super::{Counts, ReplicaError};
-use crate::log::Entry;
+use crate::log::{Entry, FOLLOWS};
 use crate::rules::{Folded, fold_decoded};
-use crate::state::{Keys, Reader as _};
-use crate::store::{Family, Store, state_key};
-use crate::tree::{Frontier, Hash};
+use crate::state::{Keys, ReadFailed};
+use crate::store::{Batch, Family, Store, state_key};
+use crate::tree::{Frontier, Hash, TileHash};
 use attestune_proto::v1::{DecidedRow, KeyRow, Verdict};
 use prost::Message as _;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Counts up whenever the draft rules or the layout change before 1.0.0: a store of another draft folds anew.
-const DRAFT_NUMBER: u64 = 2;
+const DRAFT_NUMBER: u64 = 3;
 
 /// The fold's side of a replica: the only writer of its state.
 pub(super) struct Folder {
@@ -21,6 +24,8 @@ pub(super) struct Folder {
     overlay: Overlay,
     entries: Frontier,
     verdicts: Frontier,
+    /// The last rows of the family `tree`, which are not full yet.
+    growing: BTreeMap<(Tree, u8), Vec<u8>>,
     counts: Counts,
     keys: Arc<KnownKeys>,
     /// The log is this store's family, so that entries need not be copied.
@@ -53,14 +58,30 @@ impl Folder {
             keys.insert(&key);
             true
         });
+        let growing = growing(&store, size)?;
         let overlay = Overlay::new(store.clone(), size, entries.root());
-        Ok(Self { store, overlay, entries, verdicts, counts, keys, log_is_here })
+        Ok(Self { store, overlay, entries, verdicts, growing, counts, keys, log_is_here })
     }
 
     /// Folds a window and writes it.
     pub(super) fn fold(&mut self, window: Vec<(Entry, Arc<Checked>)>) -> Result<Head, ReplicaError> {
         let store = self.store.clone();
+        let batch = self.decide(window, &store)?;
+        self.writing();
+        store.write(batch, false)?;
+        self.written();
+        self.head()
+    }
+
+    /// Folds a window into a batch that is still to be written. What was decided before the write that is under way is
+    /// in the store.
+    pub(super) fn decide<'s>(
+        &mut self,
+        window: Vec<(Entry, Arc<Checked>)>,
+        store: &'s Store,
+    ) -> Result<Batch<'s>, ReplicaError> {
         let mut batch = store.batch();
+        let rows = RefCell::new(store.state_rows());
         for (entry, checked) in window {
             let position = self.entries.size();
             if entry.position != position {
@@ -68,7 +89,7 @@ impl Folder {
                 return Err(ReplicaError::Damaged { what });
             }
             let folded = fold_decoded(
-                &self.overlay,
+                &self.overlay.reader(&rows),
                 position,
                 entry.time_ms,
                 &entry.value,
@@ -78,13 +99,30 @@ impl Folder {
             .map_err(|failure| ReplicaError::Read { position, cause: failure.0 })?;
             self.take_in(position, entry, folded, &mut batch);
         }
+        for ((tree, level), row) in &self.growing {
+            let filled = self.entries.size() >> (8 * level);
+            batch.put(Family::Tree, &hashes_key(*tree, *level, filled), row);
+        }
         let size = self.entries.size();
         batch.put(Family::Meta, SIZE, &size.to_be_bytes());
         batch.put(Family::Meta, DRAFT, &DRAFT_NUMBER.to_be_bytes());
         batch.put(Family::Meta, COUNTS, &self.counts.encode());
-        store.write(batch, false)?;
+        Ok(batch)
+    }
+
+    /// Notes that what was decided is being written, and that the write before is done.
+    pub(super) fn writing(&mut self) {
+        self.overlay.writing();
+    }
+
+    /// Notes that the last write is done.
+    pub(super) fn written(&mut self) {
         self.overlay.written();
-        self.head()
+    }
+
+    /// The store that is written to.
+    pub(super) fn store(&self) -> Arc<Store> {
+        self.store.clone()
     }
 
     /// Entries folded.
@@ -94,14 +132,8 @@ impl Folder {
 
     pub(super) fn head(&self) -> Result<Head, ReplicaError> {
         let size = self.entries.size();
-        let fold_time_ms = match size.checked_sub(1) {
-            Some(last) => self
-                .overlay
-                .fold_time(last)
-                .map_err(|failure| ReplicaError::Read { position: last, cause: failure.0 })?
-                .unwrap_or(0),
-            None => 0,
-        };
+        let last = |failure: ReadFailed| ReplicaError::Read { position: size.saturating_sub(1), cause: failure.0 };
+        let fold_time_ms = self.overlay.last_fold_time().map_err(last)?;
         Ok(Head {
             size,
             entry_root: self.entries.root(),
@@ -111,12 +143,12 @@ impl Folder {
         })
     }
 
-    fn take_in(&mut self, position: u64, entry: Entry, folded: Folded, batch: &mut crate::store::Batch<'_>) {
+    fn take_in(&mut self, position: u64, entry: Entry, folded: Folded, batch: &mut Batch<'_>) {
         let mut tiles = Vec::with_capacity(2);
         self.entries.push_noting(folded.leaf_hash, |tile| tiles.push((Tree::Entries, tile)));
         self.verdicts.push_noting(folded.verdict_leaf(position), |tile| tiles.push((Tree::Verdicts, tile)));
         for (tree, tile) in &tiles {
-            batch.put(Family::Tree, &tile_key(*tree, tile.level, tile.index), &tile.hash.0);
+            self.put_hash(*tree, tile, batch);
         }
         for write in folded.effects.writes() {
             batch.put(Family::State, &state_key(&write.row, position), &write.value);
@@ -135,8 +167,41 @@ impl Folder {
             batch.put(Family::Log, &position.to_be_bytes(), &stored);
         }
         self.counts.add(folded.verdict);
-        self.overlay.push(&folded, entry.value, self.entries.root(), &tiles);
+        self.keys.measured.decided(&folded);
+        self.overlay.push(folded, entry.value, self.entries.root(), &tiles);
     }
+
+    /// Takes a hash into its row, which is written when it is full, or at the window's end.
+    fn put_hash(&mut self, tree: Tree, tile: &TileHash, batch: &mut Batch<'_>) {
+        let row = self.growing.entry((tree, tile.level)).or_default();
+        row.extend_from_slice(&tile.hash.0);
+        if (tile.index + 1).is_multiple_of(ROW_HASHES) {
+            batch.put(Family::Tree, &hashes_key(tree, tile.level, tile.index), row);
+            self.growing.remove(&(tree, tile.level));
+        }
+    }
+}
+
+/// The rows of the family `tree` that are not full yet in trees of a size.
+fn growing(store: &Store, size: u64) -> Result<BTreeMap<(Tree, u8), Vec<u8>>, ReplicaError> {
+    let mut rows = BTreeMap::new();
+    for tree in [Tree::Entries, Tree::Verdicts] {
+        for level in 0..8u8 {
+            let filled = size >> (8 * level);
+            let begun = (filled % ROW_HASHES) as usize;
+            if begun == 0 {
+                continue;
+            }
+            let mut row = store.get(Family::Tree, &hashes_key(tree, level, filled))?.unwrap_or_default();
+            if row.len() < 32 * begun {
+                return Err(ReplicaError::Damaged { what: "the tree: a row is too short".into() });
+            }
+            // A row that was written and not counted is of a batch that never was: one batch holds both.
+            row.truncate(32 * begun);
+            rows.insert((tree, level), row);
+        }
+    }
+    Ok(rows)
 }
 
 /// What is kept of a verdict.
@@ -158,9 +223,12 @@ pub(super) fn decided(folded: &Folded) -> DecidedRow {
 /// If the store fails.
 pub fn drop_state(store: &Arc<Store>) -> Result<(), ReplicaError> {
     let mut batch = store.batch();
-    for family in [Family::State, Family::Tree, Family::Meta] {
+    for family in [Family::State, Family::Tree] {
         batch.delete_range(family, &[], &[0xff; 256]);
     }
+    // What topic the log is a copy of belongs to the log.
+    batch.delete_range(Family::Meta, &[], FOLLOWS);
+    batch.delete_range(Family::Meta, &[FOLLOWS, &[0]].concat(), &[0xff; 256]);
     store.write(batch, true)?;
     Ok(())
 }

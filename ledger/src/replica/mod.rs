@@ -6,23 +6,29 @@
 mod error;
 mod folder;
 mod head;
+mod metrics;
+mod overlay;
 mod proofs;
 mod reader;
 mod verify;
+mod waiters;
 
 pub use error::{AppendError, ReplicaError};
 pub use folder::drop_state;
+pub use metrics::Verified;
 pub use proofs::origin;
-pub(crate) use reader::tile_key;
-pub use reader::{StoreView, StoredTiles, Tree};
+#[cfg(test)]
+pub(crate) use reader::hashes_key;
+pub(crate) use reader::stored_hash;
+pub use reader::{StoreCursor, StoreView, StoredTiles, Tree};
 
 use crate::draft::kind;
 use crate::envelope::SigningKey;
-use crate::log::{Entry, EventLog};
+use crate::log::{Entry, EventLog, LogError};
 use crate::refusal::Rejection;
 use crate::rules::decode;
 use crate::state::{Effects, Ledgers, ReadFailed, Reader as _};
-use crate::store::{Family, Store};
+use crate::store::{Batch, Family, Store};
 use crate::tree::Hash;
 use attestune_proto::v1::{AsOf, Decided, HeadResponse, Kind, Receipt, Row, as_of::When};
 use folder::{Folder, Head};
@@ -31,6 +37,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use verify::{Checked, KnownKeys, Waiting, check_window};
+use waiters::Waiters;
 
 const WINDOW_ENTRIES: usize = 1024;
 const WINDOW_BYTES: usize = 4 << 20;
@@ -70,14 +77,15 @@ pub struct Replica {
     waiting: Arc<Waiting>,
     head: Mutex<Head>,
     folded: Condvar,
+    appending: Waiters,
     failure: Mutex<Option<ReplicaError>>,
     stopping: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Replica {
-    /// Opens a replica whose log is its store's own family (the embedded log), folds what it has not folded yet, and
-    /// goes on in a thread of its own.
+    /// Opens a replica over its log, whose entries are in the store's own family (the embedded log, or the copy of one
+    /// on Kafka), folds what it has not folded yet, and goes on in a thread of its own.
     ///
     /// # Errors
     /// If the store is damaged, or the log is not the one that was folded or pinned.
@@ -96,6 +104,7 @@ impl Replica {
             waiting,
             head: Mutex::new(head),
             folded: Condvar::new(),
+            appending: Waiters::default(),
             failure: Mutex::new(None),
             stopping: AtomicBool::new(false),
             thread: Mutex::new(None),
@@ -113,22 +122,27 @@ impl Replica {
     ///
     /// # Errors
     /// If the door stops one, in which case none is appended; if log or fold fail.
+    #[tracing::instrument(skip_all, fields(entries = envelopes.len()))]
     pub fn append(&self, envelopes: Vec<Vec<u8>>) -> Result<Vec<Receipt>, AppendError> {
         let mut checks = Vec::with_capacity(envelopes.len());
         for (index, value) in envelopes.iter().enumerate() {
             checks.push(self.door(value).map_err(|rejection| AppendError::Rejected { index, rejection })?);
         }
         self.working()?;
-        for (value, checked) in envelopes.iter().zip(checks) {
-            self.waiting.put(value, checked);
-        }
-        let positions = self.log.append(envelopes).map_err(ReplicaError::from)?;
-        let reached = self.wait_past(positions.end.saturating_sub(1), FOLD_WAIT);
+        let checks = envelopes.iter().zip(checks);
+        let digests: Vec<_> = checks.map(|(value, checked)| self.waiting.put(value, checked)).collect();
+        let positions = self.log.append(envelopes).map_err(|error| {
+            self.waiting.forget(&digests);
+            ReplicaError::from(error)
+        })?;
+        let Some(&last) = positions.last() else { return Ok(Vec::new()) };
+        let reached = || self.position() > last;
+        self.appending.wait(last, FOLD_WAIT, || reached() || lock(&self.failure).is_some());
         self.working()?;
-        if reached < positions.end {
+        if !reached() {
             return Err(ReplicaError::Stopped("the fold is too far behind to wait for".into()).into());
         }
-        positions.map(|p| self.receipt_at(p).map_err(AppendError::from)).collect()
+        positions.into_iter().map(|p| self.receipt_at(p).map_err(AppendError::from)).collect()
     }
 
     /// What costs nothing to judge: size, encoding, ledger, known keys, signatures.
@@ -161,6 +175,7 @@ impl Replica {
                     tracing::error!(%error, "the replica stops");
                     *lock(&self.failure) = Some(error);
                     self.folded.notify_all();
+                    self.appending.wake_all();
                     return;
                 }
             }
@@ -175,8 +190,10 @@ impl Replica {
         }
         let window = self.log.read(size, WINDOW_ENTRIES, WINDOW_BYTES)?;
         let head = folder.fold(check_window(&self.keys, &self.waiting, window))?;
+        let size = head.size;
         *lock(&self.head) = head;
         self.folded.notify_all();
+        self.appending.wake(size);
         Ok(true)
     }
 
@@ -460,27 +477,65 @@ impl Drop for Replica {
     }
 }
 
-/// Folds what the log holds, reading and verifying each window while the one before it is being folded.
+/// Folds what the log holds, in three stages that overlap: a window is read and verified while the one before it is
+/// folded and the one before that is written.
 fn catch_up(log: &dyn EventLog, folder: &mut Folder, keys: &KnownKeys, waiting: &Waiting) -> Result<(), ReplicaError> {
-    let (mut next, end) = (folder.size(), log.end()?);
+    let mut next = folder.size();
+    let store = folder.store();
     std::thread::scope(|scope| {
         let (send, windows) = mpsc::sync_channel(2);
         scope.spawn(move || {
-            while next < end {
-                let window = log.read(next, WINDOW_ENTRIES, WINDOW_BYTES);
+            loop {
+                let window = next_window(log, next);
+                if window.as_ref().is_ok_and(Vec::is_empty) {
+                    return;
+                }
                 next += window.as_ref().map_or(0, |w| w.len() as u64);
-                let last = window.as_ref().map_or(true, Vec::is_empty);
+                let last = window.is_err();
                 // Nobody listens any more once the fold has failed.
                 if send.send(window.map(|w| check_window(keys, waiting, w))).is_err() || last {
                     return;
                 }
             }
         });
+        let (write, batches) = mpsc::sync_channel::<Batch<'_>>(1);
+        let (done, written) = mpsc::sync_channel(1);
+        let store = &store;
+        scope.spawn(move || {
+            for batch in batches {
+                if done.send(store.write(batch, false)).is_err() {
+                    return;
+                }
+            }
+        });
+        let stopped = || ReplicaError::Stopped("the thread that writes the store ended".into());
+        let mut under_way = false;
         for window in windows {
-            folder.fold(window?)?;
+            let batch = folder.decide(window?, store)?;
+            if under_way {
+                written.recv().map_err(|_| stopped())??;
+            }
+            folder.writing();
+            write.send(batch).map_err(|_| stopped())?;
+            under_way = true;
+        }
+        if under_way {
+            written.recv().map_err(|_| stopped())??;
+            folder.written();
         }
         Ok(())
     })
+}
+
+/// The entries from a position on; none once all is read that was on the log when it was opened.
+fn next_window(log: &dyn EventLog, from: u64) -> Result<Vec<Entry>, LogError> {
+    // Asked in this order, so that an entry between the two questions is not passed over.
+    while !log.caught_up()? {
+        if log.wait_past(from, Duration::from_millis(100))? > from {
+            return log.read(from, WINDOW_ENTRIES, WINDOW_BYTES);
+        }
+    }
+    log.read(from, WINDOW_ENTRIES, WINDOW_BYTES)
 }
 
 /// The last entry folded must still be the log's.
@@ -491,8 +546,7 @@ fn compare_last(store: &Store, log: &dyn EventLog, size: u64) -> Result<(), Repl
     }
     let Some(last) = size.checked_sub(1) else { return Ok(()) };
     let Some(entry) = log.read(last, 1, 1)?.into_iter().next() else { return Ok(()) };
-    let stored = store.get(Family::Tree, &reader::tile_key(Tree::Entries, 0, last))?;
-    let ours = Hash(stored.and_then(|b| b.try_into().ok()).unwrap_or([0; 32]));
+    let ours = stored_hash(store, Tree::Entries, 0, last)?.unwrap_or(Hash([0; 32]));
     let theirs = crate::rules::entry_leaf(entry.time_ms, &entry.value);
     if ours != theirs {
         return Err(ReplicaError::Diverged { at: last, ours, theirs });

@@ -1,15 +1,13 @@
 //! Roots, checkpoints and proofs over a replica's two trees.
 
-use super::reader::{StoredTiles, Tree, tile_key};
+use super::reader::{StoredTiles, Tree, stored_hash};
 use super::{Replica, ReplicaError};
-use crate::store::Family;
 use crate::tree::{Checkpoint, Hash, Origin, TlogProof, VerifierKey, consistency_proof, inclusion_proof, root_at};
 use attestune_proto::v1::{ConsistencyProofRequest, HeadResponse, InclusionProofRequest, Proof, SignedCheckpoint};
 
 impl Replica {
     pub(super) fn tile_hash(&self, tree: Tree, position: u64) -> Result<Hash, ReplicaError> {
-        let bytes = self.store.get(Family::Tree, &tile_key(tree, 0, position))?;
-        let hash = bytes.and_then(|b| b.try_into().ok()).map(Hash);
+        let hash = stored_hash(&self.store, tree, 0, position)?;
         hash.ok_or(ReplicaError::Read { position, cause: "its leaf hash is missing".into() })
     }
 

@@ -1,6 +1,7 @@
 //! Signatures verified before the fold, in parallel and once: at the door, or for a window of a log that others wrote.
 
-use crate::envelope::{self, KeyTable};
+use super::metrics::Measured;
+use crate::envelope::{self, Expected, KeyTable};
 use crate::log::Entry;
 use crate::refusal::Rejection;
 use crate::rules::decode::{self, Decoded};
@@ -17,6 +18,9 @@ const WAITING_MAX: usize = 1 << 16;
 const TABLE_AFTER: u32 = 64;
 /// Keys with tables, at most: 30 MB.
 const TABLES_MAX: usize = 1024;
+
+/// Entries whose signatures are judged together.
+const TOGETHER: usize = 32;
 
 /// A decoded value with the verdicts on its signatures under the keys that were known by then.
 #[derive(Debug, Clone)]
@@ -42,6 +46,8 @@ impl Checked {
 pub struct KnownKeys {
     keys: RwLock<HashMap<String, Arc<KnownKey>>>,
     tables: AtomicUsize,
+    /// What checking came to; the fold adds its verdicts.
+    pub(super) measured: Measured,
 }
 
 struct KnownKey {
@@ -62,21 +68,50 @@ impl KnownKeys {
 
     /// Decodes a value and verifies the signatures whose keys are known.
     pub fn check(&self, value: &[u8]) -> Checked {
-        let decoded = decode::decode(value);
-        let verdicts = match &decoded {
-            Ok(decoded) => (0..decoded.envelope.signatures.len()).map(|i| self.verdict(decoded, i)).collect(),
-            Err(_) => Vec::new(),
-        };
-        Checked { decoded, verdicts }
+        self.measured.check(1, || {
+            let mut pending = Vec::new();
+            let mut checked = self.begin(value, &mut pending);
+            for (index, holds) in judge(&pending) {
+                settle(&mut checked, index, holds);
+            }
+            checked
+        })
     }
 
-    fn verdict(&self, decoded: &Decoded, index: usize) -> Option<([u8; 32], bool)> {
-        let key = self.keys.read().ok()?.get(&decoded.envelope.signatures[index].keyid)?.clone();
-        let holds = match self.table(&key) {
-            Some(table) => table.verify_envelope(&decoded.envelope, index),
-            None => envelope::verify(&decoded.envelope, &key.public, index),
-        };
-        Some((key.public, holds))
+    /// The same for some values together, which is faster.
+    fn check_all(&self, values: &[&[u8]]) -> Vec<Checked> {
+        let mut pending = Vec::with_capacity(values.len());
+        let mut places = Vec::with_capacity(values.len());
+        let mut all = Vec::with_capacity(values.len());
+        for value in values {
+            all.push(self.begin(value, &mut pending));
+            places.resize(pending.len(), all.len() - 1);
+        }
+        for (place, (index, holds)) in places.into_iter().zip(judge(&pending)) {
+            settle(&mut all[place], index, holds);
+        }
+        all
+    }
+
+    /// Decodes a value and verifies the signatures whose keys are known and have no table; those with a table are
+    /// pending, and false until they are judged.
+    fn begin(&self, value: &[u8], pending: &mut Vec<(usize, Expected)>) -> Checked {
+        let decoded = decode::decode(value);
+        let mut verdicts = Vec::new();
+        if let Ok(decoded) = &decoded {
+            let envelope = &decoded.envelope;
+            for (index, signature) in envelope.signatures.iter().enumerate() {
+                let key = self.keys.read().ok().and_then(|keys| keys.get(&signature.keyid).cloned());
+                verdicts.push(key.map(|key| {
+                    let Some(table) = self.table(&key) else {
+                        return (key.public, envelope::verify(envelope, &key.public, index));
+                    };
+                    pending.extend(table.expect_envelope(envelope, index).map(|expected| (index, expected)));
+                    (key.public, false)
+                }));
+            }
+        }
+        Checked { decoded, verdicts }
     }
 
     fn table<'a>(&self, key: &'a KnownKey) -> Option<&'a KeyTable> {
@@ -91,13 +126,35 @@ impl KnownKeys {
     }
 }
 
+/// For each pending signature: its index in its envelope, and whether it holds.
+fn judge(pending: &[(usize, Expected)]) -> impl Iterator<Item = (usize, bool)> {
+    let expected: Vec<_> = pending.iter().map(|(_, expected)| expected.clone()).collect();
+    pending.iter().map(|(index, _)| *index).zip(envelope::hold(&expected))
+}
+
+fn settle(checked: &mut Checked, index: usize, holds: bool) {
+    if let Some(Some((_, verdict))) = checked.verdicts.get_mut(index) {
+        *verdict = holds;
+    }
+}
+
 /// A window's entries with their checks, made in parallel: the door's where it made one.
 pub fn check_window(keys: &KnownKeys, waiting: &Waiting, window: Vec<Entry>) -> Vec<(Entry, Arc<Checked>)> {
-    let check = |entry: Entry| {
-        let checked = waiting.take(&entry.value).unwrap_or_else(|| Arc::new(keys.check(&entry.value)));
-        (entry, checked)
+    let known: Vec<_> = window.iter().map(|entry| waiting.take(&entry.value)).collect();
+    // Waking other threads costs more than what the door has left to do.
+    if known.iter().all(Option::is_some) {
+        return window.into_iter().zip(known).filter_map(|(entry, known)| Some((entry, known?))).collect();
+    }
+    let check = |(entries, known): (&[Entry], &[Option<Arc<Checked>>])| -> Vec<Arc<Checked>> {
+        let missing = entries.iter().zip(known).filter(|(_, known)| known.is_none());
+        let values: Vec<_> = missing.map(|(entry, _)| entry.value.as_slice()).collect();
+        let checked = keys.measured.check(values.len() as u64, || keys.check_all(&values));
+        let mut fresh = checked.into_iter().map(Arc::new);
+        known.iter().filter_map(|known| known.clone().or_else(|| fresh.next())).collect()
     };
-    window.into_par_iter().with_min_len(8).map(check).collect()
+    let chunks = window.par_chunks(TOGETHER).zip(known.par_chunks(TOGETHER));
+    let checks: Vec<_> = chunks.flat_map_iter(check).collect();
+    window.into_iter().zip(checks).collect()
 }
 
 /// What the door has checked, until the fold comes to it.
@@ -105,12 +162,23 @@ pub fn check_window(keys: &KnownKeys, waiting: &Waiting, window: Vec<Entry>) -> 
 pub struct Waiting(Mutex<HashMap<[u8; 32], Arc<Checked>>>);
 
 impl Waiting {
-    /// Remembers a checked value.
-    pub fn put(&self, value: &[u8], checked: Checked) {
+    /// Remembers a checked value, by the digest that it returns.
+    pub fn put(&self, value: &[u8], checked: Checked) -> [u8; 32] {
+        let digest = Sha256::digest(value).into();
         if let Ok(mut waiting) = self.0.lock()
             && waiting.len() < WAITING_MAX
         {
-            waiting.insert(Sha256::digest(value).into(), Arc::new(checked));
+            waiting.insert(digest, Arc::new(checked));
+        }
+        digest
+    }
+
+    /// Forgets values that did not get onto the log.
+    pub fn forget(&self, digests: &[[u8; 32]]) {
+        if let Ok(mut waiting) = self.0.lock() {
+            for digest in digests {
+                waiting.remove(digest);
+            }
         }
     }
 

@@ -49,7 +49,8 @@ pub fn derive(view: &View<'_>, act: &Act<'_>, body: &ExamplesDerived) -> Result<
     let here = PositionRow { position: act.position };
     Ok(Effects::none()
         .and(&Examples::key(act.position), &row)
-        .and(&CollectionBatches::key(&documents.collection, act.position), &here))
+        .and(&CollectionBatches::key(&documents.collection, act.position), &here)
+        .made_from(act.position, [body.documents]))
 }
 
 /// A detector's findings on a batch, once for each version.

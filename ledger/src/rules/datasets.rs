@@ -2,9 +2,9 @@
 
 use super::{Act, check, data, eligibility};
 use crate::refusal::Refusal;
-use crate::state::{DatasetNames, Datasets, Effects, Examples, Leakages, Suites, View};
+use crate::state::{DatasetBatches, DatasetNames, Datasets, Effects, Examples, Leakages, Suites, View};
 use attestune_proto::v1::{
-    DatasetCounts, DatasetFrozen, DatasetRow, ExampleStatus, LeakageChecked, LeakageRow, NameRow,
+    DatasetCounts, DatasetFrozen, DatasetRow, ExampleStatus, LeakageChecked, LeakageRow, NameRow, PositionRow,
 };
 use eligibility::Example;
 
@@ -42,6 +42,8 @@ pub fn freeze(view: &View<'_>, act: &Act<'_>, body: &DatasetFrozen) -> Result<Ef
         return Err(Refusal::MembersDiffer { named: body.count, computed: count });
     }
     still_members(view, act, body, members())?;
+    let mut batches: Vec<u64> = members().map(|m| m.batch).collect();
+    batches.dedup();
     let number = view.get(&DatasetNames::key(&body.dataset)).map_or(0, |n| n.number) + 1;
     let row = DatasetRow {
         position: act.position,
@@ -52,11 +54,16 @@ pub fn freeze(view: &View<'_>, act: &Act<'_>, body: &DatasetFrozen) -> Result<Ef
         at: body.at,
         root: body.root.clone(),
         count,
-        contributors: contributors(view, members()),
+        contributors: contributors(view, &batches),
         counts: Some(tally(&all)),
     };
     let name = NameRow { number, position: act.position };
-    Ok(Effects::none().and(&Datasets::key(act.position), &row).and(&DatasetNames::key(&body.dataset), &name))
+    let mut effects =
+        Effects::none().and(&Datasets::key(act.position), &row).and(&DatasetNames::key(&body.dataset), &name);
+    for batch in &batches {
+        effects.put(&DatasetBatches::key(act.position, *batch), &PositionRow { position: *batch });
+    }
+    Ok(effects.made_from(act.position, batches))
 }
 
 /// What became of examples, for the record.
@@ -94,9 +101,7 @@ fn still_members<'a>(
     Ok(())
 }
 
-fn contributors<'a>(view: &View<'_>, members: impl Iterator<Item = &'a Example>) -> Vec<String> {
-    let mut batches: Vec<u64> = members.map(|m| m.batch).collect();
-    batches.dedup();
+fn contributors(view: &View<'_>, batches: &[u64]) -> Vec<String> {
     let rows = batches.iter().filter_map(|b| view.get(&Examples::key(*b)));
     let mut actors: Vec<String> = rows.flat_map(|r| [r.actor, r.ingested_by]).collect();
     actors.sort_unstable();

@@ -3,7 +3,7 @@
 //! The door uses this, too: what fails here is stopped there and, where the log holds it all the same, counted.
 
 use crate::envelope::{EVENT_PAYLOAD_TYPE, ledger_id};
-use crate::log::VALUE_BYTES_MAX;
+use crate::log::{ShortForm, VALUE_BYTES_MAX};
 use crate::refusal::Rejection;
 use crate::state::{Keys, View};
 use attestune_proto::v1::{Envelope, Event, KeyRow, Kind, LedgerRow, event::Body};
@@ -32,6 +32,9 @@ pub struct Decoded {
 pub fn decode(value: &[u8]) -> Result<Decoded, Rejection> {
     if value.len() > VALUE_BYTES_MAX {
         return Err(Rejection::TooLarge { size: value.len(), limit: VALUE_BYTES_MAX });
+    }
+    if let Some(short) = ShortForm::read(value) {
+        return Err(Rejection::TooLarge { size: short.length as usize, limit: VALUE_BYTES_MAX });
     }
     let envelope = Envelope::decode(value).map_err(|_| Rejection::NotAnEnvelope {})?;
     if envelope.payload_type != EVENT_PAYLOAD_TYPE {
@@ -115,6 +118,16 @@ mod tests {
         let event = Event { id: vec![1; 16], actor: "ada".into(), body, ..Default::default() };
         let payload = [&event.encode_to_vec()[..], suffix].concat();
         decode(&SigningKey::from_seed([1; 32]).sign(EVENT_PAYLOAD_TYPE, &payload)).map(|d| d.unknown_kind)
+    }
+
+    #[test]
+    fn a_record_too_large_is_judged_from_its_short_form_alone() {
+        let large = vec![0; VALUE_BYTES_MAX + 1];
+        let short = crate::log::short_form(&large).unwrap().to_bytes();
+        let (size, limit) = (VALUE_BYTES_MAX + 1, VALUE_BYTES_MAX);
+        for value in [large, short] {
+            assert_eq!(decode(&value).err(), Some(Rejection::TooLarge { size, limit }));
+        }
     }
 
     #[test]

@@ -63,9 +63,9 @@ pub fn register_suite(view: &View<'_>, act: &Act<'_>, body: &SuiteRegistered) ->
 /// Asks for an evaluation of a version by a suite.
 pub fn request(view: &View<'_>, act: &Act<'_>, body: &EvaluationRequested) -> Result<Effects, Refusal> {
     check::id("model", &body.model)?;
-    if view.get(&Versions::key(&body.model, body.version)).is_none() {
+    let Some(version) = view.get(&Versions::key(&body.model, body.version)) else {
         return Err(Refusal::UnknownVersion { model: body.model.clone(), version: body.version });
-    }
+    };
     if view.get(&Suites::key(body.suite)).is_none() {
         return Err(Refusal::UnknownSuite { suite: body.suite.to_string() });
     }
@@ -78,7 +78,8 @@ pub fn request(view: &View<'_>, act: &Act<'_>, body: &EvaluationRequested) -> Re
         status: WorkStatus::Open as i32,
         ..Default::default()
     };
-    Ok(Effects::none().and(&Evaluations::key(act.position), &row))
+    let sources = [version.position, body.suite];
+    Ok(Effects::none().and(&Evaluations::key(act.position), &row).made_from(act.position, sources))
 }
 
 /// A worker takes the evaluation's lease.

@@ -28,7 +28,8 @@ pub fn register_model(view: &View<'_>, act: &Act<'_>, body: &ModelRegistered) ->
     };
     Ok(Effects::none()
         .and(&Models::key(&body.model), &model)
-        .and(&Versions::key(&body.model, model.versions), &version))
+        .and(&Versions::key(&body.model, model.versions), &version)
+        .made_from(act.position, [body.base]))
 }
 
 /// Asks to move a version one stage up; where no approval is needed, it moves.
@@ -62,11 +63,14 @@ pub fn request(view: &View<'_>, act: &Act<'_>, body: &PromotionRequested) -> Res
         policy_version: act.ledger.policy_version,
         evaluations,
     };
+    let made_of = version.position;
     if promotion.approvals_needed == 0 {
-        return Ok(promote(act, promotion, version, model));
+        return Ok(promote(act, promotion, version, model).made_from(act.position, [made_of]));
     }
     let model = ModelRow { open_promotion: Some(act.position), ..model };
-    Ok(Effects::none().and(&Promotions::key(act.position), &promotion).and(&Models::key(&body.model), &model))
+    let effects =
+        Effects::none().and(&Promotions::key(act.position), &promotion).and(&Models::key(&body.model), &model);
+    Ok(effects.made_from(act.position, promotion.evaluations).made_from(act.position, [made_of]))
 }
 
 /// An approver agrees; the last approval needed moves the stage.
@@ -221,6 +225,7 @@ fn promote(act: &Act<'_>, promotion: PromotionRow, version: VersionRow, model: M
         .and(&Promotions::key(position), &promotion)
         .and(&Versions::key(&version.model, version.version), &version)
         .and(&Models::key(&model.model), &model)
+        .made_from(position, promotion.evaluations)
 }
 
 fn close(view: &View<'_>, act: &Act<'_>, promotion: PromotionRow, status: PromotionStatus) -> Effects {

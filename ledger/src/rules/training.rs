@@ -51,7 +51,7 @@ pub fn request(view: &View<'_>, act: &Act<'_>, body: &TrainingRequested) -> Resu
         status: WorkStatus::Open as i32,
         ..Default::default()
     };
-    Ok(Effects::none().and(&Runs::key(act.position), &row))
+    Ok(Effects::none().and(&Runs::key(act.position), &row).made_from(act.position, [body.dataset, body.base]))
 }
 
 /// A worker takes the run's lease.
@@ -118,7 +118,8 @@ pub fn complete(view: &View<'_>, act: &Act<'_>, body: &TrainingCompleted) -> Res
     Ok(Effects::none()
         .and(&Runs::key(body.run), &run)
         .and(&Models::key(&run.model), &model)
-        .and(&Versions::key(&run.model, model.versions), &version))
+        .and(&Versions::key(&run.model, model.versions), &version)
+        .made_from(act.position, [body.run]))
 }
 
 /// The run ends without a result.

@@ -1,6 +1,7 @@
 //! What an accepted event changes: ordered writes, as data.
 
-use super::RowKey;
+use super::{RowKey, Uses};
+use attestune_proto::v1::PositionRow;
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 
@@ -37,9 +38,23 @@ impl Effects {
         self
     }
 
+    /// Notes what the thing at a position was made from, so that lineage finds it from there.
+    #[must_use]
+    pub fn made_from(mut self, position: u64, sources: impl IntoIterator<Item = u64>) -> Self {
+        for source in sources {
+            self.put(&Uses::key(source, position), &PositionRow { position });
+        }
+        self
+    }
+
     /// The writes.
     pub fn writes(&self) -> &[Write] {
         &self.writes
+    }
+
+    /// The writes, given away.
+    pub fn into_writes(self) -> Vec<Write> {
+        self.writes
     }
 
     /// SHA-256 over `len(row) ‖ row ‖ len(value) ‖ value` of each write, lengths in 4 bytes big-endian.

@@ -103,6 +103,10 @@ tables! {
     Actors = 3: (actor: &str) => pb::ActorRow;
     /// Keys by id.
     Keys = 4: (keyid: &str) => pb::KeyRow;
+    /// What was made from the thing at a position, in order.
+    Uses = 5: (source: u64, position: u64) => pb::PositionRow;
+    /// The batches that have a member in a dataset, in order.
+    DatasetBatches = 6: (dataset: u64, batch: u64) => pb::PositionRow;
     /// Batches of documents.
     Documents = 7: (position: u64) => pb::DocumentsRow;
     /// Batches of examples.

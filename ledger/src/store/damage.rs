@@ -6,7 +6,7 @@ use rocksdb::DBRecoveryMode;
 
 use super::{Family, Options, Store, StoreError};
 use crate::log::Entry;
-use crate::replica::{Tree, tile_key};
+use crate::replica::{Tree, stored_hash};
 use crate::rules::entry_leaf;
 
 /// The position of the first entry in the folder's log that can't be read, or that is missing
@@ -44,9 +44,9 @@ fn changed_in_block(store: &Store, block: u64) -> Option<u64> {
         if *key != position.to_be_bytes() {
             return None;
         }
-        let leaf = store.get(Family::Tree, &tile_key(Tree::Entries, 0, position)).ok()??;
-        let same = Entry::from_stored(position, &value)
-            .is_some_and(|entry| entry_leaf(entry.time_ms, &entry.value).0.as_slice() == leaf);
+        let leaf = stored_hash(store, Tree::Entries, 0, position).ok()??;
+        let same =
+            Entry::from_stored(position, &value).is_some_and(|entry| entry_leaf(entry.time_ms, &entry.value) == leaf);
         if !same {
             return Some(position);
         }

@@ -94,7 +94,11 @@ fn family_options(family: Family, options: &Options, cache: &Cache) -> rocksdb::
             table.set_block_restart_interval(64);
         }
         // Most ids asked for are new.
-        Family::Meta => table.set_bloom_filter(10.0, false),
+        Family::Meta => {
+            table.set_bloom_filter(10.0, false);
+            of_family.set_memtable_whole_key_filtering(true);
+            of_family.set_memtable_prefix_bloom_ratio(0.05);
+        }
     }
     of_family.set_block_based_table_factory(&table);
     of_family

@@ -266,11 +266,16 @@ fn a_flipped_byte_of_an_entry_is_named_by_its_own_position_where_the_tree_knows_
         [leaf.to_vec(), vec![7; 64]].concat()
     };
     let mut batch = store.batch();
+    let mut hashes = Vec::new();
     for position in 0..100u64 {
         let value = value(position);
         batch.put(Family::Log, &position.to_be_bytes(), &Entry::stored(position, &value));
-        let leaf = entry_leaf(position, &value);
-        batch.put(Family::Tree, &replica::tile_key(replica::Tree::Entries, 0, position), &leaf.0);
+        let key = replica::hashes_key(replica::Tree::Entries, 0, position);
+        hashes.extend(entry_leaf(position, &value).0);
+        batch.put(Family::Tree, &key, &hashes);
+        if position % 16 == 15 {
+            hashes.clear();
+        }
     }
     store.write(batch, true).unwrap();
     store.flush().unwrap();

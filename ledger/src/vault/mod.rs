@@ -1,69 +1,46 @@
-//! The vault: contents, encrypted, in packs of one batch; and, apart from them, the key store.
+//! The vault: contents, encrypted, in packs of one batch; and, apart from them, the key store. Each lies in a folder or
+//! in an S3 bucket.
 //!
 //! ```text
 //! contents/PACK   the ciphertexts, one after the other (AES-256-GCM, data key used once, nonce of zeros)
 //! keys/PACK       a protobuf message `KeyPack`: for each content its commitment, salt, wrapped data key, place
-//! kek             the ledger's key-encryption key, 32 bytes, mode 0600 (folders only)
+//! keys/kek-check  HMAC-SHA256 of a fixed text under the key-encryption key (where its file is named in the settings)
+//! kek             the ledger's key-encryption key, 32 bytes, mode 0600 (a folder's own)
 //! ```
+//!
+//! Contents are written before their keys, so that a pack that was cut off is never found.
 //!
 //! PACK is 32 hex digits. A commitment is `SHA-256(salt ‖ content)` with a salt of 32 random bytes. Erasing a content
 //! takes salt and data key out of its key pack; a tombstone tells it from one that never was. Text never reaches an
 //! error, a log line or a `Debug` form.
 
+mod error;
+mod kek;
+mod measured;
+mod part;
+mod settings;
+
+pub use error::VaultError;
+pub use settings::{Place, Settings};
+
 use aes_gcm::{Aes256Gcm, KeyInit as _, aead::Aead as _};
 use attestune_proto::v1::Sealed;
+use error::unavailable;
 use hmac::{Hmac, Mac as _};
-use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, local::LocalFileSystem, path::Path as ObjectPath};
+use measured::{Measured, Operation};
+use object_store::UpdateVersion;
+use part::Part;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use zeroize::Zeroizing;
+
+/// A content's commitment, and the content or why it does not open.
+type Opened = (Vec<u8>, Result<Vec<u8>, VaultError>);
 
 /// Contents of one pack from which on the pack is read whole.
 const WHOLE_PACK: usize = 8;
-
-/// Why the vault could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum VaultError {
-    /// There is no such pack or content.
-    #[error("the vault holds no content {commitment} in pack {pack}")]
-    Unknown {
-        /// The pack, hex.
-        pack: String,
-        /// The commitment, hex.
-        commitment: String,
-    },
-    /// It was erased.
-    #[error("content {commitment} in pack {pack} was erased")]
-    Erased {
-        /// The pack, hex.
-        pack: String,
-        /// The commitment, hex.
-        commitment: String,
-    },
-    /// A pack was altered, or belongs to another key-encryption key.
-    #[error("pack {pack} does not open: it was altered, or sealed under another key; restore it from a backup")]
-    Corrupt {
-        /// The pack, hex.
-        pack: String,
-    },
-    /// The key-encryption key's file is missing, malformed or readable by others.
-    #[error("the vault's key {}: {what}", path.display())]
-    Kek {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and what to do.
-        what: String,
-    },
-    /// The object store failed.
-    #[error("the vault can't be reached: {0}")]
-    Unavailable(String),
-}
 
 /// One content's place in a sealed pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,40 +86,73 @@ struct KeyEntry {
     fingerprint: Vec<u8>,
 }
 
+/// Erasing the same pack at the same time from so many sides succeeds.
+const ERASE_TRIES: usize = 8;
+
 /// A vault on two object stores.
 pub struct Vault {
-    contents: Arc<dyn ObjectStore>,
-    keys: Arc<dyn ObjectStore>,
+    contents: Part,
+    keys: Part,
     kek: Zeroizing<[u8; 32]>,
-    /// Where the stores are folders: their root, so that writes can be made durable.
-    root: Option<PathBuf>,
+    measured: Measured,
+    /// Lets one erasure after the other at the keys.
+    erasing: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Vault({} and {})", self.contents, self.keys)
+        write!(f, "Vault({} and {})", self.contents.name, self.keys.name)
     }
 }
 
 impl Vault {
-    /// A vault on two stores under a key-encryption key.
-    pub fn new(contents: Arc<dyn ObjectStore>, keys: Arc<dyn ObjectStore>, kek: [u8; 32]) -> Self {
-        Self { contents, keys, kek: Zeroizing::new(kek), root: None }
+    /// Opens a vault by its URL, `file:///PATH` or `s3://BUCKET/PREFIX`, and checks that it answers. A folder is made if
+    /// there is none, a bucket is not.
+    ///
+    /// A vault that machines share (on S3, or with its keys apart) needs its key-encryption key in a file of its own.
+    ///
+    /// # Errors
+    /// If the URL or a setting is wrong, the store does not answer or refuses, or the key is not the vault's.
+    pub async fn open(url: &str, settings: &Settings) -> Result<Self, VaultError> {
+        let place: Place = url.parse()?;
+        let keys_place: Place = settings.keys.as_deref().map_or_else(|| Ok(place.clone()), str::parse)?;
+        if let (Place::Folder(folder), None) = (&place, &settings.kek_file)
+            && keys_place == place
+        {
+            return Self::open_folder(folder).await;
+        }
+        let Some(kek_file) = &settings.kek_file else {
+            let what = "none is named: set kek_file in the settings, or ATTESTUNE_VAULT_KEK".into();
+            return Err(VaultError::Kek { path: "(32 bytes, mode 0600)".into(), what });
+        };
+        let kek = kek::read(kek_file)?;
+        let (contents, keys) = (settings.part(&place, "contents")?, settings.part(&keys_place, "keys")?);
+        keys.probe().await?;
+        contents.probe().await?;
+        kek::compare(&keys, &kek, kek_file).await?;
+        Ok(Self::over(contents, keys, kek))
     }
 
-    /// The vault in a folder, made if there is none.
+    /// The vault in a folder that holds its key-encryption key, too; made if there is none.
     ///
     /// # Errors
     /// If the folder can't be written, or its key is malformed or readable by others.
     pub async fn open_folder(dir: &Path) -> Result<Self, VaultError> {
-        let io = |error: std::io::Error| VaultError::Unavailable(format!("{}: {error}", dir.display()));
-        for part in ["contents", "keys"] {
-            fs::create_dir_all(dir.join(part)).map_err(io)?;
-        }
-        let kek = read_or_make_kek(&dir.join("kek"), dir)?;
-        let store = |part: &str| LocalFileSystem::new_with_prefix(dir.join(part)).map_err(unavailable);
-        let (contents, keys) = (Arc::new(store("contents")?), Arc::new(store("keys")?));
-        Ok(Self { contents, keys, kek: Zeroizing::new(kek), root: Some(dir.into()) })
+        let (settings, place) = (Settings::default(), Place::Folder(dir.into()));
+        let (contents, keys) = (settings.part(&place, "contents")?, settings.part(&place, "keys")?);
+        let kek = kek::read_or_make(&dir.join("kek"), &dir.join("keys"))?;
+        Ok(Self::over(contents, keys, kek))
+    }
+
+    fn over(contents: Part, keys: Part, kek: [u8; 32]) -> Self {
+        let (kek, measured, erasing) = (Zeroizing::new(kek), Measured::default(), tokio::sync::Mutex::default());
+        Self { contents, keys, kek, measured, erasing }
+    }
+
+    /// How often was done what since the vault was opened: operation (`seal`, `open`, `erase`), outcome (`ok`,
+    /// `unknown`, `erased`, `corrupt`, `unavailable`), count.
+    pub fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
+        self.measured.counts()
     }
 
     /// Seals contents into a new pack, durable on return.
@@ -150,6 +160,10 @@ impl Vault {
     /// # Errors
     /// If the stores fail, or the system gives no random numbers.
     pub async fn seal(&self, contents: &[Vec<u8>]) -> Result<SealedPack, VaultError> {
+        self.measured.count(Operation::Seal, self.seal_pack(contents).await)
+    }
+
+    async fn seal_pack(&self, contents: &[Vec<u8>]) -> Result<SealedPack, VaultError> {
         let pack: [u8; 16] = random()?;
         let mut sealed = SealedPack { pack, items: Vec::with_capacity(contents.len()) };
         let (mut bytes, mut entries) = (Vec::new(), Vec::with_capacity(contents.len()));
@@ -171,8 +185,8 @@ impl Vault {
             bytes.extend(cipher);
             sealed.items.push(SealedItem { commitment, salt });
         }
-        self.put("contents", &self.contents, &pack, bytes).await?;
-        self.put("keys", &self.keys, &pack, KeyPack { version: 1, entries }.encode_to_vec()).await?;
+        self.contents.put(&pack, bytes).await?;
+        self.keys.put(&pack, KeyPack { version: 1, entries }.encode_to_vec()).await?;
         Ok(sealed)
     }
 
@@ -181,31 +195,28 @@ impl Vault {
     /// # Errors
     /// If it is unknown, erased, altered, or the stores fail.
     pub async fn open_one(&self, pack: &[u8], commitment: &[u8]) -> Result<Vec<u8>, VaultError> {
-        let keys = self.key_pack(pack).await?;
+        self.measured.count(Operation::Open, self.open_content(pack, commitment).await)
+    }
+
+    async fn open_content(&self, pack: &[u8], commitment: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let (keys, _) = self.key_pack(pack).await?;
         let unknown = || VaultError::Unknown { pack: hex::encode(pack), commitment: hex::encode(commitment) };
         let entry = keys.entries.iter().find(|e| e.commitment == commitment).ok_or_else(unknown)?;
         let range = entry.offset..entry.offset.saturating_add(entry.length);
-        let corrupt = || VaultError::Corrupt { pack: hex::encode(pack) };
         if entry.wrapped.is_empty() {
             return Err(VaultError::Erased { pack: hex::encode(pack), commitment: hex::encode(commitment) });
         }
-        let bytes = self.contents.get_range(&place(pack), range).await;
-        let bytes = bytes.map_err(|error| match error {
-            object_store::Error::NotFound { .. } => unknown(),
-            object_store::Error::Generic { .. } => corrupt(),
-            other => unavailable(other),
-        })?;
+        let bytes = match self.contents.get_range(pack, range).await {
+            Err(VaultError::Unknown { .. }) => return Err(unknown()),
+            bytes => bytes?,
+        };
         self.decrypt(pack, entry, &bytes)
     }
 
-    /// Opens all contents of a pack, in order, in one read.
-    ///
-    /// # Errors
-    /// If the pack is unknown or its keys are damaged; each content has an outcome of its own.
-    #[allow(clippy::type_complexity)]
-    pub async fn open_pack(&self, pack: &[u8]) -> Result<Vec<(Vec<u8>, Result<Vec<u8>, VaultError>)>, VaultError> {
-        let keys = self.key_pack(pack).await?;
-        let bytes = self.get(&self.contents, pack).await?;
+    /// All contents of a pack, in order, in one read; each has an outcome of its own.
+    async fn open_pack(&self, pack: &[u8]) -> Result<Vec<Opened>, VaultError> {
+        let (keys, _) = self.key_pack(pack).await?;
+        let (bytes, _) = self.contents.get(pack).await?;
         let open = |entry: KeyEntry| {
             let (from, to) = (entry.offset as usize, entry.offset.saturating_add(entry.length) as usize);
             let outcome = match bytes.get(from..to) {
@@ -222,7 +233,7 @@ impl Vault {
     /// # Errors
     /// If the pack is unknown or its keys are damaged.
     pub async fn commitments(&self, pack: &[u8]) -> Result<Vec<Vec<u8>>, VaultError> {
-        Ok(self.key_pack(pack).await?.entries.into_iter().map(|entry| entry.commitment).collect())
+        Ok(self.key_pack(pack).await?.0.entries.into_iter().map(|entry| entry.commitment).collect())
     }
 
     /// Opens contents in their order. A pack of which much is wanted is read whole, once.
@@ -230,6 +241,10 @@ impl Vault {
     /// # Errors
     /// At the first that is unknown, erased or altered; if the stores fail.
     pub async fn open_all(&self, wanted: &[Sealed]) -> Result<Vec<Vec<u8>>, VaultError> {
+        self.measured.count(Operation::Open, self.open_contents(wanted).await)
+    }
+
+    async fn open_contents(&self, wanted: &[Sealed]) -> Result<Vec<Vec<u8>>, VaultError> {
         let mut counts: BTreeMap<&[u8], usize> = BTreeMap::new();
         for sealed in wanted {
             *counts.entry(&sealed.pack).or_default() += 1;
@@ -246,7 +261,7 @@ impl Vault {
             contents.push(match ready {
                 Some(content) => content.clone(),
                 // Asked for alone, the vault says why it does not open.
-                None => self.open_one(&sealed.pack, &sealed.commitment).await?,
+                None => self.open_content(&sealed.pack, &sealed.commitment).await?,
             });
         }
         Ok(contents)
@@ -257,7 +272,7 @@ impl Vault {
     /// # Errors
     /// If the pack is unknown or its keys are damaged.
     pub async fn fingerprints(&self, pack: &[u8]) -> Result<Vec<[u8; 16]>, VaultError> {
-        let keys = self.key_pack(pack).await?;
+        let (keys, _) = self.measured.count(Operation::Open, self.key_pack(pack).await)?;
         Ok(keys.entries.iter().filter_map(|e| e.fingerprint.as_slice().try_into().ok()).collect())
     }
 
@@ -275,13 +290,24 @@ impl Vault {
     /// # Errors
     /// If one is unknown, in which case none is erased; if the stores fail.
     pub async fn erase(&self, pack: &[u8], commitments: &[Vec<u8>]) -> Result<(), VaultError> {
-        let mut keys = self.key_pack(pack).await?;
-        for commitment in commitments {
-            let unknown = || VaultError::Unknown { pack: hex::encode(pack), commitment: hex::encode(commitment) };
-            let entry = keys.entries.iter_mut().find(|e| e.commitment == *commitment).ok_or_else(unknown)?;
-            (entry.salt, entry.wrapped, entry.fingerprint) = (Vec::new(), Vec::new(), Vec::new());
+        self.measured.count(Operation::Erase, self.erase_contents(pack, commitments).await)
+    }
+
+    async fn erase_contents(&self, pack: &[u8], commitments: &[Vec<u8>]) -> Result<(), VaultError> {
+        let _one_at_a_time = self.erasing.lock().await;
+        for _ in 0..ERASE_TRIES {
+            let (mut keys, version) = self.key_pack(pack).await?;
+            for commitment in commitments {
+                let unknown = || VaultError::Unknown { pack: hex::encode(pack), commitment: hex::encode(commitment) };
+                let entry = keys.entries.iter_mut().find(|e| e.commitment == *commitment).ok_or_else(unknown)?;
+                (entry.salt, entry.wrapped, entry.fingerprint) = (Vec::new(), Vec::new(), Vec::new());
+            }
+            // Another machine may erase in the same pack: to write over what it wrote would bring keys back.
+            if self.keys.replace(pack, keys.encode_to_vec(), version).await? {
+                return Ok(());
+            }
         }
-        self.put("keys", &self.keys, pack, keys.encode_to_vec()).await
+        Err(VaultError::Unavailable(format!("pack {} is being erased from elsewhere: try again", hex::encode(pack))))
     }
 
     fn decrypt(&self, pack: &[u8], entry: &KeyEntry, cipher: &[u8]) -> Result<Vec<u8>, VaultError> {
@@ -301,48 +327,15 @@ impl Vault {
         Ok(content)
     }
 
-    async fn key_pack(&self, pack: &[u8]) -> Result<KeyPack, VaultError> {
-        let bytes = self.get(&self.keys, pack).await?;
+    async fn key_pack(&self, pack: &[u8]) -> Result<(KeyPack, UpdateVersion), VaultError> {
+        let (bytes, version) = self.keys.get(pack).await?;
         let corrupt = || VaultError::Corrupt { pack: hex::encode(pack) };
         let keys = KeyPack::decode(bytes.as_slice()).map_err(|_| corrupt())?;
         if keys.version != 1 {
             return Err(corrupt());
         }
-        Ok(keys)
+        Ok((keys, version))
     }
-
-    async fn get(&self, store: &Arc<dyn ObjectStore>, pack: &[u8]) -> Result<Vec<u8>, VaultError> {
-        let got = store.get(&place(pack)).await.map_err(|error| match error {
-            object_store::Error::NotFound { .. } => {
-                VaultError::Unknown { pack: hex::encode(pack), commitment: "any".into() }
-            }
-            other => unavailable(other),
-        })?;
-        Ok(got.bytes().await.map_err(unavailable)?.to_vec())
-    }
-
-    async fn put(
-        &self,
-        part: &str,
-        store: &Arc<dyn ObjectStore>,
-        pack: &[u8],
-        bytes: Vec<u8>,
-    ) -> Result<(), VaultError> {
-        store.put(&place(pack), PutPayload::from(bytes)).await.map_err(unavailable)?;
-        let Some(root) = &self.root else { return Ok(()) };
-        let folder = root.join(part);
-        let file = folder.join(hex::encode(pack));
-        let sync = |path: &Path| fs::File::open(path).and_then(|f| f.sync_all());
-        sync(&file).and_then(|()| sync(&folder)).map_err(unavailable)
-    }
-}
-
-fn place(pack: &[u8]) -> ObjectPath {
-    ObjectPath::from(hex::encode(pack))
-}
-
-fn unavailable(error: impl std::fmt::Display) -> VaultError {
-    VaultError::Unavailable(error.to_string())
 }
 
 fn random<const N: usize>() -> Result<[u8; N], VaultError> {
@@ -365,32 +358,6 @@ fn mac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
     let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(message);
     mac.finalize().into_bytes().into()
-}
-
-fn read_or_make_kek(path: &Path, dir: &Path) -> Result<[u8; 32], VaultError> {
-    let kek = |what: String| VaultError::Kek { path: path.into(), what };
-    if !path.exists() {
-        let holds = fs::read_dir(dir.join("keys")).is_ok_and(|mut packs| packs.next().is_some());
-        if holds {
-            return Err(kek("it is missing, but there are packs sealed under it: restore it from a backup".into()));
-        }
-        let bytes: [u8; 32] = random()?;
-        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        let mut file = file.map_err(|error| kek(error.to_string()))?;
-        let written = file.write_all(&bytes).and_then(|()| file.sync_all());
-        written.map_err(|error| {
-            // Half a key would stand in the way of the next try.
-            let _ = fs::remove_file(path);
-            kek(error.to_string())
-        })?;
-        return Ok(bytes);
-    }
-    let mode = fs::metadata(path).map_err(|error| kek(error.to_string()))?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(kek(format!("has mode {mode:03o}, others could read it: run `chmod 600`")));
-    }
-    let bytes = fs::read(path).map_err(|error| kek(error.to_string()))?;
-    bytes.try_into().map_err(|_| kek("is not 32 bytes: restore it from a backup".into()))
 }
 
 #[cfg(test)]

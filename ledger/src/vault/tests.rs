@@ -1,4 +1,6 @@
 use super::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 async fn vault() -> (tempfile::TempDir, Vault) {
     let dir = tempfile::tempdir().unwrap();

@@ -1,0 +1,35 @@
+# syntax=docker/dockerfile:1
+# Attestune's image. Base images are pinned by tag; pin their digests where your registry mirror knows them.
+#
+#   docker build -t attestune:0.1.0 .
+
+ARG RUST_IMAGE=rust:1.95.0-bookworm
+ARG DEBIAN_IMAGE=debian:12.12-slim
+
+# ---- The binary, in the profile that the tests run in: with the same checks on overflow.
+FROM ${RUST_IMAGE} AS build
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libclang-dev libssl-dev zlib1g-dev libzstd-dev pkg-config \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/target,id=attestune-target \
+    CARGO_TARGET_DIR=/target cargo build --locked --workspace \
+    && install -s -m 755 /target/debug/attestune /usr/local/bin/attestune
+
+# ---- What runs: no compiler, no shell for the user, nothing written but the volume.
+FROM ${DEBIAN_IMAGE} AS attestune
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates libssl3 zlib1g libzstd1 \
+    && rm -rf /var/lib/apt/lists/* \
+    && groupadd --gid 10001 attestune \
+    && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin attestune \
+    && install -d -o 10001 -g 10001 /var/lib/attestune
+COPY --from=build /usr/local/bin/attestune /usr/local/bin/attestune
+USER 10001:10001
+WORKDIR /var/lib/attestune
+VOLUME /var/lib/attestune
+HEALTHCHECK --interval=10s --timeout=6s --start-period=120s --retries=3 CMD ["attestune", "probe"]
+ENTRYPOINT ["attestune"]
+CMD ["--help"]

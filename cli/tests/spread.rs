@@ -1,0 +1,153 @@
+//! A ledger on Kafka served by gateways and worked on by workers, each a process with a replica of its own. Without Java
+//! and Kafka (scripts/kafka/install) the tests say SKIPPED and end.
+// Helpers of tests stand outside `#[test]` functions here.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use attestune_replay_tests::kafka::Cluster;
+use common::Ledger;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const TICKETS: &[u8] = b"text,intent\n\
+    I lost my card in the park,card_lost\n\
+    my mail is jo.example@example.org please change it,address_change\n\
+    close the account of my late aunt,account_closing\n";
+
+/// A running part of the ledger, ended with the test.
+struct Part(Child);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Part {
+    /// Asks it to end in good order.
+    fn terminate(&mut self) {
+        assert!(Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap().success());
+        assert!(self.0.wait().unwrap().success(), "it stops gracefully");
+    }
+}
+
+/// A ledger that was moved to Kafka.
+struct Spread<'a> {
+    ledger: &'a Ledger,
+    brokers: String,
+    topic: String,
+}
+
+impl Spread<'_> {
+    fn start(&self, part: &[&str], replica: &str, key: &str) -> Part {
+        let (replica, vault) =
+            (self.ledger.path(replica), format!("file://{}", self.ledger.folder().join("vault").display()));
+        let key = self.ledger.folder().join(format!("server/{key}.key"));
+        let mut command = self.ledger.command(part);
+        command.args(["--kafka", &self.brokers, "--ledger", &self.topic, "--vault", &vault]);
+        command.arg("--replica").arg(replica).arg("--key").arg(key).stderr(Stdio::null());
+        Part(command.spawn().unwrap())
+    }
+
+    /// Starts a gateway and waits until it answers; answers its URL, too.
+    fn gateway(&self, replica: &str) -> (Part, String) {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let gateway = self.start(&["gateway", "--listen", &address], replica, "gateway");
+        let url = format!("http://{address}");
+        self.until("the gateway answers", || {
+            self.ledger.run(&["key", "list", "--server", &url, "--as", "stella"]).status.success()
+        });
+        (gateway, url)
+    }
+
+    fn until(&self, what: &str, mut done: impl FnMut() -> bool) {
+        let until = Instant::now() + Duration::from_secs(120);
+        while !done() {
+            assert!(Instant::now() < until, "in two minutes: {what}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn accepted(&self, url: &str, kind: &str) -> usize {
+        let told = self.ledger.ok(&["history", "--kind", kind, "--server", url, "--as", "stella"]);
+        told.lines().filter(|line| line.contains("accepted")).count()
+    }
+}
+
+#[test]
+fn gateways_and_workers_share_a_ledger_on_kafka_and_reach_one_state() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let ledger = Ledger::staffed();
+    let spread = Spread { ledger: &ledger, brokers: cluster.bootstrap().to_owned(), topic: cluster.fresh_topic() };
+    ledger.ok(&["log", "restore", "--kafka", &spread.brokers, "--ledger", &spread.topic]);
+    let (mut first, one) = spread.gateway("gateway-1");
+    let (_second, two) = spread.gateway("gateway-2");
+
+    let tickets = ledger.file("tickets.csv", TICKETS);
+    ledger.ok(&["ingest", &tickets, "--collection", "tickets", "--as", "stella", "--server", &one]);
+    let derive = ["derive", "tickets", "--prompt", "{text}", "--answer", "{intent}", "--as", "stella"];
+    ledger.ok(&[&derive[..], &["--server", &two]].concat());
+    // Two scanners: whoever comes first, the batch has one accepted scan.
+    let scan = ["worker", "pii", "--as", "scanner"];
+    let (mut scanner, _other) = (spread.start(&scan, "pii-1", "scanner"), spread.start(&scan, "pii-2", "scanner"));
+    let _checker = spread.start(&["worker", "quality", "--as", "checker"], "quality", "checker");
+    spread.until("scanned and checked", || {
+        spread.accepted(&one, "examples-scanned") > 0 && spread.accepted(&one, "examples-checked") > 0
+    });
+    scanner.terminate();
+    assert_eq!(spread.accepted(&two, "examples-scanned"), 1);
+
+    // What one gateway was told, the other shows; both fold to the same roots, row by row.
+    let replayed = |url: &str| ledger.json(&["replay", "--server", url, "--as", "stella"]);
+    let size = |url: &str| replayed(url)["size"].to_string();
+    spread.until("both stand at one position", || size(&one) == size(&two));
+    let (a, b) = (replayed(&one), replayed(&two));
+    assert!(["entry_root", "verdict_root", "rows"].iter().all(|name| a[name] == b[name]), "{a} {b}");
+
+    // A gateway that was stopped goes on from where it stood, and holds to the ledger that it followed.
+    first.terminate();
+    let id = std::fs::read_to_string(ledger.path("gateway-1/ledger.id")).unwrap();
+    let (_first, one) = spread.gateway("gateway-1");
+    assert_eq!(spread.accepted(&one, "examples-scanned"), 1);
+    let other = "0".repeat(64);
+    assert_ne!(id.trim(), other);
+    let vault = format!("file://{}", ledger.folder().join("vault").display());
+    let key = ledger.folder().join("server/gateway.key");
+    let replica = ledger.path("gateway-2");
+    let gateway =
+        ["gateway", "--kafka", &spread.brokers, "--ledger", &spread.topic, "--vault", &vault, "--ledger-id", &other];
+    let error = ledger
+        .fails(2, &[&gateway[..], &["--replica", replica.to_str().unwrap(), "--key", key.to_str().unwrap()]].concat());
+    assert!(error.contains("follows the ledger"), "{error}");
+}
+
+#[test]
+fn a_part_says_what_it_lacks() {
+    let ledger = Ledger::none();
+    let key = ledger.file("k", b"");
+    let replica = ledger.path("r");
+    let replica = replica.to_str().unwrap();
+    let error = ledger.fails(
+        2,
+        &[
+            "trainer",
+            "--kafka",
+            "h:1",
+            "--ledger",
+            "l",
+            "--replica",
+            replica,
+            "--vault",
+            "file:///v",
+            "--as",
+            "t",
+            "--key",
+            &key,
+        ],
+    );
+    assert!(error.contains("--models"), "{error}");
+    assert!(ledger.fails(2, &["worker", "pii", "--replica", replica]).contains("--vault"));
+}

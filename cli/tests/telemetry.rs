@@ -1,0 +1,118 @@
+//! Traces sent to a collector: a real receiver of OTLP, and a real server that sends.
+// Helpers of tests stand outside `#[test]` functions here.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::Ledger;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+    trace_service_server::{TraceService, TraceServiceServer},
+};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status};
+
+#[derive(Clone, Default)]
+struct Collector(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
+
+#[tonic::async_trait]
+impl TraceService for Collector {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        self.0.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+impl Collector {
+    /// Starts it on a free port; answers its URL.
+    fn start(&self, runtime: &tokio::runtime::Runtime) -> String {
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(self.clone()));
+        runtime.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        url
+    }
+
+    fn spans(&self) -> Vec<Span> {
+        let requests = self.0.lock().unwrap();
+        let scopes = requests.iter().flat_map(|r| &r.resource_spans).flat_map(|r| &r.scope_spans);
+        scopes.flat_map(|scope| scope.spans.clone()).collect()
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+struct Up(Child);
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A running `up` that sends traces there.
+fn up(ledger: &Ledger, otlp: &str) -> Up {
+    let mut up =
+        ledger.command(&["up", "--no-tcp", "--no-workers", "--otlp", otlp]).stderr(Stdio::null()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while !ledger.folder().join("attestune.sock").exists() {
+        assert!(Instant::now() < until && up.try_wait().unwrap().is_none(), "up comes up");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Up(up)
+}
+
+fn terminate(mut up: Up) {
+    assert!(Command::new("kill").args(["-TERM", &up.0.id().to_string()]).status().unwrap().success());
+    assert!(up.0.wait().unwrap().success(), "it stops gracefully");
+}
+
+#[test]
+fn calls_and_appends_arrive_at_the_collector_and_no_text_with_them() {
+    let (runtime, collector) = (runtime(), Collector::default());
+    let url = collector.start(&runtime);
+    let ledger = Ledger::staffed();
+    let server = up(&ledger, &url);
+    let tickets = ledger.file("tickets.jsonl", b"{\"id\":\"1\",\"text\":\"my card ending 4242 was declined\"}\n");
+    ledger.ok(&["ingest", &tickets, "--as", "stella", "--collection", "tickets"]);
+    terminate(server); // what is left is sent before it ends
+
+    let spans = collector.spans();
+    let named = |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}: {spans:?}"));
+    let seal = named("attestune.v1.Content/Seal");
+    let attribute = |span: &Span, key: &str| span.attributes.iter().find(|a| a.key == key).map(|a| format!("{a:?}"));
+    assert!(attribute(seal, "rpc.method").unwrap().contains("Seal"));
+    assert!(attribute(seal, "rpc.grpc.status_code").unwrap().contains("IntValue(0)"), "{seal:?}");
+    let (call, append) = (named("attestune.v1.Ledger/Append"), named("append"));
+    assert!(attribute(append, "entries").unwrap().contains('1'), "{append:?}");
+    assert!(spans.iter().any(|span| span.name == "append" && span.parent_span_id == call.span_id), "{spans:?}");
+    assert!(call.end_time_unix_nano >= append.end_time_unix_nano);
+
+    let everything = format!("{:?}", collector.0.lock().unwrap());
+    for hidden in ["4242", "declined", "stella", "tickets"] {
+        assert!(!everything.contains(hidden), "`{hidden}` has no place in a trace");
+    }
+}
+
+#[test]
+fn a_collector_that_is_not_there_costs_no_call() {
+    let ledger = Ledger::staffed();
+    let server = up(&ledger, "http://127.0.0.1:1");
+    assert!(ledger.ok(&["key", "list"]).contains("Ada Okafor"));
+    terminate(server);
+    let error = ledger.fails(2, &["key", "list", "--otlp", "collector:4317"]);
+    assert!(
+        error.contains("no traces can be sent to `collector:4317`") && error.contains("http://127.0.0.1:4317"),
+        "{error}"
+    );
+}

@@ -1,0 +1,75 @@
+//! Pages beside gRPC on the same port: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever keeps the process
+//! running. They ask for no token, and hold nothing that needs one.
+
+use crate::metrics::{Watched, measure};
+use crate::serve::ServeError;
+use crate::stop::Stop;
+use attestune_ledger::replica::Replica;
+use attestune_ledger::vault::Vault;
+use axum::Router;
+use axum::middleware::from_fn;
+use axum::routing::get;
+use http::{StatusCode, header::CONTENT_TYPE};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+/// Prometheus' text format.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What is served beside gRPC.
+pub const PAGES: [&str; 3] = [HEALTHZ, READYZ, METRICS];
+const HEALTHZ: &str = "/healthz";
+const READYZ: &str = "/readyz";
+const METRICS: &str = "/metrics";
+
+/// gRPC's routes with the pages, all calls counted.
+pub fn with_pages(routes: Routes, watched: Watched) -> Routes {
+    Routes::from(routes.into_axum_router().merge(pages(watched)).layer(from_fn(measure)))
+}
+
+/// Serves the pages alone on a loopback address until told to stop: for processes that serve no gRPC.
+///
+/// # Errors
+/// If the address is not loopback, or taken.
+pub async fn serve_pages(
+    replica: Arc<Replica>,
+    vault: Option<Arc<Vault>>,
+    addr: SocketAddr,
+    stop: watch::Receiver<bool>,
+) -> Result<(), ServeError> {
+    if !addr.ip().is_loopback() {
+        return Err(ServeError::NotLoopback(addr));
+    }
+    let stop = Stop::new(stop);
+    let listener =
+        TcpListener::bind(addr).await.map_err(|cause| ServeError::Listen { place: addr.to_string(), cause })?;
+    let routes = Routes::from(pages(Watched::new(replica, vault, stop.clone())).layer(from_fn(measure)));
+    let server = Server::builder().accept_http1(true).add_routes(routes);
+    let server = server.serve_with_incoming_shutdown(TcpIncoming::from(listener), stop.clone().wait());
+    tokio::select! {
+        served = server => Ok(served?),
+        () = stop.grace_over() => Ok(()),
+    }
+}
+
+fn pages(watched: Watched) -> Router {
+    let watched = Arc::new(watched);
+    let (alive, ready) = (watched.clone(), watched.clone());
+    Router::new()
+        .route(HEALTHZ, get(move || async move { answer(alive.dead()) }))
+        .route(READYZ, get(move || async move { answer(ready.unready().await) }))
+        .route(METRICS, get(move || async move { ([(CONTENT_TYPE, TEXT_FORMAT)], watched.render().await) }))
+}
+
+/// 200, or 503 with the reason.
+fn answer(why_not: Option<String>) -> (StatusCode, String) {
+    match why_not {
+        None => (StatusCode::OK, "ok\n".into()),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
+    }
+}

@@ -1,0 +1,349 @@
+//! The ledger's topic: made, described, changed.
+
+use super::contact::Contact;
+use super::error::words;
+use super::identity::topic_id;
+use super::{KafkaConfig, KafkaError};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::Client;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+/// A batch of records that the brokers take, in bytes; far more than one entry.
+const MESSAGE_BYTES_MAX: u32 = 1 << 20;
+/// How long one question to the brokers may take.
+const ASK: Duration = Duration::from_secs(10);
+
+/// Who says when a record came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stamp {
+    /// The broker, when it takes the record in: of every ledger's topic.
+    LogAppendTime,
+    /// The record itself: while a log is being restored into the topic.
+    CreateTime,
+}
+
+/// A topic as the brokers know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub cluster: String,
+    pub topic_id: Option<String>,
+}
+
+/// What the brokers say about themselves and the topic: what `doctor` judges.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The topic's name.
+    pub topic: String,
+    /// Brokers there are.
+    pub brokers: usize,
+    /// Partitions of the topic.
+    pub partitions: usize,
+    /// Brokers that hold the topic's partition.
+    pub replicas: usize,
+    /// Those of them that hold all of it now.
+    pub in_sync: usize,
+    /// Settings of the topic, with the brokers' where it has none of its own.
+    pub topic_settings: BTreeMap<String, String>,
+    /// Settings of each broker.
+    pub broker_settings: BTreeMap<i32, BTreeMap<String, String>>,
+    /// The first offset that the topic still holds.
+    pub first_offset: i64,
+    /// The offset after the last.
+    pub end_offset: i64,
+}
+
+/// Makes the ledger's topic: one partition, everything kept for ever, three replicas where there are as many brokers,
+/// two of which must have a record before it is acknowledged.
+///
+/// # Errors
+/// If no broker can be reached, there is such a topic, or the brokers refuse.
+pub fn create(config: &KafkaConfig, stamp: Stamp) -> Result<(), KafkaError> {
+    let (consumer, contact) = reader(config)?;
+    let brokers = reach(config, &consumer, &contact)?;
+    let replicas = brokers.clamp(1, 3);
+    let settings = settings(replicas, stamp);
+    let mut topic = NewTopic::new(config.topic(), 1, TopicReplication::Fixed(replicas as i32));
+    for (key, value) in &settings {
+        topic = topic.set(key, value);
+    }
+    let made = wait(admin(config)?.create_topics([&topic], &options(config)));
+    match made.map_err(|error| failed(config, "make the topic", super::error::code(&error)))?.pop() {
+        Some(Err((_, Code::TopicAlreadyExists))) => {
+            return Err(KafkaError::TopicExists { topic: config.topic().into() });
+        }
+        Some(Err((_, code))) => return Err(failed(config, "make the topic", code)),
+        _ => {}
+    }
+    // It is there for everybody once it has a leader.
+    let until = Instant::now() + config.open_timeout();
+    loop {
+        match partition_leaders(config, consumer.client()) {
+            Ok(leaders) if leaders == [true] => return Ok(()),
+            Err(error) if Instant::now() > until => return Err(error),
+            _ if Instant::now() > until => {
+                return Err(KafkaError::Failed { what: "lead the new topic".into(), cause: "it has no leader".into() });
+            }
+            _ => thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// Deletes the topic, and with it the log. Waits until it is gone.
+///
+/// # Errors
+/// If no broker can be reached, or they refuse.
+pub fn delete(config: &KafkaConfig) -> Result<(), KafkaError> {
+    let (consumer, contact) = reader(config)?;
+    reach(config, &consumer, &contact)?;
+    let gone = wait(admin(config)?.delete_topics(&[config.topic()], &options(config)));
+    match gone.map_err(|error| failed(config, "delete the topic", super::error::code(&error)))?.pop() {
+        Some(Err((_, code))) if code != Code::UnknownTopicOrPartition => {
+            return Err(failed(config, "delete the topic", code));
+        }
+        _ => {}
+    }
+    let until = Instant::now() + config.open_timeout();
+    while !matches!(partition_leaders(config, consumer.client()), Err(KafkaError::TopicMissing { .. })) {
+        if Instant::now() > until {
+            return Err(KafkaError::Failed { what: "delete the topic".into(), cause: "it is still there".into() });
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// Says who stamps the records from now on. Those that are there keep their times. All other settings of the topic
+/// become those of a ledger's topic, too.
+///
+/// # Errors
+/// If no broker can be reached, or they refuse.
+pub fn set_stamp(config: &KafkaConfig, stamp: Stamp) -> Result<(), KafkaError> {
+    let replicas = describe(config)?.replicas;
+    let settings = settings(replicas, stamp);
+    let mut change = AlterConfig::new(ResourceSpecifier::Topic(config.topic()));
+    for (key, value) in &settings {
+        change = change.set(key, value);
+    }
+    let changed = wait(admin(config)?.alter_configs([&change], &options(config)));
+    match changed.map_err(|error| failed(config, "set up the topic", super::error::code(&error)))?.pop() {
+        Some(Err((_, code))) => Err(failed(config, "set up the topic", code)),
+        _ => Ok(()),
+    }
+}
+
+fn settings(replicas: usize, stamp: Stamp) -> Vec<(&'static str, String)> {
+    let mut settings = vec![
+        ("cleanup.policy", "delete".to_owned()),
+        ("retention.ms", "-1".into()),
+        ("retention.bytes", "-1".into()),
+        ("unclean.leader.election.enable", "false".into()),
+        ("min.insync.replicas", (replicas.saturating_sub(1)).max(1).to_string()),
+        ("max.message.bytes", MESSAGE_BYTES_MAX.to_string()),
+    ];
+    match stamp {
+        Stamp::LogAppendTime => settings.push(("message.timestamp.type", "LogAppendTime".into())),
+        Stamp::CreateTime => {
+            settings.push(("message.timestamp.type", "CreateTime".into()));
+            // A clock that had jumped ahead is part of the record.
+            settings.push(("message.timestamp.after.max.ms", i64::MAX.to_string()));
+        }
+    }
+    settings
+}
+
+/// Everything that `doctor` looks at.
+///
+/// # Errors
+/// If no broker can be reached, the topic is missing, or we may not look at its settings.
+pub fn describe(config: &KafkaConfig) -> Result<Found, KafkaError> {
+    let (consumer, contact) = reader(config)?;
+    let brokers = reach(config, &consumer, &contact)?;
+    let metadata = consumer.client().fetch_metadata(Some(config.topic()), ASK);
+    let metadata = metadata.map_err(|error| failed(config, "describe the topic", super::error::code(&error)))?;
+    partition_leaders(config, consumer.client())?;
+    let topic = metadata.topics().first();
+    let partitions = topic.map_or(&[][..], |topic| topic.partitions());
+    let (first_offset, end_offset) = watermarks(config, consumer.client())?;
+
+    let ids: Vec<i32> = metadata.brokers().iter().map(|broker| broker.id()).collect();
+    let mut asked = vec![ResourceSpecifier::Topic(config.topic())];
+    asked.extend(ids.iter().map(|id| ResourceSpecifier::Broker(*id)));
+    let admin = admin(config)?;
+    let mut found = Found {
+        topic: config.topic().into(),
+        brokers,
+        partitions: partitions.len(),
+        replicas: partitions.first().map_or(0, |partition| partition.replicas().len()),
+        in_sync: partitions.first().map_or(0, |partition| partition.isr().len()),
+        first_offset,
+        end_offset,
+        ..Found::default()
+    };
+    // A broker answers for itself only, so each is asked alone; one that does not answer is left out.
+    for resource in &asked {
+        let answer = wait(admin.describe_configs([resource], &options(config)));
+        let settings = answer.ok().and_then(|mut answer| answer.pop()?.ok());
+        let settings: Option<BTreeMap<String, String>> = settings.map(|resource| {
+            resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect()
+        });
+        match (resource, settings) {
+            (ResourceSpecifier::Broker(id), Some(settings)) => {
+                found.broker_settings.insert(*id, settings);
+            }
+            (ResourceSpecifier::Topic(_), Some(settings)) => found.topic_settings = settings,
+            (ResourceSpecifier::Topic(_), None) => {
+                return Err(KafkaError::NotAllowed { topic: config.topic().into(), what: "see the settings of" });
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// A consumer with what it hears.
+pub(super) fn reader(config: &KafkaConfig) -> Result<(BaseConsumer<Contact>, Contact), KafkaError> {
+    let contact = Contact::default();
+    let consumer = config.consumer().create_with_context(contact.clone()).map_err(KafkaError::from_creation)?;
+    Ok((consumer, contact))
+}
+
+/// Waits until a broker answers; tells how many there are.
+pub(super) fn reach(
+    config: &KafkaConfig,
+    consumer: &BaseConsumer<Contact>,
+    contact: &Contact,
+) -> Result<usize, KafkaError> {
+    let started = Instant::now();
+    loop {
+        let error = match consumer.client().fetch_metadata(Some(config.topic()), Duration::from_millis(500)) {
+            Ok(metadata) if !metadata.brokers().is_empty() => {
+                contact.forget();
+                return Ok(metadata.brokers().len());
+            }
+            Ok(_) => "no broker is known yet".to_owned(),
+            Err(error) => words(super::error::code(&error)),
+        };
+        // What went wrong is told by events.
+        while let Some(Err(_)) = consumer.poll(Duration::ZERO) {}
+        if contact.is_refused() || started.elapsed() >= config.open_timeout() {
+            return Err(contact.why(config, started.elapsed(), &error));
+        }
+    }
+}
+
+/// The topic with its one partition, whose leader is known.
+pub(super) fn look(
+    config: &KafkaConfig,
+    consumer: &BaseConsumer<Contact>,
+    contact: &Contact,
+) -> Result<Seen, KafkaError> {
+    let started = Instant::now();
+    loop {
+        let trouble = match partition_leaders(config, consumer.client()) {
+            Ok(leaders) if leaders.len() != 1 => {
+                return Err(KafkaError::Partitions { topic: config.topic().into(), count: leaders.len() });
+            }
+            Ok(leaders) if leaders[0] => break,
+            Ok(_) => "the topic's partition has no leader".to_owned(),
+            // A broker that has just started may not know it yet.
+            Err(KafkaError::TopicMissing { .. }) if started.elapsed() < Duration::from_secs(2) => String::new(),
+            Err(error @ KafkaError::Failed { .. }) => error.to_string(),
+            Err(error) => return Err(error),
+        };
+        while let Some(Err(_)) = consumer.poll(Duration::ZERO) {}
+        if contact.is_refused() || started.elapsed() >= config.open_timeout() {
+            return Err(contact.why(config, started.elapsed(), &trouble));
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    let cluster = consumer.client().fetch_cluster_id(ASK).unwrap_or_default();
+    Ok(Seen { cluster, topic_id: topic_id(consumer.client(), config.topic(), ASK) })
+}
+
+/// For each partition of the topic, whether it has a leader.
+pub(super) fn partition_leaders(config: &KafkaConfig, client: &Client<Contact>) -> Result<Vec<bool>, KafkaError> {
+    let metadata = client.fetch_metadata(Some(config.topic()), ASK);
+    let metadata = metadata.map_err(|error| failed(config, "describe the topic", super::error::code(&error)))?;
+    let topic = metadata.topics().iter().find(|topic| topic.name() == config.topic());
+    let Some(topic) = topic else { return Err(missing(config)) };
+    match topic.error().map(Code::from) {
+        Some(Code::LeaderNotAvailable) => Ok(vec![false]),
+        Some(code) => Err(failed(config, "describe the topic", code)),
+        None if topic.partitions().is_empty() => Err(missing(config)),
+        None => Ok(topic.partitions().iter().map(|partition| partition.leader() >= 0).collect()),
+    }
+}
+
+/// The first offset that the topic holds, and the one after the last. Asked again while the partition changes leaders.
+pub(super) fn watermarks(config: &KafkaConfig, client: &Client<Contact>) -> Result<(i64, i64), KafkaError> {
+    let until = Instant::now() + Duration::from_secs(5);
+    loop {
+        let code = match client.fetch_watermarks(config.topic(), 0, ASK) {
+            Ok(watermarks) => return Ok(watermarks),
+            Err(error) => super::error::code(&error),
+        };
+        let passes = matches!(
+            code,
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::ReplicaNotAvailable
+                | Code::OffsetNotAvailable
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+        );
+        if !passes || Instant::now() > until {
+            return Err(failed(config, "tell the topic's end", code));
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn missing(config: &KafkaConfig) -> KafkaError {
+    KafkaError::TopicMissing { topic: config.topic().into(), brokers: config.brokers().into() }
+}
+
+pub(super) fn failed(config: &KafkaConfig, what: &'static str, code: Code) -> KafkaError {
+    match code {
+        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId => {
+            missing(config)
+        }
+        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+            KafkaError::NotAllowed { topic: config.topic().into(), what }
+        }
+        code => KafkaError::Failed { what: format!("{what} `{}`", config.topic()), cause: words(code) },
+    }
+}
+
+fn admin(config: &KafkaConfig) -> Result<AdminClient<Contact>, KafkaError> {
+    config.client().create_with_context(Contact::default()).map_err(KafkaError::from_creation)
+}
+
+fn options(config: &KafkaConfig) -> AdminOptions {
+    let timeout = Some(config.open_timeout());
+    AdminOptions::new().request_timeout(timeout).operation_timeout(timeout)
+}
+
+/// Blocks until a future of the admin client is done; its own thread wakes it, so that no runtime is needed.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return done;
+        }
+        thread::park();
+    }
+}
