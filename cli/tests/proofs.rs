@@ -95,8 +95,8 @@ fn a_line_is_answered_for_each_envelope_of_a_file() {
     let register = ["key", "register", "cleo", "--name", "Cleo", "--as", "ada", "--draft", draft.to_str().unwrap()];
     ledger.ok(&register);
     let json: Value = serde_json::from_slice(&std::fs::read(&draft).unwrap()).unwrap();
-    let lines = [hex::encode(&one), String::new(), base64(&two), hex::encode(&forged), json.to_string()].join("\n");
-    let file = ledger.file("lines", lines.replace("\n\n", "\n").as_bytes());
+    let lines = [hex::encode(&one), base64(&two), hex::encode(&forged), json.to_string()].join("\n");
+    let file = ledger.file("lines", lines.as_bytes());
 
     let error = ledger.fails(1, &["log", "append", &file, "--lines"]);
     assert!(error.contains("line 3: ") && error.contains("the 2 lines before it were appended"), "{error}");

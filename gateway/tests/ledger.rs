@@ -110,6 +110,18 @@ async fn what_the_door_stops_is_a_status_and_nothing_is_appended() {
     assert_eq!(world.gateway.replica.position(), before);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_registered_in_a_stream_may_sign_what_comes_behind_it() {
+    let world = World::new().await;
+    let registration = world.signed("ada", world.registration("nina", "nina", ActorKind::Person));
+    let requests = [registration, world.signed("nina", ingested("tickets"))].map(|envelope| AppendRequest { envelope });
+    let mut stream = client(&world).append_stream(tokio_stream::iter(requests)).await.unwrap().into_inner();
+    assert_eq!(stream.message().await.unwrap().unwrap().verdict(), Verdict::Accepted);
+    let receipt = stream.message().await.unwrap().unwrap();
+    assert_eq!(receipt.refusal.unwrap().code, "role-missing", "the door knows her key; the rules judge the act");
+    assert!(stream.message().await.unwrap().is_none());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn receipts_of_a_stream_come_in_the_order_of_its_requests() {
     let world = World::new().await;

@@ -99,20 +99,25 @@ async fn run(
     }
 }
 
-/// Appends a batch. Where the door stops one, those before it are appended all the same.
+/// Appends a batch. Where the door stops one, those before it are appended all the same, and it is judged again by what
+/// they have brought about: a key registered before it in the same stream is known.
 fn append(replica: &Replica, mut envelopes: Vec<Vec<u8>>, before: u64) -> (Vec<Receipt>, Result<(), Status>) {
-    let mut outcome = Ok(());
+    let mut receipts = Vec::with_capacity(envelopes.len());
+    let mut until = envelopes.len();
     while !envelopes.is_empty() {
-        match replica.append(envelopes.clone()) {
-            Ok(receipts) => return (receipts, outcome),
-            Err(AppendError::Rejected { index, rejection }) => {
-                envelopes.truncate(index);
-                outcome = Err(rejected(&rejection, before + index as u64));
+        let index = before + receipts.len() as u64;
+        match replica.append(envelopes[..until].to_vec()) {
+            Ok(more) => {
+                receipts.extend(more);
+                envelopes.drain(..until);
+                until = envelopes.len();
             }
-            Err(error) => return (Vec::new(), Err(append_failed(error, before))),
+            Err(AppendError::Rejected { index: 0, rejection }) => return (receipts, Err(rejected(&rejection, index))),
+            Err(AppendError::Rejected { index, .. }) => until = index,
+            Err(error) => return (receipts, Err(append_failed(error, index))),
         }
     }
-    (Vec::new(), outcome)
+    (receipts, Ok(()))
 }
 
 /// A request could not be read.
