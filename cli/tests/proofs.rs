@@ -89,7 +89,7 @@ fn a_line_is_answered_for_each_envelope_of_a_file() {
     };
     let (one, two) = (entry(1), entry(2));
     let mut forged = one.clone();
-    *forged.last_mut().unwrap() ^= 1;
+    *forged.last_mut().unwrap() ^= 1; // in the key's id, which stands last
     let draft = ledger.path("draft.json");
     ledger.ok(&["key", "new", "cleo"]);
     let register = ["key", "register", "cleo", "--name", "Cleo", "--as", "ada", "--draft", draft.to_str().unwrap()];
@@ -118,7 +118,7 @@ fn a_line_is_answered_for_each_envelope_of_a_file() {
             .iter()
             .collect::<Vec<_>>()
     );
-    assert_eq!(said[2]["rejected"]["code"], "bad-signature");
+    assert_eq!(said[2]["rejected"]["code"], "unknown-key");
     assert!(ledger.ok(&["key", "list"]).contains("Cleo"));
 
     let bad = ledger.file("bad", b"zz!\n");

@@ -178,9 +178,12 @@ async fn a_text_that_is_not_in_the_vault_is_named_as_missing() {
         .unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "content-unknown"));
     let malformed = Sealed { pack: vec![7; 15], commitment: vec![7; 32] };
-    let request = world.ask("rita", OpenRequest { contents: vec![malformed], pack: Vec::new() });
-    let status = content(&world).open(request).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "bad-request"));
+    let both = OpenRequest { contents: vec![malformed.clone()], pack: vec![7; 16] };
+    let short = OpenRequest { contents: Vec::new(), pack: vec![7; 15] };
+    for wrong in [OpenRequest { contents: vec![malformed], pack: Vec::new() }, both, short, OpenRequest::default()] {
+        let status = content(&world).open(world.ask("rita", wrong)).await.unwrap_err();
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "bad-request"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
