@@ -182,6 +182,15 @@ fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
     replace(path, &bytes)
 }
 
+/// The line in a small file, if the file is there.
+pub fn line_in(path: &Path) -> anyhow::Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
 /// Writes a file by way of a second one, so that a crash leaves the old or the new one.
 pub fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut fresh = path.as_os_str().to_owned();

@@ -47,6 +47,7 @@ mod review;
 mod role;
 mod rollback;
 mod rows;
+mod running;
 mod scan;
 mod session;
 mod spread;

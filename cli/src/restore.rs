@@ -17,7 +17,7 @@ use attestune_ledger::{
     state::Ledgers,
     store::{Options, Store},
 };
-use attestune_proto::v1::HeadResponse;
+use attestune_proto::v1::{HeadResponse, LedgerRow};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 #[derive(clap::Args)]
@@ -62,7 +62,7 @@ fn into_topic(folder: &Folder, config: &KafkaConfig) -> anyhow::Result<Moved> {
     let checkpoint_key = own_key(folder, "checkpoint")?;
     let store = open_store(folder)?;
     // Folded first: a log that is damaged or has lost its end is not spread.
-    let head = fold(&store, checkpoint_key, Some(ledger.id()?))?;
+    let (head, _) = fold(&store, checkpoint_key, Some(ledger.id()?))?;
     let source = Copied::open(store.clone())?;
     let bar = wait::bar("writing");
     bar.set_length(head.size);
@@ -115,23 +115,24 @@ fn copy(folder: &Folder, config: KafkaConfig) -> anyhow::Result<(HeadResponse, L
     }
     bar.finish_and_clear();
     drop(log);
-    let head = fold(&store, own_key(folder, "checkpoint")?, pin)
+    let (head, row) = fold(&store, own_key(folder, "checkpoint")?, pin)
         .with_context(|| format!("the topic `{topic}` can't be folded"))?;
-    let replica = Replica::open(store.clone(), Arc::new(Copied::open(store.clone())?), ReplicaOptions::default())?;
-    let row = replica.view().view().get(&Ledgers::key());
-    replica.shut_down();
     let checkpoint_key = row.map(|row| hex::encode(row.checkpoint_key)).unwrap_or_default();
     kafka::leave(&store)?;
     Ok((head.clone(), LedgerFile { name: head.name, ledger: hex::encode(head.ledger), checkpoint_key }))
 }
 
-/// Folds what the store's log holds, and checks it against pin and signed head.
-fn fold(store: &Arc<Store>, checkpoint_key: Option<SigningKey>, pin: Option<[u8; 32]>) -> anyhow::Result<HeadResponse> {
+/// Folds what the store's log holds, and checks it against pin and signed head; answers the ledger's row, too.
+fn fold(
+    store: &Arc<Store>,
+    checkpoint_key: Option<SigningKey>,
+    pin: Option<[u8; 32]>,
+) -> anyhow::Result<(HeadResponse, Option<LedgerRow>)> {
     let log = Arc::new(Copied::open(store.clone())?);
     let replica = Replica::open(store.clone(), log, ReplicaOptions { checkpoint_key, pin })?;
-    let head = replica.head();
+    let (head, row) = (replica.head(), replica.view().view().get(&Ledgers::key()));
     replica.shut_down();
-    Ok(head?)
+    Ok((head?, row))
 }
 
 /// A key of the folder's server, if it is there.

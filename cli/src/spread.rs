@@ -3,9 +3,12 @@
 
 use crate::{
     context::{Context, Signer, load_key},
-    folder,
+    folder::{self, Folder},
     kafka_args::KafkaArgs,
-    problem, vault,
+    local::open_store,
+    problem,
+    running::{Signals, failed},
+    vault,
 };
 use anyhow::Context as _;
 use attestune_gateway::{Gateway, ServeError, serve_pages, serve_tcp};
@@ -13,7 +16,6 @@ use attestune_ledger::{
     envelope::SigningKey,
     log::Kafka,
     replica::{Replica, ReplicaOptions},
-    store::{Options, Store},
     vault::Vault,
 };
 use attestune_workers::{BaseModels, Evaluator, Pii, Quality, Trainer, Worker, WorkerError};
@@ -21,13 +23,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-
-/// How often a running part looks whether its replica has stopped.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What every part is told.
 #[derive(clap::Args)]
@@ -104,7 +101,7 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
         _ => context.signer()?,
     };
     let checkpoint_key = args.checkpoint_key.as_deref().map(load_key).transpose()?;
-    let told = Told::listen()?;
+    let signals = Signals::listen()?;
     let (replica, vault) = open(&args.part, checkpoint_key).await?;
     let (stop, stopped) = watch::channel(false);
     let mut servers = JoinSet::new();
@@ -112,9 +109,12 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
     servers.spawn(serve_tcp(gateway, args.listen, stopped));
     eprintln!("the gateway is up at position {}: http://{}", replica.position(), args.listen);
     let outcome = tokio::select! {
-        () = told.come() => Ok(()),
+        () = signals.come() => Ok(()),
         ended = ended(&mut servers) => ended,
-        error = failed(&replica) => Err(error),
+        why = failed(&replica) => Err(problem::cannot(
+            format!("the replica stopped: {why}"),
+            "keep its folder as it is; `attestune doctor --kafka` looks at topic and brokers",
+        )),
     };
     stop.send_replace(true);
     while servers.join_next().await.is_some() {}
@@ -140,7 +140,7 @@ pub async fn trainer(context: &Context, args: &TrainerArgs) -> anyhow::Result<()
 
 async fn work(context: &Context, args: &Work, worker: Box<dyn Worker + Send>) -> anyhow::Result<()> {
     let signer = context.signer()?;
-    let told = Told::listen()?;
+    let signals = Signals::listen()?;
     let (replica, vault) = open(&args.part, None).await?;
     let (stop, stopped) = watch::channel(false);
     let mut servers = JoinSet::new();
@@ -156,7 +156,7 @@ async fn work(context: &Context, args: &Work, worker: Box<dyn Worker + Send>) ->
     let mut thread = tokio::task::spawn_blocking(move || attestune_workers::run(worker, &desk, &told_thread));
     eprintln!("the worker {name} is at position {}", replica.position());
     let outcome = tokio::select! {
-        () = told.come() => None,
+        () = signals.come() => None,
         ended = ended(&mut servers), if !servers.is_empty() => Some(ended),
         done = &mut thread => Some(worked(done)),
     };
@@ -209,7 +209,7 @@ async fn open(part: &Part, checkpoint_key: Option<SigningKey>) -> anyhow::Result
     let folder = part.replica.clone();
     let replica = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        let store = Store::open(folder.join("db"), &Options::default())?;
+        let store = open_store(&Folder::new(&folder))?;
         let log = Arc::new(Kafka::open(store.clone(), config)?);
         Ok(Replica::open(store, log, ReplicaOptions { checkpoint_key, pin })?)
     })
@@ -228,11 +228,7 @@ fn note(replica: &Path) -> PathBuf {
 
 /// The id of the ledger that this replica followed before.
 fn noted(replica: &Path) -> anyhow::Result<Option<[u8; 32]>> {
-    match std::fs::read_to_string(note(replica)) {
-        Ok(id) => Ok(Some(folder::hash(id.trim())?)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", note(replica).display())),
-    }
+    folder::line_in(&note(replica))?.map(|id| folder::hash(&id)).transpose()
 }
 
 /// Stops the fold and puts what is in memory into files.
@@ -241,41 +237,9 @@ async fn close(replica: Arc<Replica>) -> anyhow::Result<()> {
     Ok(tokio::task::spawn_blocking(move || replica.shut_down()).await?)
 }
 
-/// The signals that end a part in good order, listened to before anything is opened.
-struct Told {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Told {
-    fn listen() -> anyhow::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn come(mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
 async fn ended(servers: &mut JoinSet<Result<(), ServeError>>) -> anyhow::Result<()> {
     match servers.join_next().await {
         Some(ended) => Ok(ended.context("the server's task died")??),
         None => Ok(()),
-    }
-}
-
-/// Ends once the replica has failed, with the reason.
-async fn failed(replica: &Replica) -> anyhow::Error {
-    loop {
-        if let Some(why) = replica.failure() {
-            return problem::cannot(
-                format!("the replica stopped: {why}"),
-                "keep its folder as it is; `attestune doctor --kafka` looks at topic and brokers",
-            );
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
     }
 }

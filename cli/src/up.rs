@@ -1,8 +1,14 @@
 //! `attestune up`: everything in one process, until it is told to stop.
 
-use crate::{context::Context, init, local::Local, problem, vault};
+use crate::{
+    context::Context,
+    init,
+    local::Local,
+    problem,
+    running::{Signals, failed},
+    vault,
+};
 use std::net::SocketAddr;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 #[derive(clap::Args)]
@@ -36,9 +42,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
             "listen on 127.0.0.1 and put a TLS proxy before it",
         ));
     }
-    // Signals first: one that comes during the opening must not kill it half-way.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let signals = Signals::listen()?;
     if let Some(url) = &args.vault {
         vault::note(&folder, url).await?;
     }
@@ -59,10 +63,9 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         eprintln!("  gRPC   http://{}", args.listen);
     }
     let failure = tokio::select! {
-        _ = interrupt.recv() => None,
-        _ = terminate.recv() => None,
+        () = signals.come() => None,
         ended = servers.join_next() => Some(ended),
-        why = failed(&local) => return Err(problem::cannot(format!("the replica stopped: {why}"), "keep the folder as it is and run `attestune doctor`")),
+        why = failed(&local.replica) => return Err(problem::cannot(format!("the replica stopped: {why}"), "keep the folder as it is and run `attestune doctor`")),
     };
     eprintln!("stopping");
     stop.send_replace(true);
@@ -76,15 +79,5 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         Some(Some(Ok(Err(error)))) => Err(anyhow::Error::new(error)),
         Some(Some(Err(error))) => Err(anyhow::Error::new(error)),
         _ => Ok(()),
-    }
-}
-
-/// Ends once the replica has failed, with the reason.
-async fn failed(local: &Local) -> String {
-    loop {
-        if let Some(why) = local.replica.failure() {
-            return why;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     }
 }

@@ -4,7 +4,6 @@
 //! in there: they come from the environment, or from the file that `ATTESTUNE_VAULT_SETTINGS` names.
 
 use crate::{folder, folder::Folder, problem};
-use anyhow::Context as _;
 use attestune_ledger::vault::{Settings, Vault};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,10 +57,5 @@ fn path(folder: &Folder) -> PathBuf {
 }
 
 fn noted(folder: &Folder) -> anyhow::Result<Option<String>> {
-    let path = path(folder);
-    match std::fs::read_to_string(&path) {
-        Ok(url) => Ok(Some(url.trim().to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-    }
+    folder::line_in(&path(folder))
 }

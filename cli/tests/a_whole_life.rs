@@ -9,7 +9,7 @@ use attestune_trainer::{
     model::BaseModel,
     train::{TrainExample, train},
 };
-use common::Ledger;
+use common::{Ledger, process::Running};
 use std::ops::ControlFlow;
 
 /// A ledger with people, base model, suite and the dataset `triage`.
@@ -122,11 +122,7 @@ fn a_run_is_repeated(ledger: &Ledger, run: &str) {
     assert_eq!(event["verdict"], "VERDICT_ACCEPTED");
     assert_eq!(event["event"]["training_reproduced"]["run"].to_string(), run);
 
-    let up = ledger.command(&["up", "--no-tcp"]).stderr(std::process::Stdio::null()).spawn();
-    let up = Running(up.unwrap());
-    while !ledger.folder().join("attestune.sock").exists() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    let up = Running::start(ledger);
     assert_eq!(ledger.json(&["train", "verify", run])["exact"], true);
     assert!(ledger.json(&["train", "verify", run, "--no-record"])["position"].is_null());
     let status = ledger.json(&["train", "status", run]);
@@ -135,14 +131,4 @@ fn a_run_is_repeated(ledger: &Ledger, run: &str) {
     let error = ledger.fails(1, &["train", "verify", run, "--as", "mina"]);
     assert!(error.contains("role-missing"), "{error}");
     drop(up);
-}
-
-/// A process that ends with the test.
-struct Running(std::process::Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

@@ -5,7 +5,7 @@
 mod common;
 
 use common::life::TRAINING;
-use common::process::Up;
+use common::process::Running;
 use common::{Ledger, flip};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -144,7 +144,7 @@ fn a_model_file_with_the_wrong_digest_is_not_registered() {
 #[test]
 fn a_folder_that_another_process_has_open_says_so_and_up_serves_it() {
     let ledger = Ledger::new();
-    let up = Up::start(&ledger);
+    let up = Running::start(&ledger);
     let socket = ledger.folder().join("attestune.sock");
     assert!(ledger.ok(&["key", "list"]).contains("Ada Okafor"), "commands go through the running up");
     let error = ledger.fails(2, &["up", "--no-tcp"]);

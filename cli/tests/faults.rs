@@ -7,7 +7,7 @@ mod common;
 use common::Ledger;
 use common::acknowledged::{Acknowledged, Observer};
 use common::life::{TRAINING, promotion};
-use common::process::{PATIENCE, Up};
+use common::process::{PATIENCE, Running};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
@@ -92,7 +92,7 @@ impl Killer {
     fn phase(&mut self, phase: Phase, served: bool, acts: &[Act]) -> serde_json::Value {
         let target = self.random.below(acts.len() as u64) as usize;
         let mut armed = true;
-        let mut up = served.then(|| Up::start(&self.ledger));
+        let mut up = served.then(|| Running::start(&self.ledger));
         let mut answer = serde_json::Value::Null;
         for (index, act) in acts.iter().enumerate() {
             let mut repeated = false;
@@ -129,7 +129,7 @@ impl Killer {
     }
 
     /// Starts an act and kills it, or the server behind it, at a random moment; answers its output if it was faster.
-    fn aim(&mut self, act: &Act, up: Option<&mut Up>) -> Option<Output> {
+    fn aim(&mut self, act: &Act, up: Option<&mut Running>) -> Option<Output> {
         let usual = self.takes.get(&act.name()).copied().unwrap_or(Duration::from_millis(400));
         let moment = self.random.moment_in(usual);
         let mut command = self.ledger.command(&strs(&act.args));
@@ -155,15 +155,15 @@ impl Killer {
     }
 
     /// Starts the server again; now and then it is killed while it starts.
-    fn restart(&mut self, phase: Phase) -> Up {
+    fn restart(&mut self, phase: Phase) -> Running {
         if self.random.below(3) == 0 {
-            let mut up = Up::spawn(self.ledger.command(&["up", "--no-tcp"]));
+            let mut up = Running::spawn(self.ledger.command(&["up", "--no-tcp"]));
             std::thread::sleep(self.random.moment_in(Duration::from_millis(300)));
             assert!(up.kill(), "up runs until it is killed");
             *self.kills.entry(phase).or_default() += 1;
             self.check();
         }
-        Up::start(&self.ledger)
+        Running::start(&self.ledger)
     }
 
     /// What an act answers: done, or, on a repetition, done before.
@@ -286,7 +286,7 @@ fn nothing_acknowledged_is_lost_by_fifty_kills_in_ingest_training_and_promotion(
 
     // Runs whose trainer was killed end, too, once their leases have run out.
     let ledger = killer.ledger;
-    let up = Up::start(&ledger);
+    let up = Running::start(&ledger);
     let until = Instant::now() + PATIENCE;
     let open = |ledger: &Ledger| {
         let runs = ledger.json(&["registry", "runs"]);
@@ -426,7 +426,7 @@ fn a_running_up_whose_disk_fills_refuses_to_write_and_serves_on_after_a_restart(
     ledger.init(&[]);
     ledger.staff();
     let mut acknowledged = Acknowledged::default();
-    let up = Up::start(&ledger);
+    let up = Running::start(&ledger);
     disk.fill_but(0);
     let grant = ["role", "grant", "rita", "engineer", "--as", "ada"];
     let withdraw = ["role", "withdraw", "rita", "engineer", "--as", "ada"];
@@ -574,7 +574,7 @@ fn a_training_killed_after_it_had_reported_progress_is_trained_again_to_its_end(
     ledger.ok(&["derive", "c", "--prompt", r"{text}\n", "--answer", "{intent}", "--as", "stella"]);
     ledger.ok(&["scan", "--wait"]);
     ledger.ok(&["dataset", "freeze", "c", "--collection", "c", "--as", "mina"]);
-    let mut up = Up::start(&ledger);
+    let mut up = Running::start(&ledger);
     let request = ["train", "request", "triage", "--dataset", "c", "--epochs", "20"];
     ledger.ok(&[&request[..], &TRAINING].concat());
     let run = |ledger: &Ledger| ledger.json(&["registry", "runs"])["runs"][0].clone();
@@ -595,7 +595,7 @@ fn a_training_killed_after_it_had_reported_progress_is_trained_again_to_its_end(
         step > first.get() && first.get() > 0
     });
     up.kill();
-    let up = Up::start(&ledger);
+    let up = Running::start(&ledger);
     until(&|run| run["status"] == "WORK_STATUS_COMPLETED");
     assert!(up.stop().success());
 }

@@ -6,33 +6,14 @@
 mod common;
 
 use attestune_replay_tests::kafka::Cluster;
-use common::Ledger;
+use common::{Ledger, process::Running};
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const TICKETS: &[u8] = b"text,intent\n\
     I lost my card in the park,card_lost\n\
     my mail is jo.example@example.org please change it,address_change\n\
     close the account of my late aunt,account_closing\n";
-
-/// A running part of the ledger, ended with the test.
-struct Part(Child);
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Part {
-    /// Asks it to end in good order.
-    fn terminate(&mut self) {
-        assert!(Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap().success());
-        assert!(self.0.wait().unwrap().success(), "it stops gracefully");
-    }
-}
 
 /// A ledger that was moved to Kafka.
 struct Spread<'a> {
@@ -42,18 +23,18 @@ struct Spread<'a> {
 }
 
 impl Spread<'_> {
-    fn start(&self, part: &[&str], replica: &str, key: &str) -> Part {
+    fn start(&self, part: &[&str], replica: &str, key: &str) -> Running {
         let (replica, vault) =
             (self.ledger.path(replica), format!("file://{}", self.ledger.folder().join("vault").display()));
         let key = self.ledger.folder().join(format!("server/{key}.key"));
         let mut command = self.ledger.command(part);
         command.args(["--kafka", &self.brokers, "--ledger", &self.topic, "--vault", &vault]);
-        command.arg("--replica").arg(replica).arg("--key").arg(key).stderr(Stdio::null());
-        Part(command.spawn().unwrap())
+        command.arg("--replica").arg(replica).arg("--key").arg(key);
+        Running::spawn(command)
     }
 
     /// Starts a gateway and waits until it answers; answers its URL, too.
-    fn gateway(&self, replica: &str) -> (Part, String) {
+    fn gateway(&self, replica: &str) -> (Running, String) {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let gateway = self.start(&["gateway", "--listen", &address], replica, "gateway");
         let url = format!("http://{address}");
@@ -83,7 +64,7 @@ fn gateways_and_workers_share_a_ledger_on_kafka_and_reach_one_state() {
     let ledger = Ledger::staffed();
     let spread = Spread { ledger: &ledger, brokers: cluster.bootstrap().to_owned(), topic: cluster.fresh_topic() };
     ledger.ok(&["log", "restore", "--kafka", &spread.brokers, "--ledger", &spread.topic]);
-    let (mut first, one) = spread.gateway("gateway-1");
+    let (first, one) = spread.gateway("gateway-1");
     let (_second, two) = spread.gateway("gateway-2");
 
     let tickets = ledger.file("tickets.csv", TICKETS);
@@ -92,7 +73,7 @@ fn gateways_and_workers_share_a_ledger_on_kafka_and_reach_one_state() {
     ledger.ok(&[&derive[..], &["--server", &two]].concat());
     // Two scanners: whoever comes first, the batch has one accepted scan.
     let scan = ["worker", "pii", "--as", "scanner"];
-    let (mut scanner, _other) = (spread.start(&scan, "pii-1", "scanner"), spread.start(&scan, "pii-2", "scanner"));
+    let (scanner, _other) = (spread.start(&scan, "pii-1", "scanner"), spread.start(&scan, "pii-2", "scanner"));
     let _checker = spread.start(&["worker", "quality", "--as", "checker"], "quality", "checker");
     spread.until("scanned and checked", || {
         spread.accepted(&one, "examples-scanned") > 0 && spread.accepted(&one, "examples-checked") > 0

@@ -4,15 +4,13 @@
 
 mod common;
 
-use common::Ledger;
+use common::{Ledger, process::Running};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
     trace_service_server::{TraceService, TraceServiceServer},
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
@@ -51,30 +49,9 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-struct Up(Child);
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// A running `up` that sends traces there.
-fn up(ledger: &Ledger, otlp: &str) -> Up {
-    let mut up =
-        ledger.command(&["up", "--no-tcp", "--no-workers", "--otlp", otlp]).stderr(Stdio::null()).spawn().unwrap();
-    let until = Instant::now() + Duration::from_secs(60);
-    while !ledger.folder().join("attestune.sock").exists() {
-        assert!(Instant::now() < until && up.try_wait().unwrap().is_none(), "up comes up");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Up(up)
-}
-
-fn terminate(mut up: Up) {
-    assert!(Command::new("kill").args(["-TERM", &up.0.id().to_string()]).status().unwrap().success());
-    assert!(up.0.wait().unwrap().success(), "it stops gracefully");
+fn up(ledger: &Ledger, otlp: &str) -> Running {
+    Running::up(ledger, &["--no-tcp", "--no-workers", "--otlp", otlp])
 }
 
 #[test]
@@ -85,7 +62,7 @@ fn calls_and_appends_arrive_at_the_collector_and_no_text_with_them() {
     let server = up(&ledger, &url);
     let tickets = ledger.file("tickets.jsonl", b"{\"id\":\"1\",\"text\":\"my card ending 4242 was declined\"}\n");
     ledger.ok(&["ingest", &tickets, "--as", "stella", "--collection", "tickets"]);
-    terminate(server); // what is left is sent before it ends
+    server.terminate(); // what is left is sent before it ends
 
     let spans = collector.spans();
     let named = |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}: {spans:?}"));
@@ -109,7 +86,7 @@ fn a_collector_that_is_not_there_costs_no_call() {
     let ledger = Ledger::staffed();
     let server = up(&ledger, "http://127.0.0.1:1");
     assert!(ledger.ok(&["key", "list"]).contains("Ada Okafor"));
-    terminate(server);
+    server.terminate();
     let error = ledger.fails(2, &["key", "list", "--otlp", "collector:4317"]);
     assert!(
         error.contains("no traces can be sent to `collector:4317`") && error.contains("http://127.0.0.1:4317"),

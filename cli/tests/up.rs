@@ -4,52 +4,24 @@
 
 mod common;
 
-use common::Ledger;
+use common::{Ledger, process::Running};
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
-
-/// A running `up`, ended with the test.
-struct Up(Child);
-
-impl Up {
-    fn new(ledger: &Ledger, args: &[&str]) -> Self {
-        let mut up = ledger.command(&[&["up"], args].concat()).stderr(Stdio::null()).spawn().unwrap();
-        let until = Instant::now() + Duration::from_secs(60);
-        while !ledger.folder().join("attestune.sock").exists() {
-            assert!(Instant::now() < until && up.try_wait().unwrap().is_none(), "up comes up");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Self(up)
-    }
-
-    /// Asks it to end; answers how long that took.
-    fn terminate(&mut self) -> Duration {
-        let begun = Instant::now();
-        assert!(Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap().success());
-        assert!(self.0.wait().unwrap().success(), "it stops gracefully");
-        begun.elapsed()
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[test]
 fn it_stops_while_somebody_follows_the_log() {
     let ledger = Ledger::new();
-    let mut up = Up::new(&ledger, &["--no-tcp", "--no-workers"]);
+    let up = Running::up(&ledger, &["--no-tcp", "--no-workers"]);
     let tail = ["log", "tail", "-n", "1", "--follow"];
     let mut follower = ledger.command(&tail).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(follower.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert!(line.contains("role-granted"), "{line}");
 
-    let took = up.terminate();
+    let begun = Instant::now();
+    up.terminate();
+    let took = begun.elapsed();
     assert!(took < Duration::from_secs(5), "it took {took:?}");
     let output = follower.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2));

@@ -4,43 +4,15 @@
 
 mod common;
 
-use common::Ledger;
-use std::process::{Child, Command, Stdio};
+use common::{Ledger, process::Running};
 use std::time::{Duration, Instant};
-
-struct Up(Child);
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Up {
-    fn start(ledger: &Ledger, args: &[&str]) -> Self {
-        let args = [&["up", "--no-workers"], args].concat();
-        let mut up = ledger.command(&args).stderr(Stdio::null()).spawn().unwrap();
-        let until = Instant::now() + Duration::from_secs(60);
-        while !ledger.folder().join("attestune.sock").exists() {
-            assert!(Instant::now() < until && up.try_wait().unwrap().is_none(), "up comes up");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Self(up)
-    }
-
-    fn terminate(mut self) {
-        assert!(Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap().success());
-        assert!(self.0.wait().unwrap().success(), "it stops gracefully");
-    }
-}
 
 #[test]
 fn a_vault_elsewhere_is_noted_and_found_by_later_commands() {
     let ledger = Ledger::staffed();
     let elsewhere = ledger.path("elsewhere");
     let url = format!("file://{}", elsewhere.display());
-    Up::start(&ledger, &["--no-tcp", "--vault", &url]).terminate();
+    Running::up(&ledger, &["--no-workers", "--no-tcp", "--vault", &url]).terminate();
     let tickets = ledger.file("tickets.jsonl", b"{\"id\":\"1\",\"text\":\"my card was declined\"}\n");
     ledger.ok(&["ingest", &tickets, "--as", "stella", "--collection", "tickets"]);
     let packs = |part: &str| std::fs::read_dir(elsewhere.join(part)).unwrap().count();
@@ -78,7 +50,7 @@ fn a_running_up_is_probed_and_a_gone_one_is_told() {
     let ledger = Ledger::new();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (listen, page) = (format!("127.0.0.1:{port}"), format!("http://127.0.0.1:{port}/readyz"));
-    let up = Up::start(&ledger, &["--listen", &listen]);
+    let up = Running::up(&ledger, &["--no-workers", "--listen", &listen]);
     let until = Instant::now() + Duration::from_secs(60);
     while !ledger.run(&["probe", &page]).status.success() {
         assert!(Instant::now() < until, "it becomes ready");

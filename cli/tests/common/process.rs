@@ -8,18 +8,23 @@ use std::time::{Duration, Instant};
 /// How long anything here may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A running `attestune up`, ended with the test if not before.
-pub struct Up(Child);
+/// A running `attestune up`, gateway or worker, ended with the test if not before.
+pub struct Running(Child);
 
-impl Up {
-    /// Starts it on the folder's socket and waits until it answers.
+impl Running {
+    /// Starts an `up` on the folder's socket alone and waits until it answers.
     pub fn start(ledger: &Ledger) -> Self {
-        let mut up = Self::spawn(ledger.command(&["up", "--no-tcp"]));
+        Self::up(ledger, &["--no-tcp"])
+    }
+
+    /// Starts an `up` and waits until it answers on the folder's socket.
+    pub fn up(ledger: &Ledger, args: &[&str]) -> Self {
+        let mut up = Self::spawn(ledger.command(&[&["up"], args].concat()));
         up.wait_until_it_answers(ledger);
         up
     }
 
-    /// Starts a command that is an `up`, without waiting.
+    /// Starts a command, without waiting.
     pub fn spawn(mut command: Command) -> Self {
         Self(command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
     }
@@ -40,6 +45,11 @@ impl Up {
         self.0.wait().unwrap()
     }
 
+    /// Asks it to stop; it ends in good order.
+    pub fn terminate(self) {
+        assert!(self.stop().success(), "it stops gracefully");
+    }
+
     /// Ends it at once; answers false if it had ended before.
     pub fn kill(&mut self) -> bool {
         let alive = self.0.try_wait().unwrap().is_none();
@@ -49,7 +59,7 @@ impl Up {
     }
 }
 
-impl Drop for Up {
+impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
     }

@@ -28,8 +28,6 @@ pub(super) struct Folder {
     growing: BTreeMap<(Tree, u8), Vec<u8>>,
     counts: Counts,
     keys: Arc<KnownKeys>,
-    /// The log is this store's family, so that entries need not be copied.
-    log_is_here: bool,
 }
 
 /// What a window came to.
@@ -42,7 +40,7 @@ pub(super) struct Head {
 }
 
 impl Folder {
-    pub(super) fn open(store: Arc<Store>, keys: Arc<KnownKeys>, log_is_here: bool) -> Result<Self, ReplicaError> {
+    pub(super) fn open(store: Arc<Store>, keys: Arc<KnownKeys>) -> Result<Self, ReplicaError> {
         if number(&store, DRAFT)?.is_some_and(|draft| draft != DRAFT_NUMBER) {
             drop_state(&store)?;
         }
@@ -60,7 +58,7 @@ impl Folder {
         });
         let growing = growing(&store, size)?;
         let overlay = Overlay::new(store.clone(), size, entries.root());
-        Ok(Self { store, overlay, entries, verdicts, growing, counts, keys, log_is_here })
+        Ok(Self { store, overlay, entries, verdicts, growing, counts, keys })
     }
 
     /// Folds a window and writes it.
@@ -162,10 +160,6 @@ impl Folder {
             batch.put(Family::Meta, &id_key(actor, id), &position.to_be_bytes());
         }
         batch.put(Family::Meta, &decided_key(position), &decided(&folded).encode_to_vec());
-        if !self.log_is_here {
-            let stored = Entry::stored(entry.time_ms, &entry.value);
-            batch.put(Family::Log, &position.to_be_bytes(), &stored);
-        }
         self.counts.add(folded.verdict);
         self.keys.measured.decided(&folded);
         self.overlay.push(folded, entry.value, self.entries.root(), &tiles);

@@ -91,7 +91,7 @@ impl Replica {
     /// If the store is damaged, or the log is not the one that was folded or pinned.
     pub fn open(store: Arc<Store>, log: Arc<dyn EventLog>, options: ReplicaOptions) -> Result<Arc<Self>, ReplicaError> {
         let (keys, waiting) = (Arc::new(KnownKeys::default()), Arc::new(Waiting::default()));
-        let mut folder = Folder::open(store.clone(), keys.clone(), true)?;
+        let mut folder = Folder::open(store.clone(), keys.clone())?;
         let size = folder.size();
         compare_last(&store, log.as_ref(), size)?;
         catch_up(log.as_ref(), &mut folder, &keys, &waiting)?;

@@ -80,6 +80,10 @@ impl KnownKeys {
 
     /// The same for some values together, which is faster.
     fn check_all(&self, values: &[&[u8]]) -> Vec<Checked> {
+        self.measured.check(values.len() as u64, || self.verify_all(values))
+    }
+
+    fn verify_all(&self, values: &[&[u8]]) -> Vec<Checked> {
         let mut pending = Vec::with_capacity(values.len());
         let mut places = Vec::with_capacity(values.len());
         let mut all = Vec::with_capacity(values.len());
@@ -148,8 +152,7 @@ pub fn check_window(keys: &KnownKeys, waiting: &Waiting, window: Vec<Entry>) -> 
     let check = |(entries, known): (&[Entry], &[Option<Arc<Checked>>])| -> Vec<Arc<Checked>> {
         let missing = entries.iter().zip(known).filter(|(_, known)| known.is_none());
         let values: Vec<_> = missing.map(|(entry, _)| entry.value.as_slice()).collect();
-        let checked = keys.measured.check(values.len() as u64, || keys.check_all(&values));
-        let mut fresh = checked.into_iter().map(Arc::new);
+        let mut fresh = keys.check_all(&values).into_iter().map(Arc::new);
         known.iter().filter_map(|known| known.clone().or_else(|| fresh.next())).collect()
     };
     let chunks = window.par_chunks(TOGETHER).zip(known.par_chunks(TOGETHER));
