@@ -118,9 +118,8 @@ pub fn ledger_id(genesis_envelope: &[u8]) -> [u8; 32] {
 
 /// DSSE's pre-authentication encoding.
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut out = format!("DSSEv1 {} {} {} ", payload_type.len(), payload_type, payload.len()).into_bytes();
-    out.extend_from_slice(payload);
-    out
+    let head = format!("DSSEv1 {} {} {} ", payload_type.len(), payload_type, payload.len());
+    [head.as_bytes(), payload].concat()
 }
 
 /// What a new key signs: `"attestune key possession v1" 0 ‖ ledger ‖ 0 ‖ actor ‖ 0 ‖ public key`.

@@ -9,14 +9,8 @@ use curve25519_dalek::scalar::Scalar;
 use sha2::{Digest as _, Sha512};
 use std::sync::LazyLock;
 
-/// Bits of a digit of k. One more would save six additions in a hundred and take 1.7 times the memory.
-const KEY_BITS: usize = 6;
-/// Bits of a digit of s; the base point's table is shared by all keys.
-const BASE_BITS: usize = 8;
-
-type BaseTable = Multiples<BASE_BITS>;
-
-static BASE: LazyLock<BaseTable> = LazyLock::new(|| {
+/// Of the base point, shared by all keys.
+static BASE: LazyLock<Multiples<8, 32>> = LazyLock::new(|| {
     let base = Point::decode(&ED25519_BASEPOINT_COMPRESSED.0).expect("the base point is a point");
     Multiples::of(base)
 });
@@ -24,13 +18,14 @@ static BASE: LazyLock<BaseTable> = LazyLock::new(|| {
 /// The canonical encodings of the eight points of small order.
 static SMALL_ORDER: LazyLock<[[u8; 32]; 8]> = LazyLock::new(|| EIGHT_TORSION.map(|point| point.compress().to_bytes()));
 
-/// A public key made ready for many verifications: a table of the multiples of −A, 165 kB, which takes as long to make
+/// A public key made ready for many verifications: a table of the multiples of −A, 170 kB, which takes as long to make
 /// as about twenty verifications without.
 ///
 /// Verifies more than three times as fast as [`super::verify_bytes`], with the same verdict.
 pub struct KeyTable {
     public: [u8; 32],
-    minus_a: Multiples<KEY_BITS>,
+    /// A bit more in a digit would save 6 of 75 additions and take 1.7 times the memory.
+    minus_a: Multiples<6, 43>,
 }
 
 impl KeyTable {
@@ -65,10 +60,8 @@ impl KeyTable {
 
     /// `s·B − k·A`.
     fn point(&self, s: &Scalar, k: &Scalar) -> Point {
-        let mut terms = Vec::with_capacity(BaseTable::DIGITS + Multiples::<KEY_BITS>::DIGITS);
-        BASE.look_up(s, &mut terms);
-        self.minus_a.look_up(k, &mut terms);
-        sum(&terms)
+        let (of_base, of_key) = (BASE.look_up(s), self.minus_a.look_up(k));
+        sum(of_base.iter().chain(&of_key))
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 const WAITING_MAX: usize = 1 << 16;
 /// A key gets a table when it has verified so often: making one costs as much as about twenty verifications.
 const TABLE_AFTER: u32 = 32;
-/// Keys with tables, at most: 42 MB.
+/// Keys with tables, at most: 44 MB.
 const TABLES_MAX: usize = 256;
 
 /// Entries whose signatures are judged together.
