@@ -26,11 +26,13 @@ pub(crate) enum Checksum {
 /// A check ready to be asked.
 #[derive(Clone)]
 pub(crate) enum Check {
-    Function(fn(&str) -> bool),
+    Function(Function),
     Weighted { weights: Vec<u32>, modulus: u32, remainder: u32 },
 }
 
-const NAMES: &[(&str, fn(&str) -> bool)] = &[
+type Function = fn(&str) -> bool;
+
+const NAMES: &[(&str, Function)] = &[
     ("luhn", luhn),
     ("verhoeff", verhoeff),
     ("iso-7064-mod-97-10", mod_97_10),

@@ -111,7 +111,7 @@ pub(super) fn pl_pesel(text: &str) -> bool {
     let century = [1900, 2000, 2100, 2200, 1800][month as usize / 20];
     d.len() == 11
         && is_day(century + year, month % 20, day)
-        && weighted(&d, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1]) % 10 == 0
+        && weighted(&d, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1]).is_multiple_of(10)
 }
 
 pub(super) fn se_personnummer(text: &str) -> bool {
@@ -152,7 +152,7 @@ pub(super) fn in_gstin(text: &str) -> bool {
 pub(super) fn kr_brn(text: &str) -> bool {
     let d = digits(text);
     let sum = weighted(&d, &[1, 3, 7, 1, 3, 7, 1, 3, 5]);
-    d.len() == 10 && (sum + d[8] * 5 / 10 + d[9]) % 10 == 0
+    d.len() == 10 && (sum + d[8] * 5 / 10 + d[9]).is_multiple_of(10)
 }
 
 fn kr_resident(text: &str, offset: u32) -> bool {
