@@ -15,7 +15,8 @@ fn texts() -> Vec<String> {
     let rows: Option<Vec<serde_json::Value>> = rows.ok().and_then(|rows| serde_json::from_str(&rows).ok());
     let Some(rows) = rows else {
         println!("SKIPPED the labelled texts: {shared}/data/pii is absent (set ATTESTUNE_SHARED)");
-        let few = ["Nothing is in here.", "Write to zoe@example.org or call +44 20 7946 0958.", "Card 4111 1111 1111 1111"];
+        let few =
+            ["Nothing is in here.", "Write to zoe@example.org or call +44 20 7946 0958.", "Card 4111 1111 1111 1111"];
         return few.iter().cycle().take(1500).map(|&text| text.to_owned()).collect();
     };
     rows.iter().filter_map(|row| row["full_text"].as_str().map(str::to_owned)).collect()

@@ -9,6 +9,7 @@ use crate::{
     CERTAIN_PPM, Config, ConfigError, Coverage, Detector, Entity, Recognizers, Span,
     context::{self, Hit, Vocabulary},
     density::Density,
+    fold,
     overlap::{self, Claim},
     recognizers::{Candidate, Judgement, TABLE, phone},
     rule::Rule,
@@ -145,6 +146,14 @@ impl Parts {
     /// What could be told, by every means, before overlaps are settled.
     fn claims(&self, text: &str) -> Vec<Claim> {
         let mut claims = self.read(text);
+        let forms = if self.config.unfold { fold::forms(text) } else { Vec::new() };
+        for form in &forms {
+            let told = self.read(&form.text).into_iter().map(|claim| {
+                let (start, end) = form.back(claim.start, claim.end);
+                Claim { start, end, ..claim }
+            });
+            claims.extend(told.filter(|claim| claim.start < claim.end));
+        }
         if !self.config.allow.is_empty() {
             claims.retain(|claim| !self.config.allow.contains(&text[claim.start..claim.end]));
         }

@@ -1,8 +1,10 @@
 //! What holds for every text, however odd or hostile.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::{Duration, Instant};
 
-use attestune_pii::{Config, Finding, Scanner, redact};
+use attestune_pii::{Config, Finding, Key, Operator, Operators, Recognizers, Scanner, redact, reveal};
 use proptest::prelude::*;
 
 fn eager() -> Scanner {
@@ -12,6 +14,16 @@ fn eager() -> Scanner {
 fn span(text: &str, finding: &Finding) -> String {
     let length = (finding.end - finding.start) as usize;
     text.chars().skip(finding.start as usize).take(length).collect()
+}
+
+/// Whether the value stands in the text without a letter or digit beside it.
+fn stands_in(text: &str, value: &str) -> bool {
+    text.match_indices(value).any(|(at, _)| {
+        let edges = |a: Option<char>, b: Option<char>| [a, b].iter().all(|c| c.is_some_and(char::is_alphanumeric));
+        let (before, after) = (&text[..at], &text[at + value.len()..]);
+        !edges(before.chars().next_back(), value.chars().next())
+            && !edges(value.chars().next_back(), after.chars().next())
+    })
 }
 
 /// The characters outside all findings, with a tag at each finding's place.
@@ -42,7 +54,7 @@ fn holds_for(scanner: &Scanner, text: &str) {
 }
 
 /// Personal data of every kind, and pieces that nearly are.
-const PIECES: [&str; 26] = [
+const PIECES: [&str; 41] = [
     "a.b@example.org",
     "a@b",
     "4111 1111 1111 1111",
@@ -69,6 +81,21 @@ const PIECES: [&str; 26] = [
     "\u{200b}",
     "😀",
     " ssn phone card ",
+    "&#64;",
+    "&#x40",
+    "%40",
+    "%C3%BC",
+    "%2540",
+    " [at] ",
+    "４１１１",
+    "ехаmple",
+    "bWFpbCB6b2VAZXhhbXBsZS5vcmch",
+    "4 1 1 1 1 1 1 1",
+    "4111\n1111 x",
+    "_",
+    "𝟒",
+    "RSSMRA85T10A562S",
+    "여권번호는M789C1234입니다",
 ];
 
 proptest! {
@@ -83,6 +110,47 @@ proptest! {
     ) {
         let text: String = parts.iter().flat_map(|(piece, mark)| [*piece, mark]).collect();
         holds_for(&eager(), &text);
+    }
+
+    #[test]
+    fn no_operator_leaves_a_found_value_standing(
+        parts in prop::collection::vec((prop::sample::select(&PIECES[..]), "[ .:@/,]{0,2}"), 0..12)
+    ) {
+        let text: String = parts.iter().flat_map(|(piece, mark)| [*piece, mark]).collect();
+        let findings = eager().scan(&text);
+        let key = || Key::new([7; 32]);
+        let operators = [
+            Operator::Tag,
+            Operator::Replace("…".into()),
+            Operator::Mask { with: '*', keep: 4 },
+            Operator::Hash(key()),
+            Operator::Pseudonym(key()),
+            Operator::Encrypt(key()),
+        ];
+        for operator in operators {
+            let written = Operators::from(operator.clone()).apply(&text, &findings).unwrap();
+            for finding in &findings {
+                let value = span(&text, finding);
+                prop_assert!(!stands_in(&written, &value), "{value:?} by {operator:?} in {written:?} of {text:?}");
+            }
+            if matches!(operator, Operator::Encrypt(_)) {
+                prop_assert_eq!(reveal(&written, &key()), Ok(text.clone()));
+            }
+        }
+    }
+
+    #[test]
+    fn any_yaml_is_recognizers_or_an_error(yaml in "(?s)recognizers:\\n( *- |entity: x|regex: .{0,9}|[\\[\\]{},:\\n ]){0,9}") {
+        let _ = Recognizers::from_yaml(&yaml);
+    }
+
+    #[test]
+    fn any_pattern_compiles_or_is_refused(pattern in ".{0,20}", text in any::<String>()) {
+        let pattern = serde_json::to_string(&pattern).unwrap();
+        let yaml = format!("recognizers: [{{ entity: x, patterns: [{{ regex: {pattern}, score: 1 }}] }}]");
+        if let Ok(own) = Recognizers::from_yaml(&yaml) {
+            Scanner::with(&Config::only([]), &own, Vec::new()).unwrap().scan(&text);
+        }
     }
 
     #[test]
@@ -148,6 +216,18 @@ fn hostile_texts_take_time_in_proportion_to_their_length() {
         "1/",
         "255.",
         "00:",
+        "&#64;",
+        "%40",
+        "%25",
+        "４",
+        "а",
+        "1\n",
+        "1\na",
+        "1 - ",
+        "QUFB",
+        "[at]",
+        "A1",
+        "AB12 ",
     ];
     for seed in seeds {
         let short = seed.repeat(12_000 / seed.len());
