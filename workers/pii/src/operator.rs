@@ -189,7 +189,7 @@ fn stands_alone(text: &str, start: usize, end: usize, gone: &[Span]) -> bool {
     let value = &text[start..end];
     let goes_on_left = is_edge(value.chars().next()) && is_edge(text[..start].chars().next_back());
     let goes_on_right = is_edge(value.chars().next_back()) && is_edge(text[end..].chars().next());
-    !(goes_on_left && !is_gone(start - 1)) && !(goes_on_right && !is_gone(end))
+    (!goes_on_left || is_gone(start - 1)) && (!goes_on_right || is_gone(end))
 }
 
 #[cfg(test)]

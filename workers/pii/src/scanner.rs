@@ -1,6 +1,6 @@
 //! The scanner: recognizers over a text, context, thresholds, overlaps, offsets.
 
-use std::{cell::OnceCell, fmt, sync::Arc};
+use std::{cell::OnceCell, fmt, iter, ops::Range, sync::Arc};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     CERTAIN_PPM, Config, ConfigError, Coverage, Detector, Entity, Recognizers, Span,
     context::{self, Hit, Vocabulary},
-    density::Density,
+    density::{REACH_BYTES, Zone, zones},
     fold,
     overlap::{self, Claim},
     recognizers::{Candidate, Judgement, TABLE, phone},
@@ -19,6 +19,12 @@ use crate::{
 /// What a context word adds to a score, and the least a supported score is.
 const CONTEXT_PPM: u32 = 350_000;
 const SUPPORTED_PPM: u32 = 400_000;
+/// What a stream holds in memory at once.
+const STREAM_TEXTS_MAX: usize = 4096;
+const STREAM_BYTES_MAX: usize = 1 << 22;
+/// A longer text is read in windows of so many bytes, which overlap by so many.
+const WINDOW_BYTES: usize = 1 << 19;
+const OVERLAP_BYTES: usize = 1 << 13;
 /// The recognizer's name on a finding that is a denied word.
 const DENIED: &str = "deny-list";
 
@@ -56,7 +62,7 @@ struct Parts {
 /// A text as it is read once: the text itself or a form of it without disguise.
 struct View<'t> {
     text: &'t str,
-    density: Density,
+    zones: Vec<Zone>,
     hits: OnceCell<Vec<Hit>>,
 }
 
@@ -124,7 +130,8 @@ impl Scanner {
 
     /// What is found in the text, by position; spans do not overlap.
     ///
-    /// Offsets stay at `u32::MAX` past that many code points, so bound the length of texts.
+    /// A text of more than half a megabyte is read in windows that overlap by eight kilobytes, so that a finding longer
+    /// than four may lose its end. Offsets stay at `u32::MAX` past that many code points, so bound the length of texts.
     pub fn scan(&self, text: &str) -> Vec<Finding> {
         let claims = self.0.claims(text);
         in_code_points(text, &overlap::settle(claims))
@@ -136,6 +143,27 @@ impl Scanner {
         texts.par_iter().with_min_len(16).map(|text| self.scan(text.as_ref())).collect()
     }
 
+    /// What is found in each of a stream of texts, in their order, by all threads of the current rayon pool. Texts are
+    /// taken a few at a time, so that memory does not grow with the stream.
+    pub fn scan_stream<T: AsRef<str> + Sync>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+    ) -> impl Iterator<Item = (T, Vec<Finding>)> {
+        let mut texts = texts.into_iter();
+        let next = move || {
+            let mut bytes = 0;
+            let mut some: Vec<T> = Vec::new();
+            while some.len() < STREAM_TEXTS_MAX && bytes < STREAM_BYTES_MAX {
+                let Some(text) = texts.next() else { break };
+                bytes += text.as_ref().len();
+                some.push(text);
+            }
+            let found = self.scan_many(&some);
+            (!some.is_empty()).then(|| some.into_iter().zip(found))
+        };
+        iter::from_fn(next).flatten()
+    }
+
     /// What this scanner looks for, to be kept beside its findings.
     pub fn coverage(&self) -> &Coverage {
         &self.0.coverage
@@ -145,6 +173,19 @@ impl Scanner {
 impl Parts {
     /// What could be told, by every means, before overlaps are settled.
     fn claims(&self, text: &str) -> Vec<Claim> {
+        let windows = windows(text);
+        let read = |(window, own): &(Range<usize>, Range<usize>)| {
+            let claims = self.claims_of_window(&text[window.clone()]).into_iter();
+            let at = |claim: Claim| Claim { start: claim.start + window.start, end: claim.end + window.start, ..claim };
+            claims.map(at).filter(|claim| own.contains(&claim.start)).collect::<Vec<_>>()
+        };
+        match &windows[..] {
+            [_] => self.claims_of_window(text),
+            _ => windows.par_iter().flat_map_iter(read).collect(),
+        }
+    }
+
+    fn claims_of_window(&self, text: &str) -> Vec<Claim> {
         let mut claims = self.read(text);
         let forms = if self.config.unfold { fold::forms(text) } else { Vec::new() };
         for form in &forms {
@@ -162,11 +203,15 @@ impl Parts {
 
     /// The claims of one reading of a text.
     fn read(&self, text: &str) -> Vec<Claim> {
-        let view = View { text, density: Density::of(text), hits: OnceCell::new() };
+        let view = View { text, zones: zones(text), hits: OnceCell::new() };
         let mut claims = Vec::new();
-        for rule in &self.rules {
-            if text.len() >= rule.bytes_min && view.density.allows(rule.digits_min, rule.bytes_max) {
-                self.run(rule, &view, &mut claims);
+        for rule in self.rules.iter().filter(|rule| text.len() >= rule.bytes_min) {
+            if rule.digits_min == 0 || rule.bytes_max > REACH_BYTES {
+                self.run(rule, &view, 0..text.len(), &mut claims);
+                continue;
+            }
+            for zone in view.zones.iter().filter(|zone| zone.allows(rule.digits_min, rule.bytes_max)) {
+                self.run(rule, &view, zone.start..zone.end, &mut claims);
             }
         }
         let denied = self.denied.hits(text).into_iter().map(|hit| {
@@ -193,10 +238,10 @@ impl Parts {
         Claim { start, end, score_ppm, entity, rank: entity.rank(), recognizer }
     }
 
-    fn run(&self, rule: &Rule, view: &View<'_>, claims: &mut Vec<Claim>) {
+    fn run(&self, rule: &Rule, view: &View<'_>, range: Range<usize>, claims: &mut Vec<Claim>) {
         let text = view.text;
-        let mut from = 0;
-        while let Some(found) = rule.regex.find_at(text, from) {
+        let mut from = range.start;
+        while let Some(found) = rule.regex.find_at(&text[..range.end], from.min(range.end)) {
             let candidate = Candidate { text, floor: from, start: found.start(), end: found.end() };
             let first = text[found.start()..].chars().next().map_or(1, char::len_utf8);
             let resume = match rule.judge(&candidate, &self.regions) {
@@ -223,6 +268,24 @@ impl Parts {
             }
         }
         (claim.score_ppm >= self.config.threshold_ppm(rule.entity)).then_some(claim)
+    }
+}
+
+/// A long text in windows that overlap, each with the part in which its claims begin. What a window's edge cuts off
+/// lies whole in the next one.
+fn windows(text: &str) -> Vec<(Range<usize>, Range<usize>)> {
+    let mut windows = Vec::new();
+    let (mut start, mut own) = (0usize, 0);
+    loop {
+        let end = text.floor_char_boundary(start.saturating_add(WINDOW_BYTES));
+        if end >= text.len() {
+            windows.push((start..text.len(), own..text.len()));
+            return windows;
+        }
+        let next_own = end - OVERLAP_BYTES / 2;
+        windows.push((start..end, own..next_own));
+        own = next_own;
+        start = text.ceil_char_boundary(end - OVERLAP_BYTES);
     }
 }
 
