@@ -110,6 +110,11 @@ proptest! {
     }
 
     #[test]
+    fn so_do_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        holds_for(&eager(), &String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
     fn so_do_personal_data_and_marks_thrown_together(
         parts in prop::collection::vec((prop::sample::select(&PIECES[..]), "[ .:@/(+\\-]{0,2}"), 0..12)
     ) {

@@ -53,7 +53,7 @@ fn safe_harbor() -> String {
     lines.join("\n")
 }
 
-/// Between two marks of the page; with `UPDATE_MANUAL=1` it is written anew.
+/// Between two marks of the page; with `ATTESTUNE_WRITE_DOCS=1` it is written anew.
 #[test]
 fn the_manual_lists_the_recognizers_of_this_build() {
     let page = fs::read_to_string(PAGE).unwrap();
@@ -64,9 +64,9 @@ fn the_manual_lists_the_recognizers_of_this_build() {
         let end = start + expected[start..].find(&close).unwrap();
         expected.replace_range(start..end, &table);
     }
-    if env::var_os("UPDATE_MANUAL").is_some() {
+    if env::var_os("ATTESTUNE_WRITE_DOCS").is_some() {
         fs::write(PAGE, &expected).unwrap();
         return;
     }
-    assert!(page == expected, "docs/pii.md is out of date: UPDATE_MANUAL=1 cargo test -p attestune-pii --test manual");
+    assert!(page == expected, "docs/pii.md is out of date: ATTESTUNE_WRITE_DOCS=1 cargo test -p attestune-pii --test manual");
 }
