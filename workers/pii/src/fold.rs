@@ -135,8 +135,7 @@ mod tests {
         for text in
             ["", "write to a@example.org", "100 % sure & glad", "Zoë — née Müller", "5 apples\n7 pears", "a&b;c"]
         {
-            let forms = forms(text);
-            assert!(forms.iter().all(|form| text.contains('—') && form.text == "Zoë - née Müller"), "{forms:?}");
+            assert!(forms(text).is_empty(), "{text}");
         }
     }
 

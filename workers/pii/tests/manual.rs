@@ -68,5 +68,8 @@ fn the_manual_lists_the_recognizers_of_this_build() {
         fs::write(PAGE, &expected).unwrap();
         return;
     }
-    assert!(page == expected, "docs/pii.md is out of date: ATTESTUNE_WRITE_DOCS=1 cargo test -p attestune-pii --test manual");
+    assert!(
+        page == expected,
+        "docs/pii.md is out of date: ATTESTUNE_WRITE_DOCS=1 cargo test -p attestune-pii --test manual"
+    );
 }

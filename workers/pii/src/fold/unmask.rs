@@ -96,11 +96,15 @@ fn plain(text: &str, at: usize, c: char) -> Option<Piece> {
     }
     match c {
         '\u{2028}' | '\u{2029}' | '\u{85}' => return Some(Piece::Char('\n')),
-        '\u{2010}'..='\u{2015}' | '\u{2043}' | '\u{2212}' => return Some(Piece::Char('-')),
-        '\u{b7}' | '\u{2022}' | '\u{2027}' | '\u{2219}' | '\u{3002}' | '\u{ff61}' => return Some(Piece::Char('.')),
+        '\u{2010}'..='\u{2015}' | '\u{2043}' | '\u{2212}' => {
+            return is_beside(text, at, c, char::is_numeric).then_some(Piece::Char('-'));
+        }
+        '\u{b7}' | '\u{2022}' | '\u{2027}' | '\u{2219}' | '\u{3002}' | '\u{ff61}' => {
+            return is_beside(text, at, c, |c| c.is_ascii_alphanumeric() || c.is_numeric()).then_some(Piece::Char('.'));
+        }
         // Kept, though it has a plain form: three full stops say something else.
         '\u{2026}' => return None,
-        _ if c.is_whitespace() => return Some(Piece::Char(' ')),
+        _ if c.is_whitespace() => return is_beside(text, at, c, char::is_numeric).then_some(Piece::Char(' ')),
         _ => {}
     }
     if c.is_numeric()
@@ -113,6 +117,13 @@ fn plain(text: &str, at: usize, c: char) -> Option<Piece> {
     }
     let plain: String = c.nfkc().collect();
     plain.is_ascii().then_some(Piece::Text(plain))
+}
+
+/// Whether a mark could be part of a number or an address: in prose it is only a mark.
+fn is_beside(text: &str, at: usize, mark: char, belongs: impl Fn(char) -> bool) -> bool {
+    let before = text[..at].chars().next_back();
+    let after = text[at + mark.len_utf8()..].chars().next();
+    before.is_some_and(&belongs) || after.is_some_and(belongs)
 }
 
 /// Characters that no one sees: joiners, marks of direction, fillers, selectors of variants.
