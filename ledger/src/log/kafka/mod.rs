@@ -14,6 +14,7 @@ mod config;
 mod contact;
 mod error;
 mod identity;
+pub mod publish;
 mod reader;
 mod restore;
 mod resume;
