@@ -10,7 +10,10 @@ use attestune_ledger::{
 };
 use attestune_proto::v1::Decided;
 use clap::ValueEnum;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// How long the end of a transaction is waited for.
+const STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// Whether and how to publish.
 #[derive(clap::Args)]
@@ -60,9 +63,13 @@ impl PublishArgs {
 }
 
 impl Publishing {
-    /// Ends it, after the transaction that is under way.
-    pub async fn stop(self) -> anyhow::Result<()> {
-        Ok(tokio::task::spawn_blocking(move || drop(self.publisher)).await?)
+    /// Ends it after the transaction that is under way, unless the brokers leave it waiting: the next to publish ends
+    /// that, too.
+    pub async fn stop(self) {
+        let ended = tokio::task::spawn_blocking(move || drop(self.publisher));
+        if tokio::time::timeout(STOP_WAIT, ended).await.is_err() {
+            tracing::warn!("the brokers do not answer: what was being published is left to them");
+        }
     }
 }
 

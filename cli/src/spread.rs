@@ -129,7 +129,7 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
     stop.send_replace(true);
     while servers.join_next().await.is_some() {}
     if let Some(publishing) = publishing {
-        publishing.stop().await?;
+        publishing.stop().await;
     }
     close(replica).await?;
     outcome

@@ -231,6 +231,10 @@ fn the_topic_is_made_with_settings_that_lose_nothing() {
     assert_eq!((found.partitions, found.replicas), (PARTITIONS as usize, 1));
     let settings =
         ["cleanup.policy", "retention.ms", "retention.bytes", "unclean.leader.election.enable", "min.insync.replicas"];
+    let kafka = ["doctor", "--kafka", cluster.bootstrap(), "--ledger", ledger.topic()];
+    let said = super::common::Ledger::none().run(&kafka);
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains(&format!("✗ wrong  replication of {}.decided", ledger.topic())), "{said}");
     assert_eq!(settings.map(|name| found.topic_settings[name].as_str()), ["delete", "-1", "-1", "false", "1"]);
 }
 

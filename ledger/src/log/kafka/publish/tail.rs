@@ -95,7 +95,7 @@ impl Tail {
                     }
                     until = Instant::now() + self.config.open_timeout();
                 }
-                Some(Err(ClientError::PartitionEOF(_))) => return Ok(last),
+                Some(Err(ClientError::PartitionEOF(ended))) if ended == partition => return Ok(last),
                 Some(Err(error)) => trouble = words(code(&error)),
                 None => {}
             }
