@@ -19,9 +19,9 @@ use std::{
 const RECORD_BYTES_MAX: u64 = 16 << 20;
 
 #[derive(clap::Args)]
-#[group(id = "decoded", required = true, multiple = false, args = ["position", "record"])]
 pub struct Args {
     /// Its position
+    #[arg(required_unless_present = "record", conflicts_with = "record")]
     position: Option<u64>,
     /// A file with a record's value instead, or - for stdin: from the ledger's topic, or from NAME.decided in either
     /// format; its signatures are checked

@@ -18,8 +18,8 @@ fn tool(name: &str, path: Option<PathBuf>) -> Option<PathBuf> {
 }
 
 fn kcat() -> Option<PathBuf> {
-    let found = std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join("kcat"));
-    tool("kcat", found.into_iter().find(|path| path.exists()))
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    tool("kcat", std::env::split_paths(&path).map(|folder| folder.join("kcat")).find(|kcat| kcat.exists()))
 }
 
 fn python() -> Option<PathBuf> {

@@ -264,6 +264,10 @@ impl Watch {
     }
 
     pub fn is_open(&self) -> bool {
+        let seen = self.all.fetch_metadata(Some(&self.topic), PATIENCE).unwrap();
+        if seen.topics().iter().all(|topic| topic.partitions().is_empty()) {
+            return false; // there is no topic yet
+        }
         let end = |reader: &BaseConsumer, partition| {
             reader.fetch_watermarks(&self.topic, partition, Duration::from_secs(5)).map_or(0, |(_, end)| end)
         };

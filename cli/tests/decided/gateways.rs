@@ -1,7 +1,7 @@
 //! Gateways that publish, each a process: killed, fenced, asked for what they wrote.
 
 use super::common::{Ledger, process::Running};
-use super::desk::{Watch, check, committed, decided, key_file, ledger_of, until};
+use super::desk::{PATIENCE, Watch, check, committed, decided, key_file, ledger_of, until};
 use attestune_ledger::envelope::{fit_key, pae, verify_bytes};
 use attestune_ledger::log::KafkaConfig;
 use attestune_replay_tests::kafka::Cluster;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// A gateway in a process.
 pub struct Gateway {
@@ -86,7 +87,10 @@ fn a_gateway_killed_in_mid_transaction_and_started_again_publishes_each_position
     for _ in 0..20 {
         let mut gateway = start();
         let watch = Watch::of(&topic);
-        until("a transaction is open", || watch.is_open());
+        let deadline = Instant::now() + PATIENCE;
+        while !watch.is_open() {
+            assert!(Instant::now() < deadline, "a transaction is open");
+        }
         assert!(gateway.running.kill());
         // One that was being committed just then may have been.
         killed += usize::from(watch.is_open());
