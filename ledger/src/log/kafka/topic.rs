@@ -1,5 +1,6 @@
 //! The ledger's topic: made, described, changed.
 
+use super::block_on::wait;
 use super::contact::Contact;
 use super::error::words;
 use super::identity::topic_id;
@@ -9,10 +10,7 @@ use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use std::collections::BTreeMap;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// A batch of records that the brokers take, in bytes; far more than one entry.
@@ -350,22 +348,4 @@ fn admin(config: &KafkaConfig) -> Result<AdminClient<Contact>, KafkaError> {
 fn options(config: &KafkaConfig) -> AdminOptions {
     let timeout = Some(config.open_timeout());
     AdminOptions::new().request_timeout(timeout).operation_timeout(timeout)
-}
-
-/// Blocks until a future of the admin client is done; its own thread wakes it, so that no runtime is needed.
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Arc::new(Unpark(thread::current())).into();
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return done;
-        }
-        thread::park();
-    }
 }
