@@ -132,9 +132,12 @@ fn no(what: &str) -> anyhow::Error {
     problem::no(what, "trust nothing in it; ask for the same position at a server: `attestune log decode POSITION`")
 }
 
-/// Keys that may have signed, by their ids, with whose they are; and of which ledger.
+/// Public keys by their ids, with whose they are where that is known.
+type Keys = BTreeMap<String, (Vec<u8>, Option<String>)>;
+
+/// Keys that may have signed, and of which ledger.
 struct Known {
-    keys: BTreeMap<String, (Vec<u8>, Option<String>)>,
+    keys: Keys,
     ledger: Option<Vec<u8>>,
 }
 
@@ -147,7 +150,7 @@ impl Known {
             })?;
             anyhow::Ok((keyid(&public), (public, None)))
         };
-        let mut keys = args.public_key.iter().map(named).collect::<anyhow::Result<BTreeMap<_, _>>>()?;
+        let mut keys = args.public_key.iter().map(named).collect::<anyhow::Result<Keys>>()?;
         if let Some(path) = &args.keys {
             keys.extend(listed(path)?);
         }
@@ -189,7 +192,7 @@ impl Known {
     }
 }
 
-fn listed(path: &Path) -> anyhow::Result<BTreeMap<String, (Vec<u8>, Option<String>)>> {
+fn listed(path: &Path) -> anyhow::Result<Keys> {
     let unfit =
         || problem::cannot(format!("{} is no list of keys", path.display()), "make one: `attestune key list --json`");
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;

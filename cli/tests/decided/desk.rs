@@ -174,6 +174,7 @@ fn reader(config: &KafkaConfig, isolation: &str) -> BaseConsumer {
     let mut client = ClientConfig::new();
     client.set("bootstrap.servers", config.brokers()).set("group.id", "test").set("enable.auto.commit", "false");
     client.set("enable.partition.eof", "true").set("isolation.level", isolation);
+    client.set("fetch.wait.max.ms", "10"); // at the end there is no more to wait for
     client.create().unwrap()
 }
 

@@ -216,6 +216,8 @@ impl KafkaConfig {
     pub(super) fn committed_consumer(&self) -> ClientConfig {
         let mut consumer = self.consumer();
         consumer.set("isolation.level", "read_committed");
+        // Only the end is read: the brokers are not to wait there for more.
+        consumer.set("fetch.wait.max.ms", "10");
         consumer
     }
 

@@ -11,7 +11,7 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::types::RDKafkaErrorCode as Code;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Partitions of a topic that is made here: as many consumers of a group can share it.
 const PARTITIONS: usize = 6;
@@ -99,6 +99,7 @@ fn resume(shared: &Shared) -> Result<Option<u64>, PublishError> {
 /// Publishes some positions from `next` on, all of them or none; answers the one after them.
 fn transaction(shared: &Shared, producer: &Transactions, next: u64, size: u64) -> Result<u64, PublishError> {
     let published = fill(shared, producer, next, size).and_then(|end| {
+        deliver(shared, producer)?;
         let committed = producer.commit_transaction(shared.config.append_timeout());
         committed.map_err(|error| failed(shared, producer, &error))?;
         Ok(end)
@@ -121,6 +122,17 @@ fn fill(shared: &Shared, producer: &Transactions, next: u64, size: u64) -> Resul
         end += 1;
     }
     Ok(end)
+}
+
+/// Waits until the records are on the topic. One that is fenced is told so at once, while its records would still wait.
+fn deliver(shared: &Shared, producer: &Transactions) -> Result<(), PublishError> {
+    let until = Instant::now() + shared.config.append_timeout();
+    while let Err(error) = producer.flush(WAIT) {
+        if producer.client().fatal_error().is_some() || Instant::now() > until {
+            return Err(failed(shared, producer, &error));
+        }
+    }
+    Ok(())
 }
 
 fn record(shared: &Shared, position: u64) -> Result<Record, PublishError> {
