@@ -8,7 +8,7 @@ use attestune_replay_tests::{Course, Lives, World};
 use proptest::prelude::*;
 
 /// The world after the first events of a course. What was no mistake is accepted, each mistake is not.
-fn lived(course: Course, events: usize) -> World {
+pub fn lived(course: Course, events: usize) -> World {
     let mut world = World::empty();
     for (position, lived) in Lives::new(course).take(events).enumerate() {
         let folded = world.push_at(lived.time_ms, lived.value);

@@ -1,4 +1,5 @@
-//! Whatever is on a log, its fold never stops, and is the same in memory and in RocksDB, over any windows and openings.
+//! Whatever is on a log, its fold never stops, and is the same in memory, in RocksDB over any windows and openings, from
+//! Kafka, and after the log has moved there and back.
 //!
 //! `PROPTEST_CASES` sets how many cases each property is tried on.
 // Helpers of tests stand outside `#[test]` functions here.
@@ -7,6 +8,8 @@
 mod any_log;
 mod held;
 mod long_lives;
+mod over_kafka;
+mod scenarios;
 
 use proptest::prelude::ProptestConfig;
 
