@@ -1,7 +1,7 @@
 //! Any log: noise, damaged envelopes, validly signed nonsense, and a life that goes on between.
 
-use crate::cases;
-use crate::held::{Way, any_way, live_replica_agrees, replica_agrees, rows};
+use crate::held::{Way, live_replica_agrees, replica_agrees, rows};
+use crate::{any_way, cases};
 use attestune_ledger::envelope::EVENT_PAYLOAD_TYPE;
 use attestune_ledger::rules::Folded;
 use attestune_ledger::state::{MemoryState, Reader as _, View};

@@ -10,7 +10,6 @@ use attestune_ledger::store::{Family, Options, Store};
 use attestune_ledger::tree::Frontier;
 use attestune_proto::v1::{Direction, HistoryRequest, LineageRequest, Verdict};
 use attestune_replay_tests::{World, key};
-use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
@@ -27,17 +26,6 @@ pub struct Way {
     pub openings: Vec<u16>,
     /// Whether its state is dropped before the last opening.
     pub drops_state: bool,
-}
-
-/// Any way.
-pub fn any_way() -> impl Strategy<Value = Way> {
-    let windows = prop::collection::vec(prop_oneof![1..4usize, 1..40usize, Just(1024)], 1..6);
-    let openings = prop::collection::vec(any::<u16>(), 0..3);
-    (windows, openings, any::<bool>()).prop_map(|(windows, openings, drops_state)| Way {
-        windows,
-        openings,
-        drops_state,
-    })
 }
 
 /// A log that gives windows of set sizes.

@@ -1,7 +1,7 @@
 //! Lives of many models, some hundred events each, nearly all of them valid.
 
-use crate::cases;
-use crate::held::{any_way, live_replica_agrees, replica_agrees};
+use crate::held::{live_replica_agrees, replica_agrees};
+use crate::{any_way, cases};
 use attestune_ledger::state::Models;
 use attestune_proto::v1::Verdict;
 use attestune_replay_tests::{Course, Lives, World};

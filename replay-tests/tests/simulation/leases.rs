@@ -11,7 +11,7 @@ use attestune_replay_tests::{digest, results, sealed};
 /// Steps of a training.
 const STEPS: u32 = 4;
 /// How long one of them takes.
-const STEP_MS: u64 = 8_000;
+const STEP_MS: u64 = 2_000;
 /// How often a report that came too late is made again.
 const TRIES: u32 = 5;
 

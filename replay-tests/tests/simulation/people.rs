@@ -22,6 +22,8 @@ pub const MODELS: [&str; 2] = ["router", "triage"];
 const DOCUMENTS_MAX: usize = 10;
 /// Datasets, at most.
 const DATASETS_MAX: usize = 6;
+/// Runs, at most, where nobody needs one more.
+const RUNS_MAX: usize = 8;
 /// How often the same bytes are sent.
 const SENDS: u32 = 3;
 const ROLES: [Role; 6] =
@@ -151,7 +153,7 @@ fn requests(me: &Me) -> Vec<Body> {
         let mut bodies = Vec::new();
         for dataset in view.scan(&Datasets::all()) {
             let gone_on = runs.iter().any(|r| r.dataset == dataset.position && r.status != WorkStatus::Failed as i32);
-            if !gone_on || eager && runs.len() < 3 * DATASETS_MAX {
+            if !gone_on || eager && runs.len() < RUNS_MAX {
                 let mut body = training(dataset.position, base);
                 body.model = dataset.dataset;
                 bodies.push(Body::TrainingRequested(body));
@@ -163,10 +165,11 @@ fn requests(me: &Me) -> Vec<Body> {
             let newest = evaluations.iter().filter(of).next_back();
             let failed = |status: i32| status == WorkStatus::Failed as i32;
             let short = newest.is_none_or(|e| failed(e.status) || e.results.iter().any(|r| r.passed < 95));
+            let going_on = newest.is_some_and(|e| e.results.is_empty() && !failed(e.status));
             if short || eager {
                 bodies.push(Body::EvaluationRequested(EvaluationRequested { model, version: number, suite }));
             }
-            bodies.extend(promotion(view, &version, eager));
+            bodies.extend(promotion(view, &version, eager).filter(|_| eager || !short && !going_on));
         }
         bodies
     })

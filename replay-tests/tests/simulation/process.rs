@@ -109,8 +109,8 @@ impl Me {
     pub fn sign(&self, id: [u8; 16], cause: Option<u64>, body: Body, with: &[&str]) -> Vec<u8> {
         let (ledger, now_ms) = (self.company.borrow().world.ledger, self.now_ms());
         let seen = self.look(|view| {
-            let root = view.entry_root(view.size()).unwrap_or_default();
-            Seen { size: view.size(), root: root.0.to_vec() }
+            let root = view.entry_root(view.size()).map(|root| root.0.to_vec());
+            Seen { size: view.size(), root: root.unwrap_or_default() }
         });
         let event = Event { cause, ..draft(&ledger, self.name, id, now_ms, Some(seen), body) };
         let value = self.key().sign_event(&event);

@@ -8,19 +8,19 @@ use attestune_ledger::rules;
 use attestune_ledger::rules::policy::in_force;
 use attestune_ledger::state::{Checks, Datasets, Evaluations, Examples, Leakages, Runs, Scans, Suites, Versions, View};
 use attestune_proto::v1::{
-    ExamplesChecked, ExamplesRow, Kind, LeakageChecked, Quality, QualityIssue, Tool, event::Body,
+    ExamplesChecked, ExamplesRow, Kind, LeakageChecked, Quality, QualityIssue, Signer, Tool, event::Body,
 };
 use attestune_replay_tests::{checker as tool, detector, scanned};
 
 /// Scans each batch once.
 pub async fn scanner(me: Me) {
     loop {
-        for batch in me.look(unscanned) {
+        for (batch, void) in me.look(unscanned) {
             if me.left(batch.position, Kind::ExamplesScanned) {
                 continue;
             }
             let flagged: Vec<u32> = (0..batch.count).filter(|index| (batch.position + u64::from(*index)) % 4 == 0).collect();
-            let done = me.act(batch.position, &part(&detector()), scanned(batch.position, &flagged)).await;
+            let done = me.act(batch.position, &part(&detector(), void), scanned(batch.position, &flagged)).await;
             if done == Outcome::Failed {
                 me.leave(batch.position, Kind::ExamplesScanned);
             }
@@ -32,7 +32,7 @@ pub async fn scanner(me: Me) {
 /// Checks each batch once, and each pair of training set and suite that an evaluation brings together.
 pub async fn checker(me: Me) {
     loop {
-        for batch in me.look(unchecked) {
+        for (batch, void) in me.look(unchecked) {
             if me.left(batch.position, Kind::ExamplesChecked) {
                 continue;
             }
@@ -40,7 +40,7 @@ pub async fn checker(me: Me) {
             let issue = |index| QualityIssue { index, quality: Quality::TooLong as i32, of: None };
             let issues = (0..batch.count).filter(bad).map(issue).collect();
             let body = ExamplesChecked { batch: batch.position, checker: Some(tool()), issues };
-            if me.act(batch.position, &part(&tool()), Body::ExamplesChecked(body)).await == Outcome::Failed {
+            if me.act(batch.position, &part(&tool(), void), Body::ExamplesChecked(body)).await == Outcome::Failed {
                 me.leave(batch.position, Kind::ExamplesChecked);
             }
         }
@@ -68,24 +68,33 @@ pub async fn checker(me: Me) {
     }
 }
 
-fn part(tool: &Tool) -> String {
-    format!("{}/{}", tool.name, tool.version)
+/// A word that counts no more is given anew, so it must be another event.
+fn part(tool: &Tool, void: u64) -> String {
+    format!("{}/{}/{void}", tool.name, tool.version)
 }
 
-/// Batches without this detector's scan.
-pub fn unscanned(view: &View<'_>) -> Vec<ExamplesRow> {
+/// Batches without a scan that counts, each with where the one stands that counts no more.
+fn unscanned(view: &View<'_>) -> Vec<(ExamplesRow, u64)> {
     let tool = detector();
-    let mut batches = view.scan(&Examples::all());
-    batches.retain(|batch| view.get(&Scans::key(batch.position, &tool.name, &tool.version)).is_none());
-    batches
+    unsaid(view, Kind::ExamplesScanned, |batch| view.get(&Scans::key(batch, &tool.name, &tool.version))?.signer)
 }
 
-/// Batches without this checker's check.
-pub fn unchecked(view: &View<'_>) -> Vec<ExamplesRow> {
+/// Batches without a check that counts, likewise.
+fn unchecked(view: &View<'_>) -> Vec<(ExamplesRow, u64)> {
     let tool = tool();
-    let mut batches = view.scan(&Examples::all());
-    batches.retain(|batch| view.get(&Checks::key(batch.position, &tool.name, &tool.version)).is_none());
-    batches
+    unsaid(view, Kind::ExamplesChecked, |batch| view.get(&Checks::key(batch, &tool.name, &tool.version))?.signer)
+}
+
+fn unsaid(view: &View<'_>, kind: Kind, by: impl Fn(u64) -> Option<Signer>) -> Vec<(ExamplesRow, u64)> {
+    let policy = in_force(view);
+    let mut open = Vec::new();
+    for batch in view.scan(&Examples::all()) {
+        match by(batch.position) {
+            Some(by) if rules::counts(view, &policy, &by, kind) => {}
+            by => open.push((batch, by.map_or(0, |by| by.position))),
+        }
+    }
+    open
 }
 
 /// Training sets and suites that an evaluation brought together and nobody compared whose word counts.
