@@ -181,12 +181,15 @@ fn promotion(view: &View<'_>, version: &attestune_proto::v1::VersionRow, eager: 
     if open.is_some_and(|p| p.status == PromotionStatus::Open as i32) && !eager {
         return None;
     }
-    let to = match Stage::try_from(version.stage).ok()? {
-        Stage::Dev => Stage::Staging,
-        Stage::Staging => Stage::Production,
+    let (to, in_force) = match Stage::try_from(version.stage).ok()? {
+        // Who is eager would leave out a step, or replaces what is not in force.
+        Stage::Dev if eager && version.version.is_multiple_of(2) => (Stage::Production, model.in_force),
+        Stage::Staging if eager && version.version.is_multiple_of(2) => (Stage::Production, model.in_force + 1),
+        Stage::Dev => (Stage::Staging, 0),
+        Stage::Staging => (Stage::Production, model.in_force),
         Stage::Production | Stage::Unspecified => return None,
     };
-    let replaces = (to == Stage::Production && model.in_force > 0).then_some(model.in_force);
+    let replaces = (in_force > 0).then_some(in_force);
     let body = PromotionRequested { model: model.model, version: version.version, to: to.into(), replaces };
     Some(Body::PromotionRequested(body))
 }

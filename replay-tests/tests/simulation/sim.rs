@@ -31,7 +31,7 @@ const STAFF: [(&str, fn(Me) -> Running); 18] = [
     ("evaluator", |me| Box::pin(evaluator(me))),
     ("evaluator-2", |me| Box::pin(evaluator(me))),
     ("sten", |me| Box::pin(person(me, &[Role::Steward]))),
-    ("stella", |me| Box::pin(person(me, &[Role::Steward]))),
+    ("stella", |me| Box::pin(person(me, &[Role::Steward, Role::Steward, Role::Reviewer]))),
     ("rita", |me| Box::pin(person(me, &[Role::Reviewer]))),
     ("rolf", |me| Box::pin(person(me, &[Role::Reviewer]))),
     ("ella", |me| Box::pin(person(me, &[Role::Engineer]))),
@@ -255,7 +255,7 @@ impl Sim {
         let company = &mut *company;
         let place = company.chance.below(company.world.next()) as usize;
         let mut value = company.world.log[place].1.clone();
-        match company.chance.below(5) {
+        match company.chance.below(6) {
             0 => {}
             1 => value = company.chance.bytes(80),
             2 => {
@@ -263,6 +263,7 @@ impl Sim {
                 value[bit / 8] ^= 1 << (bit % 8);
             }
             3 => value.truncate(company.chance.below(value.len() as u64) as usize),
+            4 => value = sign(&company.world.draft("sten", ingested("triage", 2)), &["rita"]),
             _ => {
                 let mut event = company.world.draft("sten", ingested("triage", 2));
                 event.ledger = company.chance.bytes(32);
