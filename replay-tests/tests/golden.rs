@@ -57,7 +57,8 @@ fn differs(folder: &Path, name: &str) -> Result<(), String> {
             )
         })
     };
-    let log = read_log(&read("log")?).ok_or(format!("golden log {name}: {name}.log is not lines of time and base64"))?;
+    let log =
+        read_log(&read("log")?).ok_or(format!("golden log {name}: {name}.log is not lines of time and base64"))?;
     let world = World::of_log(&log);
     compare(&format!("{name}.verdicts"), &read("verdicts")?, &digests(&world), whole)?;
     compare(&format!("{name}.txt"), &read("txt")?, &words(&world), held)

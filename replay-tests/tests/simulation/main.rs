@@ -23,6 +23,7 @@ mod process;
 mod sim;
 mod workers;
 
+use attestune_ledger::rules::Folded;
 use attestune_ledger::rules::decode::decode;
 use attestune_ledger::state::{Models, Runs, View};
 use attestune_proto::v1::{Verdict, WorkStatus, event::Body};
@@ -220,12 +221,16 @@ fn notices(life: &Lived, forged: usize) -> bool {
     false
 }
 
+/// Entries with their times, and what was said on each.
+type History = Vec<(u64, Vec<u8>, Folded)>;
+
 #[test]
 fn an_auditor_notices_what_was_changed_in_a_history() {
     let life = live(&Course::new(3, 3000)).unwrap_or_else(|failure| panic!("{failure}"));
-    let replay = |change: &dyn Fn(&mut Vec<(u64, Vec<u8>, attestune_ledger::rules::Folded)>)| {
+    let replay = |change: &dyn Fn(&mut History)| {
         let entries = life.world.log.iter().zip(&life.world.folded);
-        let mut history: Vec<_> = entries.map(|((time, value), folded)| (*time, value.clone(), folded.clone())).collect();
+        let mut history: History =
+            entries.map(|((time, value), folded)| (*time, value.clone(), folded.clone())).collect();
         change(&mut history);
         let mut auditor = Auditor::default();
         let audit = |(at, (time, value, folded)): (u64, &(u64, Vec<u8>, _))| auditor.take(at, *time, value, folded);

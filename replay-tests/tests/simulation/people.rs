@@ -3,21 +3,23 @@
 use crate::company::company_policy;
 use crate::course::Fault;
 use crate::process::{Me, second_key};
-use attestune_ledger::rules::eligibility::{batches, examples, members_root};
+use attestune_ledger::rules::eligibility::{batch, batches, examples, members_root};
 use attestune_ledger::rules::policy::in_force;
 use attestune_ledger::state::{
-    Actors, Bases, Datasets, Documents, Evaluations, Examples, Keys, Models, Promotions, Runs, Suites, Versions, View,
+    Actors, Bases, Datasets, Documents, Evaluations, Examples, Keys, Ledgers, Models, Promotions, Runs, Suites,
+    Versions, View,
 };
 use attestune_proto::v1::{
-    ActorKind, BatchReview, ClockCorrected, DatasetFrozen, Decision, DocumentsIngested, EvaluationRequested,
-    ExampleStatus, ExamplesDerived, ExamplesReviewed, KeyRevoked, PolicyAdopted, PromotionRejected,
-    PromotionRequested, PromotionStatus, PromotionWithdrawn, RejectionReason, RevocationReason, ReviewReason,
-    ReviewReopened, ReviewVerdict, Role, RoleWithdrawn, RollbackReason, RolledBack, Stage, WorkStatus, event::Body,
+    ActorKind, Approval, BatchReview, ClockCorrected, DatasetFrozen, Decision, DocumentsIngested, EvaluationRequested,
+    EvaluationRow, ExampleStatus, ExamplesDerived, ExamplesReviewed, KeyRevoked, PolicyAdopted, PromotionRejected,
+    PromotionRequested, PromotionStatus, PromotionWithdrawn, RejectionReason, ReviewReason, ReviewReopened,
+    ReviewVerdict, RevocationReason, Role, RoleWithdrawn, RollbackReason, RolledBack, Stage, VersionRow, WorkStatus,
+    event::Body,
 };
 use attestune_replay_tests::{approved, grant, register, sealed, training};
 
 /// The models, each trained on the collection of its name.
-pub const MODELS: [&str; 2] = ["router", "triage"];
+const MODELS: [&str; 2] = ["router", "triage"];
 /// Batches of documents in a run, at most.
 const DOCUMENTS_MAX: usize = 10;
 /// Datasets, at most.
@@ -26,8 +28,7 @@ const DATASETS_MAX: usize = 6;
 const RUNS_MAX: usize = 8;
 /// How often the same bytes are sent.
 const SENDS: u32 = 3;
-const ROLES: [Role; 6] =
-    [Role::Admin, Role::Steward, Role::Reviewer, Role::Engineer, Role::Approver, Role::Officer];
+const ROLES: [Role; 6] = [Role::Admin, Role::Steward, Role::Reviewer, Role::Engineer, Role::Approver, Role::Officer];
 
 /// Somebody with some roles.
 pub async fn person(me: Me, roles: &'static [Role]) {
@@ -118,7 +119,7 @@ fn reviews(me: &Me) -> Vec<Body> {
     let all = me.look(|view| {
         let known = batches(view, &collections);
         let policy = in_force(view);
-        let of = |row| attestune_ledger::rules::eligibility::batch(view, view, &policy, row);
+        let of = |row| batch(view, view, &policy, row);
         known.iter().flat_map(of).collect::<Vec<_>>()
     });
     let mut bodies = Vec::new();
@@ -161,8 +162,8 @@ fn requests(me: &Me) -> Vec<Body> {
         }
         for version in view.scan(&Versions::all()) {
             let (model, number) = (version.model.clone(), version.version);
-            let of = |e: &&attestune_proto::v1::EvaluationRow| e.model == model && e.version == number;
-            let newest = evaluations.iter().filter(of).next_back();
+            let of = |e: &&EvaluationRow| e.model == model && e.version == number;
+            let newest = evaluations.iter().rfind(of);
             let failed = |status: i32| status == WorkStatus::Failed as i32;
             let short = newest.is_none_or(|e| failed(e.status) || e.results.iter().any(|r| r.passed < 95));
             let going_on = newest.is_some_and(|e| e.results.is_empty() && !failed(e.status));
@@ -175,7 +176,7 @@ fn requests(me: &Me) -> Vec<Body> {
     })
 }
 
-fn promotion(view: &View<'_>, version: &attestune_proto::v1::VersionRow, eager: bool) -> Option<Body> {
+fn promotion(view: &View<'_>, version: &VersionRow, eager: bool) -> Option<Body> {
     let model = view.get(&Models::key(&version.model))?;
     let open = model.open_promotion.and_then(|at| view.get(&Promotions::key(at)));
     if open.is_some_and(|p| p.status == PromotionStatus::Open as i32) && !eager {
@@ -203,7 +204,7 @@ fn approvals(me: &Me) -> Vec<Body> {
     });
     let mut bodies = Vec::new();
     for promotion in open {
-        let mine = |a: &attestune_proto::v1::Approval| a.signer.as_ref().is_some_and(|s| s.actor == me.name);
+        let mine = |a: &Approval| a.signer.as_ref().is_some_and(|s| s.actor == me.name);
         if rejects {
             let reason = RejectionReason::Evidence.into();
             bodies.push(Body::PromotionRejected(PromotionRejected { promotion: promotion.position, reason }));
@@ -258,7 +259,7 @@ fn upheavals(me: &Me) -> Vec<Body> {
 fn change_of_key(view: &View<'_>, actor: &str, kind: ActorKind) -> Option<Body> {
     let key = |name: &str| attestune_replay_tests::key(name).keyid();
     let first = view.get(&Keys::key(&key(actor)))?;
-    let ledger = view.get(&attestune_ledger::state::Ledgers::key())?.ledger_id;
+    let ledger = view.get(&Ledgers::key())?.ledger_id;
     if first.revoked_at.is_none() {
         let reason = RevocationReason::Lost.into();
         return Some(Body::KeyRevoked(KeyRevoked { keyid: first.keyid, reason }));

@@ -19,9 +19,10 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 type Running = Pin<Box<dyn Future<Output = ()>>>;
+type Job = fn(Me) -> Running;
 
 /// Who works here. The first are workers; each actor is one process.
-const STAFF: [(&str, fn(Me) -> Running); 18] = [
+const STAFF: [(&str, Job); 18] = [
     ("scanner", |me| Box::pin(scanner(me))),
     ("scanner-2", |me| Box::pin(scanner(me))),
     ("checker", |me| Box::pin(checker(me))),
@@ -126,7 +127,8 @@ impl Sim {
     fn begin(course: &Course) -> Self {
         let mut company = Company::found(course);
         let seen = company.world.next();
-        let desk = |(name, _): &(&'static str, _)| Desk { name, seen, off_ms: 0, still_until_ms: 0, rests: BTreeMap::new() };
+        let desk =
+            |(name, _): &(&'static str, _)| Desk { name, seen, off_ms: 0, still_until_ms: 0, rests: BTreeMap::new() };
         company.desks = STAFF.iter().map(desk).collect();
         let company = Rc::new(RefCell::new(company));
         let running = STAFF.iter().enumerate().map(|(number, (_, job))| job(Me::new(&company, number))).collect();

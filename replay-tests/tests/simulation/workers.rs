@@ -1,7 +1,7 @@
 //! Models of the workers that scan and check, after `workers/src/pii.rs` and `workers/src/checker.rs`.
 //!
 //! The real ones want a replica on disk, a vault and the machine's clock, and block. These decide on the same state by
-//! the same steps, and use the ids that those use; what they find is made up.
+//! the same steps, and make the ids of their acts the same way; what they find is made up.
 
 use crate::process::{Me, Outcome};
 use attestune_ledger::rules;
@@ -19,7 +19,8 @@ pub async fn scanner(me: Me) {
             if me.left(batch.position, Kind::ExamplesScanned) {
                 continue;
             }
-            let flagged: Vec<u32> = (0..batch.count).filter(|index| (batch.position + u64::from(*index)) % 4 == 0).collect();
+            let flagged: Vec<u32> =
+                (0..batch.count).filter(|index| (batch.position + u64::from(*index)) % 4 == 0).collect();
             let done = me.act(batch.position, &part(&detector(), void), scanned(batch.position, &flagged)).await;
             if done == Outcome::Failed {
                 me.leave(batch.position, Kind::ExamplesScanned);

@@ -11,9 +11,7 @@ use attestune_ledger::draft::kind;
 use attestune_ledger::rules::Folded;
 use attestune_ledger::rules::decode::decode;
 use attestune_ledger::state::{MemoryState, Models, Versions, View};
-use attestune_proto::v1::{
-    ActorKind, Event, KeyRegistered, Kind, LedgerCreated, Policy, Role, Verdict, event::Body,
-};
+use attestune_proto::v1::{ActorKind, Event, KeyRegistered, Kind, LedgerCreated, Policy, Role, Verdict, event::Body};
 use data::Data;
 use stages::Stages;
 use std::collections::{BTreeMap, BTreeSet};

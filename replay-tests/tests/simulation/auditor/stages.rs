@@ -78,14 +78,7 @@ impl Stages {
         works.gate(who, (&promotion.model, promotion.version, version.run), promotion.to)
     }
 
-    pub fn approve(
-        &mut self,
-        act: &Act<'_>,
-        who: &Who,
-        works: &Works,
-        data: &Data,
-        body: &PromotionApproved,
-    ) -> Audit {
+    pub fn approve(&mut self, act: &Act<'_>, who: &Who, works: &Works, data: &Data, body: &PromotionApproved) -> Audit {
         let actor = &act.by.actor;
         let promotion = self.promotions.get(&body.promotion).ok_or("no such promotion")?;
         ensure(promotion.is_open(body.promotion, who), || "the promotion is not open".into())?;
