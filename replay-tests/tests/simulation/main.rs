@@ -69,6 +69,10 @@ fn live_all(seeds: std::ops::Range<u64>, course: impl Fn(u64) -> Course + Sync) 
         }
     });
     if let Some(failure) = failed.into_inner().unwrap() {
+        eprintln!(
+            "seed {} fails after step {}: {}; it is made smaller",
+            failure.course.seed, failure.step, failure.why
+        );
         panic!("{}", smaller(failure));
     }
     lived.into_inner().unwrap()
