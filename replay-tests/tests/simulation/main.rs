@@ -55,11 +55,14 @@ fn course(seed: u64) -> Course {
 fn live_all(seeds: std::ops::Range<u64>, course: impl Fn(u64) -> Course + Sync) -> Vec<Lived> {
     let next = AtomicU64::new(seeds.start);
     let (lived, failed) = (Mutex::new(Vec::new()), Mutex::new(None));
-    let seed = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end);
+    let seed = || {
+        let going_well = failed.lock().unwrap().is_none();
+        Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| going_well && *seed < seeds.end)
+    };
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while let (Some(seed), true) = (seed(), failed.lock().unwrap().is_none()) {
+                while let Some(seed) = seed() {
                     match live(&course(seed)) {
                         Ok(life) => lived.lock().unwrap().push(life),
                         Err(failure) => *failed.lock().unwrap() = Some(failure),
