@@ -244,7 +244,13 @@ fn upheavals(me: &Me) -> Vec<Body> {
         Body::PolicyAdopted(PolicyAdopted { policy: Some(policy) }),
         Body::ClockCorrected(ClockCorrected { time_ms }),
     ];
-    for (actor, role) in [("rita", Role::Reviewer), ("checker-2", Role::Checker), ("evaluator-2", Role::Evaluator)] {
+    let taken = [
+        ("rita", Role::Reviewer),
+        ("axel", Role::Approver),
+        ("checker-2", Role::Checker),
+        ("evaluator-2", Role::Evaluator),
+    ];
+    for (actor, role) in taken {
         let holds = me.look(|view| view.get(&Actors::key(actor)).is_some_and(|a| a.roles.contains(&(role as i32))));
         let withdraw = Body::RoleWithdrawn(RoleWithdrawn { actor: actor.into(), role: role.into() });
         bodies.push(if holds { withdraw } else { grant(actor, role) });
