@@ -1,7 +1,7 @@
 //! What `attestune doctor` says of a topic and its brokers.
 
 use attestune_ledger::log::KafkaConfig;
-use attestune_ledger::log::kafka::{describe, settings::judge};
+use attestune_ledger::log::kafka::{WorkTopic, describe, describe_work, settings::judge};
 use attestune_proto::v1::{Check, DoctorResponse};
 
 /// Looks at the topic's and the brokers' settings, and judges each.
@@ -9,9 +9,9 @@ use attestune_proto::v1::{Check, DoctorResponse};
 /// # Errors
 /// If they can't be reached, or do not let us look.
 pub async fn examine(config: KafkaConfig) -> anyhow::Result<DoctorResponse> {
-    let judged = tokio::task::spawn_blocking(move || {
+    let (judged, work) = tokio::task::spawn_blocking(move || {
         let found = describe(&config)?;
-        anyhow::Ok(judge(&found, config.brokers()))
+        anyhow::Ok((judge(&found, config.brokers()), describe_work(&config)?))
     })
     .await??;
     let checks = judged.into_iter().map(|judgement| match judgement.weakness {
@@ -23,5 +23,21 @@ pub async fn examine(config: KafkaConfig) -> anyhow::Result<DoctorResponse> {
             remedy: weakness.mend,
         },
     });
-    Ok(DoctorResponse { checks: checks.collect() })
+    Ok(DoctorResponse { checks: checks.chain([work_topic(&work)]).collect() })
+}
+
+/// A work topic that is missing is no trouble: the first worker makes it.
+fn work_topic(work: &WorkTopic) -> Check {
+    let detail = match (work.partitions, work.records) {
+        (None, _) => "not there yet: the first worker that shares its work makes it".into(),
+        (Some(partitions), 0) => format!("{partitions} partitions, no records"),
+        (Some(_), records) => format!("{records} records, where there should be none: nobody reads them"),
+    };
+    let ok = work.records == 0;
+    let remedy = if ok {
+        String::new()
+    } else {
+        format!("find out who writes into {0} and stop that; deleted, {0} is made again by the workers", work.name)
+    };
+    Check { name: format!("work topic {}", work.name), ok, detail, remedy }
 }

@@ -19,7 +19,7 @@ use attestune_proto::v1::{ActorKind, Lease, OpenWork};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub struct Watched {
     replica: Arc<Replica>,
     vault: Option<Arc<Vault>>,
     stop: Stop,
+    /// Partitions of the work that a worker holds.
+    share: Option<Arc<AtomicU32>>,
     open: Mutex<OpenWorkCursor>,
     /// Whether somebody still waits for the log's word.
     asking: Arc<AtomicBool>,
@@ -45,7 +47,12 @@ pub struct Watched {
 impl Watched {
     /// Of a replica, and of a vault if there is one.
     pub fn new(replica: Arc<Replica>, vault: Option<Arc<Vault>>, stop: Stop) -> Self {
-        Self { replica, vault, stop, open: Mutex::default(), asking: Arc::default() }
+        Self { replica, vault, stop, share: None, open: Mutex::default(), asking: Arc::default() }
+    }
+
+    /// The same of a worker that shares its work: how many partitions it holds.
+    pub fn sharing(self, share: Option<Arc<AtomicU32>>) -> Self {
+        Self { share, ..self }
     }
 
     /// Why the process should be started anew, if it should: a fold that has stopped does not go on by itself.
@@ -105,6 +112,9 @@ impl Watched {
             gauge!(names::READY).set(if self.judge(log_end).is_none() { 1.0 } else { 0.0 });
             self.log_and_fold(log_end);
             self.work();
+            if let Some(share) = &self.share {
+                gauge!(names::WORK_PARTITIONS).set(f64::from(share.load(Ordering::Relaxed)));
+            }
             for (operation, outcome, count) in self.vault.iter().flat_map(|vault| vault.counts()) {
                 counter!(names::VAULT, "operation" => operation, "outcome" => outcome).absolute(count);
             }
