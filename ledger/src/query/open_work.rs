@@ -9,6 +9,7 @@ use crate::state::{
 use attestune_proto::v1 as pb;
 use pb::{ActorKind, EvaluationRow, ExamplesRow, Kind, OpenWork, Policy, Signer, Tool, WorkStatus};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What waits for workers, at any moment of the past.
 ///
@@ -103,7 +104,7 @@ impl OpenWorkCursor {
     }
 
     /// Takes in what came since the last view; the policy in force, if there is a ledger.
-    fn go_to(&mut self, at: &StoreView, view: &View<'_>) -> Result<Option<Policy>, QueryError> {
+    fn go_to(&mut self, at: &StoreView, view: &View<'_>) -> Result<Option<Arc<Policy>>, QueryError> {
         let Some(ledger) = view.get(&Ledgers::key()) else { return Ok(None) };
         // Under another policy other scans may be missing, and those of a revoked key count no more.
         let workers = workers(view);
