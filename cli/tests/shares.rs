@@ -7,7 +7,9 @@ mod common;
 
 use attestune_ledger::keyfile::KeyFile;
 use attestune_ledger::log::kafka::rdkafka::ClientConfig;
-use attestune_ledger::log::kafka::rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use attestune_ledger::log::kafka::rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use attestune_ledger::log::kafka::rdkafka::client::DefaultClientContext;
 use attestune_ledger::log::kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use attestune_ledger::log::kafka::{Group, WORK_PARTITIONS};
@@ -334,13 +336,13 @@ fn a_member_whose_results_do_not_count_leaves_its_share_to_others() {
 }
 
 #[test]
-fn without_a_coordinator_of_the_group_a_worker_works_on_everything() {
+fn while_no_group_forms_a_worker_works_on_everything_and_joins_when_one_does() {
     let Some(cluster) = Cluster::start(1) else { return };
-    // Nothing can be written into this one: no group ever forms.
+    // No note of a group fits into this one, so none ever forms.
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", cluster.bootstrap()).create().unwrap();
     let offsets = NewTopic::new("__consumer_offsets", 1, TopicReplication::Fixed(1));
-    let offsets = offsets.set("min.insync.replicas", "2");
+    let offsets = offsets.set("max.message.bytes", "1");
     let runtime = Runtime::new().unwrap();
     let made = runtime.block_on(admin.create_topics([&offsets], &AdminOptions::new()));
     made.unwrap().pop().unwrap().unwrap();
@@ -352,8 +354,15 @@ fn without_a_coordinator_of_the_group_a_worker_works_on_everything() {
     let scanner = Scanner::start(&spread, SCANNERS[0]);
     spread.until("all is scanned", || follower.scanned() == 2);
     assert_eq!(scanner.partitions(), Some(0));
-    scanner.process.terminate();
     assert_eq!(follower.each_scanned_once().1, 0);
+
+    // It joins once that is possible; and ends in good order where nobody is there to be told.
+    let offsets = AlterConfig::new(ResourceSpecifier::Topic("__consumer_offsets")).set("max.message.bytes", "1048576");
+    let set = runtime.block_on(admin.alter_configs([&offsets], &AdminOptions::new()));
+    set.unwrap().pop().unwrap().unwrap();
+    spread.until("it holds everything", || scanner.partitions() == Some(WORK_PARTITIONS));
+    cluster.kill(1);
+    scanner.process.terminate();
 }
 
 #[test]
