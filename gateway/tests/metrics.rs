@@ -160,6 +160,11 @@ async fn a_server_is_ready_until_it_is_told_to_stop_or_its_fold_stops() {
     let (world, addr, _stop) = served().await;
     assert_eq!(get(addr, "/healthz").await, (200, "ok\n".into()));
     assert_eq!(get(addr, "/readyz").await, (200, "ok\n".into()));
+    let (status, head) = get(addr, "/head").await;
+    let folded = world.gateway.replica.head().unwrap();
+    assert_eq!(status, 200);
+    assert!(head.starts_with(&format!("size {}\n", folded.size)), "{head}");
+    assert!(head.ends_with(&format!("verdicts {}\n", hex::encode(folded.verdict_root))), "{head}");
     assert_eq!(get(addr, "/nothing").await, (404, "there is no such page\n".into()));
 
     world.log.break_down();

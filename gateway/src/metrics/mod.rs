@@ -65,6 +65,19 @@ impl Watched {
         self.judge(self.log_end().await)
     }
 
+    /// What the replica has folded, a line each: two replicas of one size must tell the same.
+    ///
+    /// # Errors
+    /// If there is no ledger yet, or the store can't be read: why.
+    pub async fn head(&self) -> Result<String, String> {
+        let replica = self.replica.clone();
+        let head = tokio::task::spawn_blocking(move || replica.head()).await.map_err(|error| error.to_string())?;
+        let head = head.map_err(|error| error.to_string())?;
+        let roots = [("ledger", head.ledger), ("entries", head.entry_root), ("verdicts", head.verdict_root)];
+        let lines = roots.map(|(name, hash)| format!("{name} {}\n", hex::encode(hash)));
+        Ok(format!("size {}\n{}", head.size, lines.concat()))
+    }
+
     fn judge(&self, log_end: Option<u64>) -> Option<String> {
         if self.stop.said() {
             return Some("the server is stopping".into());
