@@ -7,9 +7,7 @@ mod common;
 
 use attestune_ledger::keyfile::KeyFile;
 use attestune_ledger::log::kafka::rdkafka::ClientConfig;
-use attestune_ledger::log::kafka::rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
-};
+use attestune_ledger::log::kafka::rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use attestune_ledger::log::kafka::rdkafka::client::DefaultClientContext;
 use attestune_ledger::log::kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use attestune_ledger::log::kafka::{Group, WORK_PARTITIONS};
@@ -77,6 +75,15 @@ impl<'a> Scanner<'a> {
         let told = String::from_utf8(told).unwrap();
         told.lines().find_map(|line| line.strip_prefix("attestune_work_partitions ")?.parse().ok())
     }
+}
+
+/// Makes a topic by hand.
+fn make_topic(cluster: &Cluster, name: &str, partitions: i32) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap()).create().unwrap();
+    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    let made = Runtime::new().unwrap().block_on(admin.create_topics([&topic], &AdminOptions::new()));
+    made.unwrap().pop().unwrap().unwrap();
 }
 
 /// What `doctor` says of topic and brokers.
@@ -337,16 +344,7 @@ fn a_member_whose_results_do_not_count_leaves_its_share_to_others() {
 
 #[test]
 fn while_no_group_forms_a_worker_works_on_everything_and_joins_when_one_does() {
-    let Some(cluster) = Cluster::start(1) else { return };
-    // No note of a group fits into this one, so none ever forms.
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap()).create().unwrap();
-    let offsets = NewTopic::new("__consumer_offsets", 1, TopicReplication::Fixed(1));
-    let offsets = offsets.set("max.message.bytes", "1");
-    let runtime = Runtime::new().unwrap();
-    let made = runtime.block_on(admin.create_topics([&offsets], &AdminOptions::new()));
-    made.unwrap().pop().unwrap().unwrap();
-
+    let Some(cluster) = Cluster::start_without_groups() else { return };
     let ledger = ledger_with(1_024);
     ledger.ok(&DERIVE);
     let spread = Spread::over(&ledger, &cluster);
@@ -357,9 +355,7 @@ fn while_no_group_forms_a_worker_works_on_everything_and_joins_when_one_does() {
     assert_eq!(follower.each_scanned_once().1, 0);
 
     // It joins once that is possible; and ends in good order where nobody is there to be told.
-    let offsets = AlterConfig::new(ResourceSpecifier::Topic("__consumer_offsets")).set("max.message.bytes", "1048576");
-    let set = runtime.block_on(admin.alter_configs([&offsets], &AdminOptions::new()));
-    set.unwrap().pop().unwrap().unwrap();
+    make_topic(&cluster, "__consumer_offsets", 1);
     spread.until("it holds everything", || scanner.partitions() == Some(WORK_PARTITIONS));
     cluster.kill(1);
     scanner.process.terminate();
@@ -372,16 +368,12 @@ fn a_topic_with_another_count_of_partitions_is_taken_as_it_is_and_records_on_it_
     let spread = Spread::over(&ledger, cluster);
     let work = format!("{}.work", spread.topic);
     assert!(doctor(&spread).contains("the first worker that shares its work makes it"));
-    let client = || ClientConfig::new().set("bootstrap.servers", cluster.bootstrap()).clone();
-    let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
-    let topic = NewTopic::new(&work, 3, TopicReplication::Fixed(1));
-    let runtime = Runtime::new().unwrap();
-    runtime.block_on(admin.create_topics([&topic], &AdminOptions::new())).unwrap().pop().unwrap().unwrap();
+    make_topic(cluster, &work, 3);
     let scanner = Scanner::start(&spread, SCANNERS[0]);
     spread.until("it holds all three", || scanner.partitions() == Some(3));
     assert!(doctor(&spread).contains("3 partitions, no records"));
 
-    let producer: BaseProducer = client().create().unwrap();
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", cluster.bootstrap()).create().unwrap();
     producer.send(BaseRecord::<(), str>::to(&work).payload("what is this for?")).unwrap();
     producer.flush(Duration::from_secs(30)).unwrap();
     assert!(doctor(&spread).contains(&format!("✗ wrong  work topic {work}: 1 records")));

@@ -1,7 +1,7 @@
 //! Scans by worker processes that share them over Kafka, one and two at a time, on this machine with their broker.
 //!
 //! The workers are in their group before there is anything to do; then all batches come at once. The time is the log's:
-//! from the last batch to the last scan.
+//! from the first batch to the last scan.
 
 use super::{
     Plan,
@@ -153,7 +153,7 @@ fn scan(brokers: &Brokers, texts: &Texts, folder: &Path, workers: usize) -> anyh
     drop(started);
 
     let (mut last, mut accepted, mut all) = (begin, 0, 0);
-    for position in begin.position + 1..replica.position() {
+    for position in begin.position..replica.position() {
         let decided = replica.decided(position)?;
         let event = query::event_of(&view(), position)?;
         if !matches!(event.and_then(|event| event.body), Some(Body::ExamplesScanned(_))) {
@@ -179,7 +179,7 @@ struct Moment {
     time_ms: u64,
 }
 
-/// Puts all batches on the log in one call; when the last of them came.
+/// Puts all batches on the log in one call; when the first of them came.
 fn derive(replica: &Replica, ledger: &[u8; 32], texts: &Texts) -> anyhow::Result<Moment> {
     let append = |bodies: Vec<Body>| -> anyhow::Result<u64> {
         let head = replica.head()?;
@@ -192,7 +192,7 @@ fn derive(replica: &Replica, ledger: &[u8; 32], texts: &Texts) -> anyhow::Result
         if let Some(refused) = receipts.iter().find(|receipt| receipt.verdict() != Verdict::Accepted) {
             anyhow::bail!("a batch of the bench was not accepted: {:?}", refused.refusal);
         }
-        Ok(receipts.last().context("nothing was appended")?.position)
+        Ok(receipts.first().context("nothing was appended")?.position)
     };
     let document =
         texts.packs.first().and_then(|pack| Some((pack.pack.to_vec(), pack.items.first()?.commitment.to_vec())));

@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 
 /// How long it rests after it could not begin, before it tries again.
 const TRY_EVERY: Duration = Duration::from_secs(10);
+/// How long it waits for an assignment before it begins anew: a broker that swallows the request to join is heard of only
+/// after `max.poll.interval.ms`.
+const ASSIGNMENT_WAIT: Duration = Duration::from_secs(60);
 /// How long leaving may take; the brokers notice by themselves after `session.timeout.ms`.
 const LEAVE_WAIT: Duration = Duration::from_secs(5);
 /// How long a question to the brokers may take; the caller's work rests meanwhile.
@@ -42,6 +45,8 @@ pub struct Group {
     partitions: u32,
     counted_at: u64,
     try_at: Option<Instant>,
+    /// Since when there is no assignment, if there is none.
+    without_since: Instant,
     /// What was complained about last.
     complaint: Option<String>,
 }
@@ -91,6 +96,7 @@ impl Group {
             partitions: 0,
             counted_at: 0,
             try_at: None,
+            without_since: Instant::now(),
             complaint: None,
         }
     }
@@ -118,9 +124,20 @@ impl Group {
         }
         self.listen();
         self.count();
-        let held = lock(&self.assigned).partitions.clone().filter(|_| self.partitions > 0)?;
-        self.complaint = None;
-        Some(Held { partitions: held, of: self.partitions })
+        let held = lock(&self.assigned).partitions.clone().filter(|_| self.partitions > 0);
+        match held {
+            Some(partitions) => {
+                (self.complaint, self.without_since) = (None, Instant::now());
+                Some(Held { partitions, of: self.partitions })
+            }
+            None => {
+                if self.without_since.elapsed() >= ASSIGNMENT_WAIT {
+                    self.complain("no assignment comes");
+                    self.end();
+                }
+                None
+            }
+        }
     }
 
     /// Gives everything up and leaves, until [`Group::join`].
@@ -147,7 +164,7 @@ impl Group {
         }
         let failed = |error| KafkaError::Failed { what: format!("join `{}`", self.id), cause: format!("{error}") };
         consumer.subscribe(&[self.config.topic()]).map_err(failed)?;
-        self.consumer = Some(consumer);
+        (self.consumer, self.without_since) = (Some(consumer), Instant::now());
         Ok(())
     }
 
