@@ -15,11 +15,11 @@ use anyhow::Context as _;
 use attestune_gateway::{Gateway, ServeError, serve_pages, serve_tcp};
 use attestune_ledger::{
     envelope::SigningKey,
-    log::Kafka,
+    log::{Kafka, kafka::Group},
     replica::{Replica, ReplicaOptions},
     vault::Vault,
 };
-use attestune_workers::{BaseModels, Evaluator, Pii, Quality, Trainer, Worker, WorkerError};
+use attestune_workers::{BaseModels, Evaluator, Limits, Pii, Quality, Share, Trainer, Worker, WorkerError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -155,15 +155,20 @@ async fn work(context: &Context, args: &Work, worker: Box<dyn Worker + Send>) ->
     let signer = context.signer()?;
     let signals = Signals::listen()?;
     let (replica, vault) = open(&args.part, None).await?;
+    let name = worker.name();
+    let config = args.part.kafka.config()?;
+    let share = worker.shares().map(|version| Group::new(&config, name, version));
+    let share = share.map(|group| Share::of(Box::new(group), Limits::default()));
     let (stop, stopped) = watch::channel(false);
     let mut servers = JoinSet::new();
     if let Some(listen) = args.listen {
-        servers.spawn(serve_pages(replica.clone(), Some(vault.clone()), listen, stopped));
+        let held = share.as_ref().map(Share::held);
+        servers.spawn(serve_pages(replica.clone(), Some(vault.clone()), held, listen, stopped));
     }
-    let name = worker.name();
     let runtime = tokio::runtime::Handle::current();
     let signer = attestune_workers::Signer { actor: signer.actor, key: signer.key };
-    let desk = attestune_workers::Context::new(replica.clone(), vault, signer, runtime);
+    let desk =
+        attestune_workers::Context::new(replica.clone(), vault, signer, runtime).sharing(share.unwrap_or_default());
     let stopping = Arc::new(AtomicBool::new(false));
     let told_thread = stopping.clone();
     let mut thread = tokio::task::spawn_blocking(move || attestune_workers::run(worker, &desk, &told_thread));

@@ -6,64 +6,18 @@
 mod common;
 
 use attestune_replay_tests::kafka::Cluster;
-use common::{Ledger, process::Running};
-use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use common::{Ledger, spread::Spread};
 
 const TICKETS: &[u8] = b"text,intent\n\
     I lost my card in the park,card_lost\n\
     my mail is jo.example@example.org please change it,address_change\n\
     close the account of my late aunt,account_closing\n";
 
-/// A ledger that was moved to Kafka.
-struct Spread<'a> {
-    ledger: &'a Ledger,
-    brokers: String,
-    topic: String,
-}
-
-impl Spread<'_> {
-    fn start(&self, part: &[&str], replica: &str, key: &str) -> Running {
-        let (replica, vault) =
-            (self.ledger.path(replica), format!("file://{}", self.ledger.folder().join("vault").display()));
-        let key = self.ledger.folder().join(format!("server/{key}.key"));
-        let mut command = self.ledger.command(part);
-        command.args(["--kafka", &self.brokers, "--ledger", &self.topic, "--vault", &vault]);
-        command.arg("--replica").arg(replica).arg("--key").arg(key);
-        Running::spawn(command)
-    }
-
-    /// Starts a gateway and waits until it answers; answers its URL, too.
-    fn gateway(&self, replica: &str) -> (Running, String) {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let gateway = self.start(&["gateway", "--listen", &address], replica, "gateway");
-        let url = format!("http://{address}");
-        self.until("the gateway answers", || {
-            self.ledger.run(&["key", "list", "--server", &url, "--as", "stella"]).status.success()
-        });
-        (gateway, url)
-    }
-
-    fn until(&self, what: &str, mut done: impl FnMut() -> bool) {
-        let until = Instant::now() + Duration::from_secs(120);
-        while !done() {
-            assert!(Instant::now() < until, "in two minutes: {what}");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-
-    fn accepted(&self, url: &str, kind: &str) -> usize {
-        let told = self.ledger.ok(&["history", "--kind", kind, "--server", url, "--as", "stella"]);
-        told.lines().filter(|line| line.contains("accepted")).count()
-    }
-}
-
 #[test]
 fn gateways_and_workers_share_a_ledger_on_kafka_and_reach_one_state() {
     let Some(cluster) = Cluster::shared() else { return };
     let ledger = Ledger::staffed();
-    let spread = Spread { ledger: &ledger, brokers: cluster.bootstrap().to_owned(), topic: cluster.fresh_topic() };
-    ledger.ok(&["log", "restore", "--kafka", &spread.brokers, "--ledger", &spread.topic]);
+    let spread = Spread::over(&ledger, cluster);
     let (first, one) = spread.gateway("gateway-1");
     let (_second, two) = spread.gateway("gateway-2");
 
@@ -71,7 +25,7 @@ fn gateways_and_workers_share_a_ledger_on_kafka_and_reach_one_state() {
     ledger.ok(&["ingest", &tickets, "--collection", "tickets", "--as", "stella", "--server", &one]);
     let derive = ["derive", "tickets", "--prompt", "{text}", "--answer", "{intent}", "--as", "stella"];
     ledger.ok(&[&derive[..], &["--server", &two]].concat());
-    // Two scanners: whoever comes first, the batch has one accepted scan.
+    // Two scanners: whoever holds its share, the batch has one accepted scan.
     let scan = ["worker", "pii", "--as", "scanner"];
     let (scanner, _other) = (spread.start(&scan, "pii-1", "scanner"), spread.start(&scan, "pii-2", "scanner"));
     let _checker = spread.start(&["worker", "quality", "--as", "checker"], "quality", "checker");

@@ -12,6 +12,7 @@ use axum::routing::get;
 use http::{StatusCode, header::CONTENT_TYPE};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::service::Routes;
@@ -33,13 +34,15 @@ pub fn with_pages(routes: Routes, watched: Watched) -> Routes {
     Routes::from(routes.into_axum_router().merge(pages(watched)).layer(from_fn(measure)))
 }
 
-/// Serves the pages alone on a loopback address until told to stop: for processes that serve no gRPC.
+/// Serves the pages alone on a loopback address until told to stop: for processes that serve no gRPC. `share` counts the
+/// partitions of a worker that shares its work.
 ///
 /// # Errors
 /// If the address is not loopback, or taken.
 pub async fn serve_pages(
     replica: Arc<Replica>,
     vault: Option<Arc<Vault>>,
+    share: Option<Arc<AtomicU32>>,
     addr: SocketAddr,
     stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
@@ -49,7 +52,8 @@ pub async fn serve_pages(
     let stop = Stop::new(stop);
     let listener =
         TcpListener::bind(addr).await.map_err(|cause| ServeError::Listen { place: addr.to_string(), cause })?;
-    let routes = Routes::from(pages(Watched::new(replica, vault, None, stop.clone())).layer(from_fn(measure)));
+    let watched = Watched::new(replica, vault, None, stop.clone()).sharing(share);
+    let routes = Routes::from(pages(watched).layer(from_fn(measure)));
     let server = Server::builder().accept_http1(true).add_routes(routes);
     let server = server.serve_with_incoming_shutdown(TcpIncoming::from(listener), stop.clone().wait());
     tokio::select! {

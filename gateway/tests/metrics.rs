@@ -15,6 +15,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -89,6 +91,7 @@ async fn every_metric_of_the_list_is_told_with_its_type_and_no_other() {
     let listed: BTreeMap<_, _> = METRICS.iter().map(|m| (m.name.to_owned(), m.kind.name().to_owned())).collect();
     let mut expected = listed.clone();
     expected.remove("attestune_leases"); // nobody holds one
+    expected.remove("attestune_work_partitions"); // a gateway has no share of the work
     assert_eq!(types(&told), expected);
 
     let position = world.gateway.replica.position() as f64;
@@ -193,13 +196,16 @@ async fn grpc_is_not_spoken_by_http_1_so_that_a_page_in_a_browser_cannot() {
 async fn a_worker_serves_the_pages_alone() {
     let world = World::new().await;
     let (addr, (stop, stopped)) = (free_address(), watch::channel(false));
-    let serving = tokio::spawn(serve_pages(world.gateway.replica.clone(), None, addr, stopped));
+    let share = Some(Arc::new(AtomicU32::new(21)));
+    let serving = tokio::spawn(serve_pages(world.gateway.replica.clone(), None, share, addr, stopped));
     assert_eq!(get(addr, "/readyz").await, (200, "ok\n".into()));
-    assert!(value(&metrics(addr).await, "attestune_fold_position").unwrap() > 0.0);
+    let told = metrics(addr).await;
+    assert!(value(&told, "attestune_fold_position").unwrap() > 0.0);
+    assert_eq!(value(&told, "attestune_work_partitions"), Some(21.0));
     stop.send_replace(true);
     serving.await.unwrap().unwrap();
     let (_stop, stopped) = watch::channel(false);
-    let outside = serve_pages(world.gateway.replica.clone(), None, "192.0.2.1:1".parse().unwrap(), stopped).await;
+    let outside = serve_pages(world.gateway.replica.clone(), None, None, "192.0.2.1:1".parse().unwrap(), stopped).await;
     assert!(outside.unwrap_err().to_string().contains("not a loopback address"));
 }
 

@@ -36,6 +36,14 @@ impl Cluster {
         Self::start_with(1, &["--secured"])
     }
 
+    /// One broker that can't make the topic that consumer groups stand on.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    pub fn start_without_groups() -> Option<Self> {
+        Self::start_with(1, &["--property", "offsets.topic.replication.factor=2"])
+    }
+
     fn start_with(brokers: usize, options: &[&str]) -> Option<Self> {
         let scripts = scripts();
         // Only looks: `make test` installs before the tests run.

@@ -38,17 +38,14 @@ impl Worker for Quality {
         "quality"
     }
 
+    fn shares(&self) -> Option<&'static str> {
+        Some(CHECKER_VERSION)
+    }
+
     fn react(&mut self, context: &Context) -> Result<Progress, WorkerError> {
-        let mut work = context.open_work()?;
-        {
-            let view = context.view();
-            let view = view.view();
-            // Another checker may be the one that is missing.
-            work.batches_to_check.retain(|b| view.get(&Checks::key(*b, CHECKER_NAME, CHECKER_VERSION)).is_none());
-        }
-        let checked =
-            each(context, Kind::ExamplesChecked, work.batches_to_check, |batch| *batch, |b| self.check(context, b))?;
-        let pairs = work.leakage_to_check;
+        let batches = context.batches_to_check(&tool())?;
+        let checked = each(context, Kind::ExamplesChecked, batches, |batch| *batch, |b| self.check(context, b))?;
+        let pairs = context.leakage_to_check()?;
         let compared =
             each(context, Kind::LeakageChecked, pairs, |pair| pair.suite, |pair| leakage::compare(context, &pair))?;
         Ok(if checked == Progress::Done { checked } else { compared })
@@ -58,7 +55,8 @@ impl Worker for Quality {
 impl Quality {
     fn check(&mut self, context: &Context, batch: u64) -> Result<Progress, WorkerError> {
         let part = format!("{CHECKER_NAME}/{CHECKER_VERSION}");
-        if context.rests(batch, Kind::ExamplesChecked, &part) {
+        let checked = || context.view().view().get(&Checks::key(batch, CHECKER_NAME, CHECKER_VERSION)).is_some();
+        if context.rests(batch, Kind::ExamplesChecked, &part) || !context.takes(batch) || checked() {
             return Ok(Progress::Idle);
         }
         let (derived, texts) = context.batch(batch)?;
@@ -72,7 +70,10 @@ impl Quality {
         let issues = (0..).zip(issues).flat_map(|(index, issues)| issues.into_iter().map(move |i| on_record(index, i)));
         let body = ExamplesChecked { batch, checker: Some(tool()), issues: issues.collect() };
         Ok(match context.act(batch, &part, Body::ExamplesChecked(body))? {
-            Outcome::Accepted(_) => Progress::Done,
+            Outcome::Accepted(_) => {
+                context.share().finished(batch);
+                Progress::Done
+            }
             Outcome::Before(_) | Outcome::Refused(_) | Outcome::Resting => Progress::Idle,
         })
     }

@@ -1,15 +1,17 @@
 //! What a worker works with: replica, vault and key; and how it acts.
 
-use crate::{WorkerError, example::ExampleText};
+use crate::{Share, WorkerError, example::ExampleText};
 use attestune_ledger::{
     draft::{draft, kind, worker_id},
     envelope::SigningKey,
     log::{Clock as _, SystemClock},
-    query::{self, OpenWorkCursor},
+    query::{self, OpenWorkCursor, QueryError},
     replica::{Replica, StoreView},
     vault::{SealedPack, Vault},
 };
-use attestune_proto::v1::{Event, ExamplesDerived, Kind, OpenWork, Receipt, Sealed, Seen, Verdict, event::Body};
+use attestune_proto::v1::{
+    Event, ExamplesDerived, Kind, LeakageProvenance, OpenWork, Receipt, Sealed, Seen, Tool, Verdict, event::Body,
+};
 use std::{
     collections::HashMap,
     sync::{
@@ -24,6 +26,8 @@ use tokio::runtime::Handle;
 const REST_MAX: Duration = Duration::from_secs(600);
 /// How many open batches a worker looks at; one that is done makes room for the next.
 const BATCHES_AHEAD: usize = 256;
+/// How many it looks at to see how others are getting on.
+const BATCHES_SEEN: usize = 4096;
 
 /// A worker's name on the log and its key.
 #[derive(Debug, Clone)]
@@ -57,12 +61,27 @@ pub struct Context {
     stop: Arc<AtomicBool>,
     resting: Arc<Mutex<HashMap<String, Instant>>>,
     open: Arc<Mutex<OpenWorkCursor>>,
+    share: Arc<Share>,
 }
 
 impl Context {
     /// A context whose vault is awaited on `runtime`. Workers block, so they run on threads that are not the runtime's.
     pub fn new(replica: Arc<Replica>, vault: Arc<Vault>, signer: Signer, runtime: Handle) -> Self {
-        Self { replica, vault, signer, runtime, stop: Arc::default(), resting: Arc::default(), open: Arc::default() }
+        Self {
+            replica,
+            vault,
+            signer,
+            runtime,
+            stop: Arc::default(),
+            resting: Arc::default(),
+            open: Arc::default(),
+            share: Arc::default(),
+        }
+    }
+
+    /// The same for a worker that takes up its share only.
+    pub fn sharing(self, share: Share) -> Self {
+        Self { share: Arc::new(share), ..self }
     }
 
     /// The same with a flag that ends long work.
@@ -102,6 +121,45 @@ impl Context {
     pub fn open_work(&self) -> Result<OpenWork, WorkerError> {
         let mut cursor = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(cursor.advance(&self.view(), BATCHES_AHEAD)?)
+    }
+
+    /// Batches for a detector to scan, of those that this worker takes up; the oldest only.
+    pub(crate) fn batches_to_scan(&self, detector: &Tool) -> Result<Vec<u64>, WorkerError> {
+        self.batches(|cursor, view, limit, chosen| cursor.batches_to_scan(view, detector, limit, chosen))
+    }
+
+    /// Batches for a checker to check, likewise.
+    pub(crate) fn batches_to_check(&self, checker: &Tool) -> Result<Vec<u64>, WorkerError> {
+        self.batches(|cursor, view, limit, chosen| cursor.batches_to_check(view, checker, limit, chosen))
+    }
+
+    fn batches(
+        &self,
+        open: impl Fn(&mut OpenWorkCursor, &StoreView, usize, &dyn Fn(u64) -> bool) -> Result<Vec<u64>, QueryError>,
+    ) -> Result<Vec<u64>, WorkerError> {
+        let mut cursor = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let view = self.view();
+        if self.share.look_is_due() {
+            self.share.look(&open(&mut cursor, &view, BATCHES_SEEN, &|_| true)?);
+        }
+        Ok(open(&mut cursor, &view, BATCHES_AHEAD, &|batch| self.share.takes(batch))?)
+    }
+
+    /// Pairs of training set and suite to compare.
+    pub(crate) fn leakage_to_check(&self) -> Result<Vec<LeakageProvenance>, WorkerError> {
+        let mut cursor = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(cursor.leakage_to_check(&self.view())?)
+    }
+
+    /// The share that this worker takes up.
+    pub(crate) fn share(&self) -> &Share {
+        &self.share
+    }
+
+    /// Whether to begin with a batch now: it may be another's by now.
+    pub(crate) fn takes(&self, batch: u64) -> bool {
+        self.share.hear();
+        self.share.takes(batch)
     }
 
     /// Signs an act and appends it. Its id comes of cause, kind, part and the number of attempts refused so far, so that

@@ -23,6 +23,7 @@ mod lease;
 mod pii;
 pub mod quality;
 mod runner;
+mod share;
 mod trainer;
 
 pub use bases::BaseModels;
@@ -32,4 +33,5 @@ pub use error::WorkerError;
 pub use evaluator::Evaluator;
 pub use pii::Pii;
 pub use runner::{Progress, Worker, run};
+pub use share::{Group, Held, Limits, Share};
 pub use trainer::{Trainer, settings, train_config};

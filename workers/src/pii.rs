@@ -24,12 +24,12 @@ impl Worker for Pii {
         "pii"
     }
 
+    fn shares(&self) -> Option<&'static str> {
+        Some(VERSION)
+    }
+
     fn react(&mut self, context: &Context) -> Result<Progress, WorkerError> {
-        let mut batches = context.open_work()?.batches_to_scan;
-        let view = context.view();
-        let view = view.view();
-        // Another detector may be the one that is missing.
-        batches.retain(|batch| view.get(&Scans::key(*batch, DETECTOR_NAME, VERSION)).is_none());
+        let batches = context.batches_to_scan(&detector())?;
         each(context, Kind::ExamplesScanned, batches, |batch| *batch, |batch| self.scan(context, batch))
     }
 }
@@ -37,13 +37,17 @@ impl Worker for Pii {
 impl Pii {
     fn scan(&self, context: &Context, batch: u64) -> Result<Progress, WorkerError> {
         let part = format!("{DETECTOR_NAME}/{VERSION}");
-        if context.rests(batch, Kind::ExamplesScanned, &part) {
+        let scanned = || context.view().view().get(&Scans::key(batch, DETECTOR_NAME, VERSION)).is_some();
+        if context.rests(batch, Kind::ExamplesScanned, &part) || !context.takes(batch) || scanned() {
             return Ok(Progress::Idle);
         }
         let (_, texts) = context.batch(batch)?;
         let body = Body::ExamplesScanned(self.findings(batch, &texts));
         Ok(match context.act(batch, &part, body)? {
-            Outcome::Accepted(_) => Progress::Done,
+            Outcome::Accepted(_) => {
+                context.share().finished(batch);
+                Progress::Done
+            }
             Outcome::Before(_) | Outcome::Refused(_) | Outcome::Resting => Progress::Idle,
         })
     }
@@ -62,7 +66,7 @@ impl Pii {
         });
         let mut body = ExamplesScanned {
             batch,
-            detector: Some(Tool { name: DETECTOR_NAME.into(), version: VERSION.into() }),
+            detector: Some(detector()),
             looked_for,
             findings: findings.filter(|example| !example.spans.is_empty()).collect(),
         };
@@ -78,6 +82,11 @@ impl Pii {
         }
         body
     }
+}
+
+/// This build's detector, as events name it.
+fn detector() -> Tool {
+    Tool { name: DETECTOR_NAME.into(), version: VERSION.into() }
 }
 
 /// One span from the first's start to the last's end, as sure as the surest of them and named after it.

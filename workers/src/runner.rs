@@ -29,6 +29,11 @@ pub trait Worker {
     /// Its name, for messages.
     fn name(&self) -> &'static str;
 
+    /// The version under which it shares its batches with others of its kind, if it does.
+    fn shares(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Does some of what waits for it. What to do is read from the state.
     ///
     /// # Errors
@@ -47,11 +52,12 @@ pub fn run(mut worker: Box<dyn Worker + Send>, context: &Context, stop: &Arc<Ato
         if let Some(why) = context.replica().failure() {
             return Err(WorkerError::Stopped(why));
         }
+        let changed = context.share().hear();
         let position = context.replica().position();
-        let due = looked.is_none_or(|(at, when)| {
-            at < position || when.elapsed() >= if context.anything_rests() { WAIT } else { LOOK_EVERY }
-        });
-        if due {
+        let soon = || context.anything_rests() || context.share().is_restless();
+        let due =
+            looked.is_none_or(|(at, when)| at < position || when.elapsed() >= if soon() { WAIT } else { LOOK_EVERY });
+        if due || changed {
             looked = Some((position, Instant::now()));
             match worker.react(&context) {
                 Ok(Progress::Done) => continue,

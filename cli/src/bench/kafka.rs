@@ -194,7 +194,7 @@ impl Drop for Ledger {
 }
 
 /// A log of its own in `folder/log`, copied into a fresh topic.
-fn copied_to_kafka(
+pub fn copied_to_kafka(
     brokers: &Brokers,
     folder: &Path,
     entries: impl Iterator<Item = (u64, Vec<u8>)>,

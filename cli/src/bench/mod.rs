@@ -12,6 +12,7 @@ mod machine;
 mod postgres;
 mod query;
 mod replay;
+mod scan;
 mod spans;
 mod train;
 
@@ -60,6 +61,8 @@ pub enum Part {
     Train,
     /// The log on Kafka, beside plain rdkafka on brokers of its own
     Kafka,
+    /// Scans by one worker and by two that share them over Kafka
+    Scan,
     /// All of them
     All,
 }
@@ -124,6 +127,9 @@ async fn measure(part: Part, plan: &Plan) -> anyhow::Result<Results> {
     }
     if wants(Part::Kafka) {
         results.add(kafka::run(plan)?);
+    }
+    if wants(Part::Scan) {
+        results.add(scan::run(plan).await?);
     }
     if wants(Part::Train) {
         results.add(train::run(plan)?);

@@ -4,6 +4,7 @@
 pub mod acknowledged;
 pub mod life;
 pub mod process;
+pub mod spread;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -20,7 +20,7 @@ use attestune_proto::v1::{ActorKind, Lease, OpenWork};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub struct Watched {
     vault: Option<Arc<Vault>>,
     published: Option<Arc<Published>>,
     stop: Stop,
+    /// Partitions of the work that a worker holds.
+    share: Option<Arc<AtomicU32>>,
     open: Mutex<OpenWorkCursor>,
     /// Whether somebody still waits for the log's word.
     asking: Arc<AtomicBool>,
@@ -52,7 +54,12 @@ impl Watched {
         published: Option<Arc<Published>>,
         stop: Stop,
     ) -> Self {
-        Self { replica, vault, published, stop, open: Mutex::default(), asking: Arc::default() }
+        Self { replica, vault, published, stop, share: None, open: Mutex::default(), asking: Arc::default() }
+    }
+
+    /// The same of a worker that shares its work: how many partitions it holds.
+    pub fn sharing(self, share: Option<Arc<AtomicU32>>) -> Self {
+        Self { share, ..self }
     }
 
     /// Why the process should be started anew, if it should: a fold that has stopped does not go on by itself.
@@ -126,6 +133,9 @@ impl Watched {
             self.log_and_fold(log_end);
             self.work();
             self.publishing();
+            if let Some(share) = &self.share {
+                gauge!(names::WORK_PARTITIONS).set(f64::from(share.load(Ordering::Relaxed)));
+            }
             for (operation, outcome, count) in self.vault.iter().flat_map(|vault| vault.counts()) {
                 counter!(names::VAULT, "operation" => operation, "outcome" => outcome).absolute(count);
             }

@@ -72,6 +72,8 @@ metrics! {
         "What waits for workers: batches to scan and to check (counted up to 10000), training, evaluation, leakage.";
     LEASES = "attestune_leases", Gauge, ["work", "holder"],
         "Runs and evaluations under a lease, by the worker that holds it; 50 holders at most, the rest is `other`.";
+    WORK_PARTITIONS = "attestune_work_partitions", Gauge, [],
+        "Partitions of the ledger's work topic that this worker holds. Absent where work is not shared.";
     VAULT = "attestune_vault_operations_total", Counter, ["operation", "outcome"],
         "What the vault was asked (seal, open, erase) and what came of it (ok, unknown, erased, corrupt, unavailable).";
     CALLS = "attestune_grpc_requests_total", Counter, ["service", "method", "code"],

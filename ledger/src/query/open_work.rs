@@ -7,8 +7,9 @@ use crate::state::{
     Actors, Checks, Evaluations, Examples, Keys, Leakages, Ledgers, RowKey, Runs, Scans, Versions, View,
 };
 use attestune_proto::v1 as pb;
-use pb::{ActorKind, EvaluationRow, ExamplesRow, Kind, OpenWork, Policy, Signer, WorkStatus};
+use pb::{ActorKind, EvaluationRow, ExamplesRow, Kind, OpenWork, Policy, Signer, Tool, WorkStatus};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What waits for workers, at any moment of the past.
 ///
@@ -43,29 +44,77 @@ impl OpenWorkCursor {
     /// If the state can't be read.
     pub fn advance(&mut self, at: &StoreView, limit: usize) -> Result<OpenWork, QueryError> {
         let view = at.view();
-        let Some(ledger) = view.get(&Ledgers::key()) else { return answer(&view, OpenWork::default()) };
-        // Under another policy other scans may be missing, and those of a revoked key count no more.
-        let workers = workers(&view);
-        if at.size() < self.size || (ledger.policy_version, &workers) != (self.policy_version, &self.workers) {
-            *self = Self { policy_version: ledger.policy_version, workers, ..Self::default() };
-        }
-        let policy = view.policy(ledger.policy_version);
-        self.take_in(at, &view)?;
-        let unscanned =
-            |batch: u64| policy.detectors.iter().any(|d| view.get(&Scans::key(batch, &d.name, &d.version)).is_none());
-        let unchecked =
-            |batch: u64| policy.checkers.iter().any(|c| view.get(&Checks::key(batch, &c.name, &c.version)).is_none());
+        let Some(policy) = self.go_to(at, &view)? else { return answer(&view, OpenWork::default()) };
         let work = OpenWork {
-            batches_to_scan: still_open(&mut self.to_scan, limit, unscanned),
-            batches_to_check: still_open(&mut self.to_check, limit, unchecked),
+            batches_to_scan: still_open(&mut self.to_scan, limit, |_| true, |batch| unscanned(&view, &policy, batch)),
+            batches_to_check: still_open(&mut self.to_check, limit, |_| true, |batch| unchecked(&view, &policy, batch)),
             runs: still_rows(&view, &mut self.runs, Runs::key, |r| r.status),
             evaluations: still_rows(&view, &mut self.evaluations, Evaluations::key, |e| e.status),
-            leakage_to_check: self.leakage_to_check(&view, &policy),
+            leakage_to_check: self.leakage(&view, &policy),
         };
         answer(&view, work)
     }
 
-    /// Takes in what came since the last view.
+    /// The same for one detector alone: batches that it has not scanned and that lack a scan, at most `limit` of those
+    /// that `chosen` names.
+    ///
+    /// # Errors
+    /// If the state can't be read.
+    pub fn batches_to_scan(
+        &mut self,
+        at: &StoreView,
+        detector: &Tool,
+        limit: usize,
+        chosen: impl Fn(u64) -> bool,
+    ) -> Result<Vec<u64>, QueryError> {
+        let view = at.view();
+        let Some(policy) = self.go_to(at, &view)? else { return answer(&view, Vec::new()) };
+        let open = |batch| is_unscanned_by(&view, detector, batch) && unscanned(&view, &policy, batch);
+        let batches = still_open(&mut self.to_scan, limit, chosen, open);
+        answer(&view, batches)
+    }
+
+    /// The same for one checker.
+    ///
+    /// # Errors
+    /// If the state can't be read.
+    pub fn batches_to_check(
+        &mut self,
+        at: &StoreView,
+        checker: &Tool,
+        limit: usize,
+        chosen: impl Fn(u64) -> bool,
+    ) -> Result<Vec<u64>, QueryError> {
+        let view = at.view();
+        let Some(policy) = self.go_to(at, &view)? else { return answer(&view, Vec::new()) };
+        let open = |batch| is_unchecked_by(&view, checker, batch) && unchecked(&view, &policy, batch);
+        let batches = still_open(&mut self.to_check, limit, chosen, open);
+        answer(&view, batches)
+    }
+
+    /// The pairs of training set and suite that are to be compared.
+    ///
+    /// # Errors
+    /// If the state can't be read.
+    pub fn leakage_to_check(&mut self, at: &StoreView) -> Result<Vec<pb::LeakageProvenance>, QueryError> {
+        let view = at.view();
+        let Some(policy) = self.go_to(at, &view)? else { return answer(&view, Vec::new()) };
+        let pairs = self.leakage(&view, &policy);
+        answer(&view, pairs)
+    }
+
+    /// Takes in what came since the last view; the policy in force, if there is a ledger.
+    fn go_to(&mut self, at: &StoreView, view: &View<'_>) -> Result<Option<Arc<Policy>>, QueryError> {
+        let Some(ledger) = view.get(&Ledgers::key()) else { return Ok(None) };
+        // Under another policy other scans may be missing, and those of a revoked key count no more.
+        let workers = workers(view);
+        if at.size() < self.size || (ledger.policy_version, &workers) != (self.policy_version, &self.workers) {
+            *self = Self { policy_version: ledger.policy_version, workers, ..Self::default() };
+        }
+        self.take_in(at, view)?;
+        Ok(Some(view.policy(ledger.policy_version)))
+    }
+
     fn take_in(&mut self, at: &StoreView, view: &View<'_>) -> Result<(), QueryError> {
         let batches: Vec<ExamplesRow> = at.rows_from(&Examples::all(), self.size)?;
         self.to_scan.extend(batches.iter().map(|b| b.position));
@@ -83,7 +132,7 @@ impl OpenWorkCursor {
     }
 
     /// Pairs that nobody compared yet whose word still counts.
-    fn leakage_to_check(&self, view: &View<'_>, policy: &Policy) -> Vec<pb::LeakageProvenance> {
+    fn leakage(&self, view: &View<'_>, policy: &Policy) -> Vec<pb::LeakageProvenance> {
         let counts = |s: &Signer| rules::counts(view, policy, s, Kind::LeakageChecked);
         let mut open = Vec::new();
         for (dataset, suite) in self.pairs.iter().copied() {
@@ -104,11 +153,32 @@ fn workers(view: &View<'_>) -> Vec<(String, bool, Vec<i32>)> {
     keys.map(|(keyid, roles)| (keyid.clone(), revoked(&keyid), roles)).collect()
 }
 
-/// The first `limit` that are open; those found not to be are forgotten.
-fn still_open(known: &mut BTreeSet<u64>, limit: usize, open: impl Fn(u64) -> bool) -> Vec<u64> {
+fn unscanned(view: &View<'_>, policy: &Policy, batch: u64) -> bool {
+    policy.detectors.iter().any(|detector| is_unscanned_by(view, detector, batch))
+}
+
+fn is_unscanned_by(view: &View<'_>, detector: &Tool, batch: u64) -> bool {
+    view.get(&Scans::key(batch, &detector.name, &detector.version)).is_none()
+}
+
+fn unchecked(view: &View<'_>, policy: &Policy, batch: u64) -> bool {
+    policy.checkers.iter().any(|checker| is_unchecked_by(view, checker, batch))
+}
+
+fn is_unchecked_by(view: &View<'_>, checker: &Tool, batch: u64) -> bool {
+    view.get(&Checks::key(batch, &checker.name, &checker.version)).is_none()
+}
+
+/// The first `limit` chosen ones that are open; those found not to be are forgotten.
+fn still_open(
+    known: &mut BTreeSet<u64>,
+    limit: usize,
+    chosen: impl Fn(u64) -> bool,
+    open: impl Fn(u64) -> bool,
+) -> Vec<u64> {
     let mut found = Vec::new();
     let mut done = Vec::new();
-    for position in known.iter().copied() {
+    for position in known.iter().copied().filter(|position| chosen(*position)) {
         if found.len() >= limit {
             break;
         }

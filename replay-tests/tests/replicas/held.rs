@@ -9,7 +9,7 @@ use attestune_ledger::state::{MemoryState, Reader};
 use attestune_ledger::store::{Family, Options, Store};
 use attestune_ledger::tree::Frontier;
 use attestune_proto::v1::{Direction, HistoryRequest, LineageRequest, Verdict};
-use attestune_replay_tests::{World, key};
+use attestune_replay_tests::{World, checker, detector, key};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
@@ -257,10 +257,25 @@ fn questions_are_answered(view: &StoreView) {
 
 /// Open work kept from one moment to the next is what is found anew at each.
 fn open_work_is_kept(replica: &Replica, size: u64) {
-    let mut kept = OpenWorkCursor::default();
+    let (mut kept, mut of_a_tool) = (OpenWorkCursor::default(), OpenWorkCursor::default());
+    let (detector, checker) = (detector(), checker());
     for step in 1..=8 {
         let then = view(replica, size * step / 8);
         let work = kept.advance(&then, usize::MAX).ok();
         assert_eq!(work, query::open_work(&then).ok(), "open work as of size {}", then.size());
+
+        // The tools are all that the policy asks for, so what lacks something lacks their word. In two halves, as two
+        // workers would take it up.
+        let work = work.unwrap_or_default();
+        let mut to_scan = Vec::new();
+        for half in 0..2 {
+            let mine = |batch: u64| batch % 2 == half;
+            to_scan.extend(of_a_tool.batches_to_scan(&then, &detector, usize::MAX, mine).unwrap());
+        }
+        to_scan.sort_unstable();
+        assert_eq!(to_scan, work.batches_to_scan);
+        let to_check = of_a_tool.batches_to_check(&then, &checker, 1, |_| true).unwrap();
+        assert_eq!(to_check.first(), work.batches_to_check.first(), "the oldest comes first");
+        assert_eq!(of_a_tool.leakage_to_check(&then).unwrap(), work.leakage_to_check);
     }
 }

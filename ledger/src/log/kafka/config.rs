@@ -14,7 +14,7 @@ const APPEND_TIMEOUT: Duration = Duration::from_secs(30);
 const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(10);
 
 /// Settings of librdkafka that the log itself depends on.
-const OURS: [&str; 24] = [
+const OURS: [&str; 25] = [
     "acks",
     "allow.auto.create.topics",
     "auto.offset.reset",
@@ -29,11 +29,13 @@ const OURS: [&str; 24] = [
     "enable.partition.eof",
     "enable.random.seed",
     "group.id",
+    "group.instance.id",
     "isolation.level",
     "log.queue",
     "max.in.flight",
     "max.in.flight.requests.per.connection",
     "metadata.broker.list",
+    "partition.assignment.strategy",
     "partitioner",
     "request.required.acks",
     "retries",
@@ -194,6 +196,23 @@ impl KafkaConfig {
         ];
         self.fill(&mut consumer, &defaults, &fixed);
         consumer
+    }
+
+    /// Of a member of a group of workers. One that was killed is missed after the session's time; one that does not
+    /// come back from a piece of work within the poll's is put out until it does.
+    pub(super) fn member(&self, group: &str) -> ClientConfig {
+        let mut member = self.client();
+        let defaults =
+            [("session.timeout.ms", "10000"), ("heartbeat.interval.ms", "2000"), ("max.poll.interval.ms", "300000")];
+        let fixed = [
+            ("allow.auto.create.topics", "false"),
+            ("auto.offset.reset", "latest"),
+            ("enable.auto.commit", "false"),
+            ("group.id", group),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+        ];
+        self.fill(&mut member, &defaults, &fixed);
+        member
     }
 
     /// Of a replica's writer.

@@ -14,6 +14,7 @@ mod block_on;
 mod config;
 mod contact;
 mod error;
+mod group;
 mod identity;
 pub mod publish;
 mod reader;
@@ -21,13 +22,16 @@ mod restore;
 mod resume;
 pub mod settings;
 mod topic;
+mod work;
 mod writer;
 
 pub use config::KafkaConfig;
 pub use error::KafkaError;
+pub use group::{Group, Held};
 pub use rdkafka;
 pub use restore::{Restored, restore};
 pub use topic::{Found, Stamp, create, delete, describe, set_stamp};
+pub use work::{WORK_PARTITIONS, WorkTopic, describe_work};
 
 use super::{Copied, Entry, EventLog, LogError, check_sizes};
 use crate::store::{Family, Store};

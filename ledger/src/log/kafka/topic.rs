@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// A batch of records that the brokers take, in bytes; far more than one entry.
 const MESSAGE_BYTES_MAX: u32 = 1 << 20;
 /// How long one question to the brokers may take.
-const ASK: Duration = Duration::from_secs(10);
+pub(super) const ASK: Duration = Duration::from_secs(10);
 
 /// Who says when a record came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -341,11 +341,11 @@ pub(super) fn failed(config: &KafkaConfig, what: &'static str, code: Code) -> Ka
     }
 }
 
-fn admin(config: &KafkaConfig) -> Result<AdminClient<Contact>, KafkaError> {
+pub(super) fn admin(config: &KafkaConfig) -> Result<AdminClient<Contact>, KafkaError> {
     config.client().create_with_context(Contact::default()).map_err(KafkaError::from_creation)
 }
 
-fn options(config: &KafkaConfig) -> AdminOptions {
+pub(super) fn options(config: &KafkaConfig) -> AdminOptions {
     let timeout = Some(config.open_timeout());
     AdminOptions::new().request_timeout(timeout).operation_timeout(timeout)
 }
