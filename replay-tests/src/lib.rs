@@ -17,6 +17,7 @@ mod chance;
 pub mod kafka;
 mod life;
 mod lives;
+mod port;
 mod positions;
 mod scenarios;
 pub mod wire;
@@ -24,6 +25,7 @@ pub mod wire;
 pub use chance::Chance;
 pub use life::*;
 pub use lives::{Course, Lived, Lives};
+pub use port::free_port;
 pub use positions::positions;
 pub use scenarios::*;
 

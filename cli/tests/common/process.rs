@@ -1,7 +1,9 @@
 //! Processes that a test starts and ends, gently or not.
 
 use super::Ledger;
+use std::fs::File;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,6 +31,31 @@ impl Running {
         Self(command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
     }
 
+    /// Starts a command, without waiting; what it says goes to the end of a file.
+    pub fn spawn_into(mut command: Command, log: &Path) -> Self {
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        Self(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
+    }
+
+    /// Stops it in its tracks: to the others it has fallen silent.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets what was paused go on.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap().success());
+    }
+
     /// Waits until somebody answers on the folder's socket.
     pub fn wait_until_it_answers(&mut self, ledger: &Ledger) {
         let until = Instant::now() + PATIENCE;
@@ -40,8 +67,7 @@ impl Running {
 
     /// Asks it to stop, and waits.
     pub fn stop(mut self) -> ExitStatus {
-        let id = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("-TERM");
         self.0.wait().unwrap()
     }
 
