@@ -60,9 +60,11 @@ impl Others<'_> {
         let taken = until(TAKEN, || self.is_lost(work, &held));
         if taken {
             let receipt = self.report_late(work, &held, part);
-            let code = receipt.refusal.clone().unwrap_or_default().code;
-            assert_eq!(receipt.verdict(), Verdict::Refused, "a late report of {} is refused", work.part());
-            assert!(["token-outdated", "lease-expired", "ended"].contains(&code.as_str()), "{code}");
+            // What was sent twice may be told to be a duplicate; that it was refused, too, is seen at the end.
+            assert_ne!(receipt.verdict(), Verdict::Accepted, "a late report of {} is refused", work.part());
+            if let Some(refusal) = receipt.refusal {
+                assert!(["token-outdated", "lease-expired", "ended"].contains(&refusal.code.as_str()), "{refusal:?}");
+            }
         }
         if let Some(process) = self.parts[part].running() {
             process.resume();
