@@ -18,9 +18,9 @@ build: setup
 test: setup
 	@scripts/test
 
-# The story of a model, from its first ticket to its rollback.
+# The story of a model, from its first ticket to its rollback; with KAFKA=BROKERS by processes that share a topic.
 demo: build
-	@demo/run
+	@demo/run $(if $(KAFKA),--kafka "$(KAFKA)")
 
 # The same life on real rows; skipped where the data is absent.
 acceptance: build

@@ -3,6 +3,7 @@
 //! ```text
 //! ledger.json        the ledger's name, its pinned id, the verifier key of its checkpoints
 //! ledger.unfinished  the same while `init` is not done, or was cut short
+//! kafka.json         where the log is, if on Kafka
 //! db/                log, state and trees (RocksDB)
 //! vault/             encrypted texts and their keys
 //! vault.url          where those lie instead, if elsewhere
@@ -12,7 +13,7 @@
 //! attestune.sock     the socket of a running `attestune up`
 //! ```
 
-use crate::problem;
+use crate::{kafka_args::KafkaArgs, problem};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -137,6 +138,38 @@ impl Folder {
         std::fs::rename(from, &to).with_context(|| format!("cannot write {}", to.display()))
     }
 
+    fn kafka_note(&self) -> PathBuf {
+        self.0.join("kafka.json")
+    }
+
+    /// Where the log is, if it is on Kafka.
+    ///
+    /// # Errors
+    /// If the note of that can't be read.
+    pub fn kafka(&self) -> anyhow::Result<Option<KafkaArgs>> {
+        let path = self.kafka_note();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_slice(&bytes).map(Some).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// Notes that the log is on Kafka, or, with nothing, that it is the folder's own.
+    ///
+    /// # Errors
+    /// If the note can't be written, or would hold a secret.
+    pub fn note_kafka(&self, kafka: Option<&KafkaArgs>) -> anyhow::Result<()> {
+        let path = self.kafka_note();
+        match kafka {
+            Some(kafka) => write_json(&path, &kafka.to_note()?),
+            None if path.exists() => {
+                std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Removes what an unfinished `init` left, but for the keys. The mark goes last.
     pub fn discard_unfinished(&self) -> anyhow::Result<()> {
         let gone = |path: &Path, outcome: std::io::Result<()>| match outcome {
@@ -148,7 +181,7 @@ impl Folder {
         for path in [self.db(), self.vault()] {
             gone(&path, std::fs::remove_dir_all(&path))?;
         }
-        for name in ["head", "head.new", UNFINISHED] {
+        for name in ["head", "head.new", "kafka.json", UNFINISHED] {
             let path = self.0.join(name);
             gone(&path, std::fs::remove_file(&path))?;
         }

@@ -4,6 +4,7 @@ use crate::{
     connect,
     context::{Context, Signer},
     folder::{Folder, LedgerFile, WORKERS},
+    kafka_args::KafkaArgs,
     local::Local,
     output, policy_yaml, problem,
     session::{Session, accepted, now_ms},
@@ -13,6 +14,7 @@ use attestune_ledger::{
     draft::draft,
     envelope::{SigningKey, ledger_id},
     keyfile::KeyFile,
+    log::kafka::{self, KafkaConfig, KafkaError, Stamp},
     rules::RULES_VERSION,
     store::{Options, Store, StoreError},
 };
@@ -36,6 +38,9 @@ pub struct Args {
     /// The first policy, in YAML; without it the default (see `attestune policy default`)
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// With --kafka the log is a topic, named as the ledger unless --ledger says otherwise
+    #[command(flatten)]
+    kafka: KafkaArgs,
 }
 
 fn root(text: &str) -> Result<(String, String), String> {
@@ -131,18 +136,65 @@ async fn create(folder: &Folder, args: &Args, policy: Policy, keys: &mut Keys) -
         checkpoint_key: hex::encode(checkpoint.public()),
     })?;
 
-    let local = Local::open(folder, Some(id)).await?;
-    let begun = begin(folder, local.channel.clone(), genesis, &roots, &gateway, keys).await;
-    // Whatever came of it: what is kept must be on disk, and what is removed must be closed.
-    let closed = local.close().await;
+    let topic = topic(folder, args).await?;
+    let begun = begin(folder, id, genesis, &roots, &gateway, keys).await;
+    if let (Err(_), Some(Topic { config, made: true })) = (&begun, topic) {
+        tokio::task::spawn_blocking(move || kafka::delete(&config))
+            .await?
+            .unwrap_or_else(|error| tracing::warn!(%error, "the new topic is left: delete it before the next try"));
+    }
     let receipt = begun?;
-    closed?;
     folder.finish()?;
     Ok((id, receipt))
 }
 
-/// Appends the first events: the genesis, and the server's own actors with their roles.
+/// A new ledger's topic.
+struct Topic {
+    config: KafkaConfig,
+    /// It was not there before.
+    made: bool,
+}
+
+/// Makes the ledger's topic if it is to be on Kafka, and notes that in the folder. One that was made by hand will do if
+/// it is empty.
+async fn topic(folder: &Folder, args: &Args) -> anyhow::Result<Option<Topic>> {
+    if !args.kafka.given() {
+        return Ok(None);
+    }
+    let kafka = args.kafka.clone().or_ledger(&args.name);
+    let config = kafka.config()?;
+    folder.note_kafka(Some(&kafka))?;
+    tokio::task::spawn_blocking(move || match kafka::create(&config, Stamp::LogAppendTime) {
+        Ok(()) => Ok(Some(Topic { config, made: true })),
+        Err(KafkaError::TopicExists { topic }) if kafka::describe(&config)?.end_offset > 0 => Err(problem::cannot(
+            format!("the topic `{topic}` at {} holds a log already", config.brokers()),
+            "name another with --ledger; if an init that was cut short left it, delete it first",
+        )),
+        Err(KafkaError::TopicExists { .. }) => Ok(Some(Topic { config, made: false })),
+        Err(error) => Err(error.into()),
+    })
+    .await?
+}
+
+/// Opens the folder for the first events. Whatever comes of them: what is kept is on disk, what is removed is closed.
 async fn begin(
+    folder: &Folder,
+    id: [u8; 32],
+    genesis: Vec<u8>,
+    roots: &[Signer],
+    gateway: &SigningKey,
+    keys: &mut Keys,
+) -> anyhow::Result<Receipt> {
+    let local = Local::open(folder, Some(id)).await?;
+    let appended = first_events(folder, local.channel.clone(), genesis, roots, gateway, keys).await;
+    let closed = local.close().await;
+    let receipt = appended?;
+    closed?;
+    Ok(receipt)
+}
+
+/// Appends the first events: the genesis, and the server's own actors with their roles.
+async fn first_events(
     folder: &Folder,
     channel: Channel,
     genesis: Vec<u8>,
@@ -231,6 +283,10 @@ fn answer(context: &Context, args: &Args, folder: &Folder, id: &[u8; 32], receip
         println!("  admin  {actor} ({name}), key {}", folder.key(actor).display());
     }
     println!("  server gateway, {} are registered", WORKERS.join(", "));
+    if args.kafka.given() {
+        let config = args.kafka.clone().or_ledger(&args.name).config()?;
+        println!("  log    topic {} at {}", config.topic(), config.brokers());
+    }
     eprintln!("Note the id outside this machine: it is what an outsider checks the log against.");
     eprintln!("Next: `attestune key new ACTOR`, `key register`, `role grant`; then `ingest`.");
     Ok(())

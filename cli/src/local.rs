@@ -4,7 +4,7 @@ use crate::{context::load_key, folder::Folder, problem, vault};
 use attestune_gateway::{Gateway, InProcess};
 use attestune_ledger::{
     envelope::SigningKey,
-    log::{Copied, Embedded, EventLog, SystemClock, followed_topic},
+    log::{Copied, Embedded, EventLog, Kafka, SystemClock, followed_topic},
     replica::{Replica, ReplicaOptions},
     store::{Options, Store, StoreError},
     vault::Vault,
@@ -47,14 +47,21 @@ impl Local {
             let folder = folder.clone();
             tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
                 let store = open_store(&folder)?;
-                let replica = replica_over(store.clone(), Some(checkpoint_key), pin)?;
+                let log = log_of(&folder, &store)?;
+                let options = ReplicaOptions { checkpoint_key: Some(checkpoint_key), pin };
+                let replica = Replica::open(store.clone(), log, options)?;
                 Ok((store, replica))
             })
             .await??
         };
         let vault = vault::of_folder(folder).await?;
-        let gateway =
-            Gateway { replica: replica.clone(), vault: Some(vault.clone()), key: gateway_key, actor: "gateway".into() };
+        let gateway = Gateway {
+            replica: replica.clone(),
+            vault: Some(vault.clone()),
+            key: gateway_key,
+            actor: "gateway".into(),
+            published: None,
+        };
         let (channel, server) = attestune_gateway::serve_in_process(gateway.clone()).await?;
         Ok(Self { replica, vault, gateway, channel, server: Some(server), store, folder: folder.clone() })
     }
@@ -116,26 +123,31 @@ impl Drop for Local {
     }
 }
 
-/// Opens store, log and replica of a folder.
+/// Opens store, log and replica of a folder, to look at what is there: where the log is on Kafka, the copy of it.
 pub fn open_replica(
     folder: &Folder,
     checkpoint_key: Option<SigningKey>,
     pin: Option<[u8; 32]>,
 ) -> anyhow::Result<Arc<Replica>> {
-    replica_over(open_store(folder)?, checkpoint_key, pin)
+    let store = open_store(folder)?;
+    let log = own_log(&store)?;
+    Ok(Replica::open(store, log, ReplicaOptions { checkpoint_key, pin })?)
 }
 
-fn replica_over(
-    store: Arc<Store>,
-    checkpoint_key: Option<SigningKey>,
-    pin: Option<[u8; 32]>,
-) -> anyhow::Result<Arc<Replica>> {
-    // What follows a topic is appended to through Kafka; without it, it can be read.
-    let log: Arc<dyn EventLog> = match followed_topic(&store)? {
+/// The folder's log: on Kafka if it is noted so.
+fn log_of(folder: &Folder, store: &Arc<Store>) -> anyhow::Result<Arc<dyn EventLog>> {
+    match folder.kafka()? {
+        Some(kafka) => Ok(Arc::new(Kafka::open(store.clone(), kafka.config()?)?)),
+        None => own_log(store),
+    }
+}
+
+/// The log in the store; one that is the copy of a topic can be read only.
+fn own_log(store: &Arc<Store>) -> anyhow::Result<Arc<dyn EventLog>> {
+    Ok(match followed_topic(store)? {
         None => Arc::new(Embedded::open(store.clone(), Arc::new(SystemClock))?),
         Some(_) => Arc::new(Copied::open(store.clone())?),
-    };
-    Ok(Replica::open(store, log, ReplicaOptions { checkpoint_key, pin })?)
+    })
 }
 
 /// Opens the store of a folder.

@@ -13,7 +13,7 @@ const WAIT: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The page to ask for: /readyz, or /healthz
+    /// The page to ask for: /readyz, /healthz, or /head
     #[arg(default_value = "http://127.0.0.1:7400/readyz")]
     url: Uri,
 }

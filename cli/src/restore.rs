@@ -38,10 +38,10 @@ struct Moved {
 
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let config = args.kafka.config()?;
-    let (folder, into) = (context.folder(), args.into.clone());
+    let (folder, into, kafka) = (context.folder(), args.into.clone(), args.kafka.clone());
     let moved = tokio::task::spawn_blocking(move || match into {
         Some(into) => into_folder(&Folder::new(&into), config),
-        None => into_topic(&folder, &config),
+        None => into_topic(&folder, &kafka, &config),
     })
     .await??;
     if context.json {
@@ -57,8 +57,9 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
 }
 
 /// The folder's log, its own or the copy of a topic that was lost, goes into a fresh topic.
-fn into_topic(folder: &Folder, config: &KafkaConfig) -> anyhow::Result<Moved> {
+fn into_topic(folder: &Folder, kafka_args: &KafkaArgs, config: &KafkaConfig) -> anyhow::Result<Moved> {
     let ledger = folder.ledger()?;
+    kafka_args.to_note()?;
     let checkpoint_key = own_key(folder, "checkpoint")?;
     let store = open_store(folder)?;
     // Folded first: a log that is damaged or has lost its end is not spread.
@@ -75,7 +76,8 @@ fn into_topic(folder: &Folder, config: &KafkaConfig) -> anyhow::Result<Moved> {
         ));
     }
     kafka::follow(&store, config)?;
-    eprintln!("{} follows the topic from now on: start it with --kafka and --ledger", folder.path().display());
+    folder.note_kafka(Some(kafka_args))?;
+    eprintln!("{} follows the topic from now on: its kafka.json says where", folder.path().display());
     Ok(Moved { head, to: format!("the topic {} at {}", config.topic(), config.brokers()) })
 }
 
@@ -95,6 +97,7 @@ fn into_folder(folder: &Folder, config: KafkaConfig) -> anyhow::Result<Moved> {
         let _ = std::fs::remove_dir_all(folder.db());
     }
     let (head, file) = outcome?;
+    folder.note_kafka(None)?;
     if !folder.exists() {
         folder.begin(&file)?;
         folder.finish()?;

@@ -5,8 +5,8 @@
 
 mod common;
 
-use attestune_ledger::log::kafka::{Stamp, create};
-use attestune_ledger::log::{EventLog as _, Kafka, KafkaConfig};
+use attestune_ledger::log::kafka::{Stamp, create, describe};
+use attestune_ledger::log::{EventLog as _, Kafka, KafkaConfig, KafkaError};
 use attestune_ledger::store::{Options, Store};
 use attestune_replay_tests::kafka::Cluster;
 use common::Ledger;
@@ -31,11 +31,12 @@ fn a_ledger_moves_to_kafka_and_back_and_a_proof_issued_before_holds_after() {
 
     let moved = ledger.ok(&with(&["log", "restore"], &kafka));
     assert!(moved.starts_with(&format!("{size} entries are in the topic {topic}")), "{moved}");
-    // From now on the folder is a replica: it answers, and appends to nothing of its own.
+    // From now on the folder is a replica: it answers, and what it appends goes to the topic.
     assert_eq!(ledger.size(), size);
-    let error = ledger.fails(2, &["key", "revoke", "stella", "--reason", "lost", "--as", "ada"]);
-    assert!(error.contains("--kafka"), "{error}");
+    ledger.ok(&["role", "withdraw", "rita", "reviewer", "--as", "ada"]);
     ledger.ok(&["doctor", "--drop-state"]);
+    assert_eq!(ledger.size(), size + 1);
+    let size = size + 1;
 
     // Back into a folder, with what the log does not hold.
     let back = Ledger::none();
@@ -59,7 +60,46 @@ fn a_ledger_moves_to_kafka_and_back_and_a_proof_issued_before_holds_after() {
 
     // The checkpoints exported before the move cover the same leaves.
     let verified = ledger.ok(&["verify", export.to_str().unwrap()]);
-    assert!(verified.contains(&size.to_string()), "{verified}");
+    assert!(verified.contains(&(size - 1).to_string()), "{verified}");
+}
+
+#[test]
+fn a_ledger_is_created_on_kafka_and_every_command_finds_it_there() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (ledger, topic) = (Ledger::none(), cluster.fresh_topic());
+    let roots = ["--root", "ada=Ada Okafor", "--root", "ben=Ben Lindqvist", "--kafka", cluster.bootstrap()];
+    let init = |ledger: &Ledger, topic: &str| ledger.run(&[&["init", topic], &roots[..]].concat());
+    let output = init(&ledger, &topic);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains(&format!("topic {topic} at {}", cluster.bootstrap())), "{said}");
+    ledger.staff();
+    let size = ledger.size();
+    let found = describe(&KafkaConfig::new(cluster.bootstrap(), &topic).unwrap()).unwrap();
+    assert_eq!(found.end_offset as usize, size, "every event is on the topic");
+    assert_eq!(found.topic_settings["message.timestamp.type"], "LogAppendTime");
+
+    // The topic of a ledger is never taken for another's; an empty one that somebody made is taken.
+    let other = Ledger::none();
+    let output = init(&other, &topic);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && error.contains("holds a log already"), "{error}");
+    assert!(!other.folder().join("kafka.json").exists() && !other.folder().join("ledger.unfinished").exists());
+    let made = cluster.fresh_topic();
+    create(&KafkaConfig::new(cluster.bootstrap(), &made).unwrap(), Stamp::LogAppendTime).unwrap();
+    assert!(init(&other, &made).status.success());
+}
+
+#[test]
+fn an_init_that_fails_takes_its_topic_away() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (ledger, topic) = (Ledger::none(), cluster.fresh_topic());
+    let error =
+        ledger.fails(2, &["init", "test", "--root", "Ada=Ada", "--kafka", cluster.bootstrap(), "--ledger", &topic]);
+    assert!(error.contains("bad-genesis"), "{error}");
+    let found = describe(&KafkaConfig::new(cluster.bootstrap(), &topic).unwrap());
+    assert!(matches!(found, Err(KafkaError::TopicMissing { .. })), "{found:?}");
+    assert!(!ledger.folder().join("kafka.json").exists());
 }
 
 #[test]

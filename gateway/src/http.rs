@@ -1,5 +1,5 @@
 //! Pages beside gRPC on the same port: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever keeps the process
-//! running. They ask for no token, and hold nothing that needs one.
+//! running, `/head` to compare replicas. They ask for no token, and hold nothing that needs one.
 
 use crate::metrics::{Watched, measure};
 use crate::serve::ServeError;
@@ -22,10 +22,11 @@ use tonic::transport::server::TcpIncoming;
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What is served beside gRPC.
-pub const PAGES: [&str; 3] = [HEALTHZ, READYZ, METRICS];
+pub const PAGES: [&str; 4] = [HEALTHZ, READYZ, METRICS, HEAD];
 const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
 const METRICS: &str = "/metrics";
+const HEAD: &str = "/head";
 
 /// gRPC's routes with the pages, all calls counted.
 pub fn with_pages(routes: Routes, watched: Watched) -> Routes {
@@ -48,7 +49,7 @@ pub async fn serve_pages(
     let stop = Stop::new(stop);
     let listener =
         TcpListener::bind(addr).await.map_err(|cause| ServeError::Listen { place: addr.to_string(), cause })?;
-    let routes = Routes::from(pages(Watched::new(replica, vault, stop.clone())).layer(from_fn(measure)));
+    let routes = Routes::from(pages(Watched::new(replica, vault, None, stop.clone())).layer(from_fn(measure)));
     let server = Server::builder().accept_http1(true).add_routes(routes);
     let server = server.serve_with_incoming_shutdown(TcpIncoming::from(listener), stop.clone().wait());
     tokio::select! {
@@ -59,17 +60,22 @@ pub async fn serve_pages(
 
 fn pages(watched: Watched) -> Router {
     let watched = Arc::new(watched);
-    let (alive, ready) = (watched.clone(), watched.clone());
+    let (alive, ready, head) = (watched.clone(), watched.clone(), watched.clone());
     Router::new()
-        .route(HEALTHZ, get(move || async move { answer(alive.dead()) }))
-        .route(READYZ, get(move || async move { answer(ready.unready().await) }))
+        .route(HEALTHZ, get(move || async move { answer(alive.dead().map_or_else(ok, Err)) }))
+        .route(READYZ, get(move || async move { answer(ready.unready().await.map_or_else(ok, Err)) }))
+        .route(HEAD, get(move || async move { answer(head.head().await) }))
         .route(METRICS, get(move || async move { ([(CONTENT_TYPE, TEXT_FORMAT)], watched.render().await) }))
 }
 
-/// 200, or 503 with the reason.
-fn answer(why_not: Option<String>) -> (StatusCode, String) {
-    match why_not {
-        None => (StatusCode::OK, "ok\n".into()),
-        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
+fn ok() -> Result<String, String> {
+    Ok("ok\n".into())
+}
+
+/// 200 with the text, or 503 with the reason.
+fn answer(text: Result<String, String>) -> (StatusCode, String) {
+    match text {
+        Ok(text) => (StatusCode::OK, text),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
     }
 }

@@ -31,10 +31,10 @@ impl Running {
         Self(command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
     }
 
-    /// Starts a command, without waiting; what it says goes to the end of a file.
-    pub fn spawn_into(mut command: Command, log: &Path) -> Self {
-        let log = File::options().create(true).append(true).open(log).unwrap();
-        Self(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    /// The same; what it says goes to the end of a file.
+    pub fn noting(mut command: Command, said: &Path) -> Self {
+        let said = File::options().create(true).append(true).open(said).unwrap();
+        Self(command.stderr(said).stdout(Stdio::null()).spawn().unwrap())
     }
 
     /// How it ended, if it has.

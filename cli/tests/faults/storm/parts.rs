@@ -100,7 +100,7 @@ impl Part {
     pub fn start(&mut self, ledger: &Ledger) {
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         self.said_before = std::fs::metadata(&self.log).map_or(0, |log| log.len());
-        self.running = Some(Running::spawn_into(ledger.command(&arguments), &self.log));
+        self.running = Some(Running::noting(ledger.command(&arguments), &self.log));
         self.was_up = false;
     }
 
