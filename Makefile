@@ -30,9 +30,9 @@ acceptance: build
 interop: build
 	@scripts/interop
 
-# Long faults: processes killed at random moments, full disks.
+# Long faults: processes killed at random moments, full disks, a storm over a ledger on Kafka.
 faults: build
-	@scripts/faults
+	@scripts/faults $(PART)
 
 # How fast, beside others on this machine: docs/benchmarks.md. PART and EVENTS narrow or widen it.
 bench: build

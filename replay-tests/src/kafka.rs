@@ -3,6 +3,7 @@
 //! Where Java or Kafka are not to be had a test gets none, says SKIPPED and ends.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -44,6 +45,16 @@ impl Cluster {
         Self::start_with(1, &["--property", "offsets.topic.replication.factor=2"])
     }
 
+    /// Brokers each of which has one more listener, and says that it is at the port given for it: whoever begins there
+    /// comes to it through a proxy on that port, which passes to [`Cluster::behind`].
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    pub fn start_behind(ports: &[u16]) -> Option<Self> {
+        let listed: Vec<String> = ports.iter().map(u16::to_string).collect();
+        Self::start_with(ports.len(), &["--behind", &listed.join(",")])
+    }
+
     fn start_with(brokers: usize, options: &[&str]) -> Option<Self> {
         let scripts = scripts();
         // Only looks: `make test` installs before the tests run.
@@ -81,6 +92,15 @@ impl Cluster {
     /// Where clients connect, in plain text.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// Where the proxies before each broker pass to.
+    ///
+    /// # Panics
+    /// Unless it was started so.
+    pub fn behind(&self) -> Vec<SocketAddr> {
+        let addresses = self.read("bootstrap.behind");
+        addresses.split(',').map(|address| address.parse().expect("the script writes addresses")).collect()
     }
 
     /// A file that the script wrote: `bootstrap.sasl`, `bootstrap.tls`, `password`, `ca.pem`.

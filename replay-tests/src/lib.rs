@@ -18,6 +18,7 @@ mod golden;
 pub mod kafka;
 mod life;
 mod lives;
+mod port;
 mod positions;
 mod scenarios;
 pub mod wire;
@@ -26,6 +27,7 @@ pub use chance::Chance;
 pub use golden::{Log, golden_folder, golden_log, read_log, write_log};
 pub use life::*;
 pub use lives::{Course, Lived, Lives};
+pub use port::free_port;
 pub use positions::positions;
 pub use scenarios::*;
 

@@ -71,6 +71,12 @@ impl Ledger {
         path.to_str().unwrap().to_owned()
     }
 
+    /// Leaves the temporary folder where it is, for a look; answers where.
+    pub fn keep(&mut self) -> &Path {
+        self.dir.disable_cleanup(true);
+        self.dir.path()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

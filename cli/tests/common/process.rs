@@ -31,9 +31,29 @@ impl Running {
         Self(command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
     }
 
-    /// The same with what it says in a file.
+    /// The same; what it says goes to the end of a file.
     pub fn noting(mut command: Command, said: &Path) -> Self {
-        Self(command.stderr(File::create(said).unwrap()).stdout(Stdio::null()).spawn().unwrap())
+        let said = File::options().create(true).append(true).open(said).unwrap();
+        Self(command.stderr(said).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
+    }
+
+    /// Stops it in its tracks: to the others it has fallen silent.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets what was paused go on.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap().success());
     }
 
     /// Waits until somebody answers on the folder's socket.
@@ -47,8 +67,7 @@ impl Running {
 
     /// Asks it to stop, and waits.
     pub fn stop(mut self) -> ExitStatus {
-        let id = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("-TERM");
         self.0.wait().unwrap()
     }
 
