@@ -14,6 +14,7 @@ mod connect;
 mod context;
 mod dataset;
 mod derive;
+mod device;
 mod doctor;
 mod doctor_kafka;
 mod draft;
@@ -258,7 +259,7 @@ mod tests {
         compose.apply_merge().unwrap();
         let mut seen = 0;
         for (name, service) in compose["services"].as_mapping().unwrap() {
-            if !service["image"].as_str().unwrap().starts_with("attestune:") {
+            if !service["image"].as_str().unwrap().starts_with("attestune") {
                 continue;
             }
             let words = service["command"].as_sequence().unwrap().iter().map(|word| word.as_str().unwrap());
@@ -270,6 +271,6 @@ mod tests {
             }
             seen += 1;
         }
-        assert_eq!(seen, 6);
+        assert_eq!(seen, 7);
     }
 }
