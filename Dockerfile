@@ -46,6 +46,8 @@ RUN apt-get update \
     && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin attestune \
     && install -d -o 10001 -g 10001 /var/lib/attestune
 COPY --from=build-cuda /usr/local/bin/attestune /usr/local/bin/attestune
+# What the driver makes of the kernels for its card, kept in the volume: else it is made at every start.
+ENV CUDA_CACHE_PATH=/var/lib/attestune/cuda-cache
 USER 10001:10001
 WORKDIR /var/lib/attestune
 VOLUME /var/lib/attestune
