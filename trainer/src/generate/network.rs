@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Result, Tensor};
 
 use super::GenerateError;
 use crate::{
@@ -30,16 +30,11 @@ pub(super) struct Adapted<A: Array> {
 }
 
 impl Network {
-    pub(super) fn on(
-        device: &Device,
-        weights: Arc<Weights>,
-        adapters: Option<Vec<LayerAdapters>>,
-    ) -> candle_core::Result<Self> {
+    pub(super) fn on(device: &Device, weights: Arc<Weights>, adapters: Option<Vec<LayerAdapters>>) -> Result<Self> {
         let Place::Candle(device) = device.place() else { return Ok(Self::Host(Adapted { weights, adapters })) };
         let weights = Arc::new(weights.on(device)?);
         let bring = |layer: &LayerAdapters| layer.map(|matrix| weights.embedding.bring(matrix));
-        let adapters =
-            adapters.map(|layers| layers.iter().map(bring).collect::<candle_core::Result<Vec<_>>>()).transpose()?;
+        let adapters = adapters.map(|layers| layers.iter().map(bring).collect::<Result<Vec<_>>>()).transpose()?;
         Ok(Self::Candle(Adapted { weights, adapters }))
     }
 
@@ -57,7 +52,7 @@ impl Network {
     }
 
     /// The log-probability of each text after its first `prompt` tokens.
-    pub(super) fn likelihoods(&self, texts: &[Vec<u32>], prompt: usize) -> candle_core::Result<Vec<f64>> {
+    pub(super) fn likelihoods(&self, texts: &[Vec<u32>], prompt: usize) -> Result<Vec<f64>> {
         match self {
             Self::Host(network) => network.likelihoods(texts, prompt),
             Self::Candle(network) => network.likelihoods(texts, prompt),
@@ -65,7 +60,7 @@ impl Network {
     }
 
     /// Logits after each token.
-    pub(super) fn logits(&self, tokens: &[u32]) -> candle_core::Result<Matrix> {
+    pub(super) fn logits(&self, tokens: &[u32]) -> Result<Matrix> {
         match self {
             Self::Host(network) => network.logits(tokens),
             Self::Candle(network) => network.logits(tokens),
@@ -112,7 +107,7 @@ impl<A: Array> Adapted<A> {
         }
     }
 
-    fn likelihoods(&self, texts: &[Vec<u32>], prompt: usize) -> candle_core::Result<Vec<f64>> {
+    fn likelihoods(&self, texts: &[Vec<u32>], prompt: usize) -> Result<Vec<f64>> {
         let segments = Segments::of_lengths(texts.iter().map(Vec::len));
         let (hidden, _) = self.weights.prefill_all(self.adapters.as_deref(), &texts.concat(), &segments)?;
         let mut start = 0;
@@ -127,7 +122,7 @@ impl<A: Array> Adapted<A> {
         Ok(all)
     }
 
-    fn logits(&self, tokens: &[u32]) -> candle_core::Result<Matrix> {
+    fn logits(&self, tokens: &[u32]) -> Result<Matrix> {
         let segments = Segments::of_lengths([tokens.len()]);
         let (hidden, _) = self.weights.prefill_all(self.adapters.as_deref(), tokens, &segments)?;
         self.weights.logits(&hidden)?.to_host()
