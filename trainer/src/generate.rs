@@ -1,13 +1,21 @@
 //! Answers of a model, with or without an adapter: greedy decoding and the likelihood of labels.
 
-mod network;
+use std::sync::Arc;
+
+use candle_core::Tensor;
 
 use crate::{
     adapter::{Adapter, AdapterError},
-    device::{Device, DeviceError},
+    device::{Device, DeviceError, Place},
     model::{BaseModel, ModelError},
+    nn::{
+        array::Array,
+        attention::Segments,
+        loss::{argmax, log_softmax},
+        matrix::Matrix,
+        network::{LayerAdapters, Weights},
+    },
 };
-use network::Network;
 
 /// Sequences that are computed together.
 const SEQUENCES_A_BATCH: usize = 32;
@@ -19,6 +27,19 @@ const TOKENS_A_BATCH: usize = 2_048;
 pub struct Model<'a> {
     base: &'a BaseModel,
     network: Network,
+}
+
+/// The network, where it is computed.
+#[derive(Debug)]
+enum Network {
+    Host(Adapted<Matrix>),
+    Candle(Adapted<Tensor>),
+}
+
+#[derive(Debug)]
+struct Adapted<A: Array> {
+    weights: Arc<Weights<A>>,
+    adapters: Option<Vec<LayerAdapters<A>>>,
 }
 
 /// When an answer ends, apart from the model's end token.
@@ -86,7 +107,8 @@ impl<'a> Model<'a> {
     /// # Errors
     /// If the adapter is for another base model.
     pub fn new(base: &'a BaseModel, adapter: Option<&Adapter>) -> Result<Self, AdapterError> {
-        Self::on(&Device::CPU, base, adapter)
+        let adapters = adapter.map(|adapter| adapter.layers(base)).transpose()?;
+        Ok(Self { base, network: Network::Host(Adapted { weights: base.weights.clone(), adapters }) })
     }
 
     /// As [`Model::new`], on `device`.
@@ -94,9 +116,10 @@ impl<'a> Model<'a> {
     /// # Errors
     /// If the adapter is for another base model, or the model doesn't fit into a card.
     pub fn on(device: &Device, base: &'a BaseModel, adapter: Option<&Adapter>) -> Result<Self, AdapterError> {
+        let Place::Candle(device) = device.place() else { return Self::new(base, adapter) };
         let adapters = adapter.map(|adapter| adapter.layers(base)).transpose()?;
-        let network = Network::on(device, base.weights.clone(), adapters).map_err(DeviceError::from)?;
-        Ok(Self { base, network })
+        let network = Adapted::upload(&base.weights, adapters.as_deref(), device).map_err(DeviceError::from)?;
+        Ok(Self { base, network: Network::Candle(network) })
     }
 
     /// The most likely token again and again, for each prompt by itself: the answers, in order.
@@ -137,7 +160,11 @@ impl<'a> Model<'a> {
         let texts: Vec<Vec<u32>> = answers.iter().map(|answer| [&prompt[..], answer].concat()).collect();
         let mut ranked = Vec::with_capacity(labels.len());
         for batch in batches(&texts) {
-            for log_likelihood in self.network.likelihoods(batch, prompt.len())? {
+            let likelihoods = match &self.network {
+                Network::Host(network) => network.likelihoods(batch, prompt.len())?,
+                Network::Candle(network) => network.likelihoods(batch, prompt.len())?,
+            };
+            for log_likelihood in likelihoods {
                 ranked.push(LabelLikelihood { label: labels[ranked.len()].to_owned(), log_likelihood });
             }
         }
@@ -152,12 +179,19 @@ impl<'a> Model<'a> {
     /// If `text` is empty or too long.
     pub fn logits(&self, text: &str) -> Result<(Vec<u32>, Vec<f32>), GenerateError> {
         let tokens = self.encode(&[text], 0)?.remove(0);
-        let logits = self.network.logits(&tokens)?.data().to_vec();
-        Ok((tokens, logits))
+        let logits = match &self.network {
+            Network::Host(network) => network.logits(&tokens)?,
+            Network::Candle(network) => network.logits(&tokens)?,
+        };
+        Ok((tokens, logits.data().to_vec()))
     }
 
     fn greedy_batch(&self, prompts: &[Vec<u32>], stop: Stop) -> Result<Vec<Vec<u32>>, GenerateError> {
-        self.network.greedy(prompts, stop.max_new_tokens as usize, |token| self.ends(token, stop))
+        let ends = |token| self.ends(token, stop);
+        match &self.network {
+            Network::Host(network) => network.greedy(prompts, stop.max_new_tokens as usize, ends),
+            Network::Candle(network) => network.greedy(prompts, stop.max_new_tokens as usize, ends),
+        }
     }
 
     fn ends(&self, token: u32, stop: Stop) -> Result<bool, ModelError> {
@@ -182,6 +216,84 @@ impl<'a> Model<'a> {
     }
 }
 
+impl Adapted<Tensor> {
+    fn upload(
+        weights: &Weights,
+        adapters: Option<&[LayerAdapters]>,
+        device: &candle_core::Device,
+    ) -> candle_core::Result<Self> {
+        let weights = Arc::new(weights.on(device)?);
+        let bring = |layer: &LayerAdapters| layer.map(|matrix| weights.embedding.bring(matrix));
+        let adapters =
+            adapters.map(|layers| layers.iter().map(bring).collect::<candle_core::Result<Vec<_>>>()).transpose()?;
+        Ok(Self { weights, adapters })
+    }
+}
+
+impl<A: Array> Adapted<A> {
+    /// The likeliest token after each prompt, again and again until it ends the answer or there are `max` of them.
+    fn greedy(
+        &self,
+        prompts: &[Vec<u32>],
+        max: usize,
+        ends: impl Fn(u32) -> Result<bool, ModelError>,
+    ) -> Result<Vec<Vec<u32>>, GenerateError> {
+        let mut answers = vec![Vec::new(); prompts.len()];
+        if max == 0 {
+            return Ok(answers);
+        }
+        let adapters = self.adapters.as_deref();
+        let segments = Segments::of_lengths(prompts.iter().map(Vec::len));
+        let (mut logits, mut caches) = self.weights.prefill(adapters, &prompts.concat(), &segments)?;
+        // `open[i]` is the prompt that row `i` of the logits belongs to.
+        let mut open: Vec<usize> = (0..prompts.len()).collect();
+        loop {
+            let logits_now = logits.to_host()?;
+            let (mut rows, mut tokens) = (Vec::new(), Vec::new());
+            for (row, prompt) in open.iter().enumerate() {
+                let token = argmax(logits_now.row(row)) as u32;
+                if ends(token)? {
+                    continue;
+                }
+                answers[*prompt].push(token);
+                if answers[*prompt].len() < max {
+                    rows.push(row);
+                    tokens.push(token);
+                }
+            }
+            if rows.is_empty() {
+                return Ok(answers);
+            }
+            open = rows.iter().map(|row| open[*row]).collect();
+            caches.keep(&rows)?;
+            logits = self.weights.step(adapters, &tokens, &mut caches)?;
+        }
+    }
+
+    /// The log-probability of each text after its first `prompt` tokens.
+    fn likelihoods(&self, texts: &[Vec<u32>], prompt: usize) -> candle_core::Result<Vec<f64>> {
+        let segments = Segments::of_lengths(texts.iter().map(Vec::len));
+        let (hidden, _) = self.weights.prefill_all(self.adapters.as_deref(), &texts.concat(), &segments)?;
+        let mut start = 0;
+        let mut all = Vec::with_capacity(texts.len());
+        for text in texts {
+            let rows: Vec<usize> = (start + prompt - 1..start + text.len() - 1).collect();
+            let logits = self.weights.logits(&hidden.gather_rows(&rows)?)?.to_host()?;
+            let answer = text[prompt..].iter().enumerate();
+            all.push(answer.map(|(row, token)| f64::from(log_softmax(logits.row(row), *token as usize))).sum());
+            start += text.len();
+        }
+        Ok(all)
+    }
+
+    /// Logits after each token.
+    fn logits(&self, tokens: &[u32]) -> candle_core::Result<Matrix> {
+        let segments = Segments::of_lengths([tokens.len()]);
+        let (hidden, _) = self.weights.prefill_all(self.adapters.as_deref(), tokens, &segments)?;
+        self.weights.logits(&hidden)?.to_host()
+    }
+}
+
 /// Divides texts into runs that are computed together.
 fn batches(texts: &[Vec<u32>]) -> Vec<&[Vec<u32>]> {
     let mut all = Vec::new();
@@ -202,13 +314,7 @@ fn batches(texts: &[Vec<u32>]) -> Vec<&[Vec<u32>]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        model::tiny,
-        nn::{
-            attention::Segments,
-            loss::{argmax, log_softmax},
-        },
-    };
+    use crate::model::tiny;
 
     const STOP: Stop = Stop { max_new_tokens: 12, at_newline: false };
 
