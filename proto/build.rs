@@ -2,8 +2,9 @@
 
 use std::{env, fs, path::PathBuf};
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "attestune/v1/envelope.proto",
+    "attestune/v1/decided.proto",
     "attestune/v1/event.proto",
     "attestune/v1/state.proto",
     "attestune/v1/service.proto",

@@ -56,8 +56,13 @@ impl Local {
             .await??
         };
         let vault = vault::of_folder(folder).await?;
-        let gateway =
-            Gateway { replica: replica.clone(), vault: Some(vault.clone()), key: gateway_key, actor: "gateway".into() };
+        let gateway = Gateway {
+            replica: replica.clone(),
+            vault: Some(vault.clone()),
+            key: gateway_key,
+            actor: "gateway".into(),
+            published: None,
+        };
         let (channel, server) = attestune_gateway::serve_in_process(gateway.clone()).await?;
         Ok(Self { replica, vault, gateway, channel, server: Some(server), store, folder: folder.clone() })
     }

@@ -1,9 +1,9 @@
 //! `attestune log`: the entries themselves.
 
-use crate::{append, context::Context, output, problem, proof, restore, wait};
+use crate::{append, context::Context, decided, decode, output, problem, proof, restore, wait};
 use anyhow::Context as _;
 use attestune_ledger::draft::{kind, plain};
-use attestune_proto::v1::{CheckpointRequest, Decided, Entry, Envelope, Event, SubscribeRequest};
+use attestune_proto::v1::{CheckpointRequest, Decided, Entry, SubscribeRequest};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use prost::Message as _;
 use std::{
@@ -33,11 +33,8 @@ pub enum Command {
         /// The file, which must not exist
         file: PathBuf,
     },
-    /// Show one entry: envelope, signatures, event, verdict
-    Decode {
-        /// Its position
-        position: u64,
-    },
+    /// Show one entry in JSON: envelope, signatures, event, verdict; also out of a record of Kafka
+    Decode(decode::Args),
     /// Append an envelope that was signed before (a draft, or the stored bytes in hex), or many
     Append(append::Args),
     /// Print the newest checkpoint, a signed note
@@ -56,7 +53,7 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Tail { count, follow } => tail(context, *count, *follow).await,
         Command::Export { file } => export(context, file).await,
-        Command::Decode { position } => decode(context, *position).await,
+        Command::Decode(args) => decode::run(context, args).await,
         Command::Append(args) => append::run(context, args).await,
         Command::Checkpoint { verdicts } => proof::checkpoint(context, *verdicts).await,
         Command::Prove(args) => proof::prove(context, args).await,
@@ -70,7 +67,7 @@ async fn tail(context: &Context, count: u64, follow: bool) -> anyhow::Result<()>
     let mut entries = session.log().subscribe(SubscribeRequest { from, to_end: !follow }).await?.into_inner();
     while let Some(decided) = entries.message().await? {
         if context.json {
-            println!("{}", decided_json(&decided)?);
+            println!("{}", decided::opened(&decided)?);
         } else {
             println!("{}", line(&decided));
         }
@@ -79,7 +76,7 @@ async fn tail(context: &Context, count: u64, follow: bool) -> anyhow::Result<()>
 }
 
 fn line(decided: &Decided) -> String {
-    let (what, who) = match event(&decided.envelope) {
+    let (what, who) = match decided::event(&decided.envelope) {
         Ok((_, event)) => {
             let kind =
                 event.body.as_ref().map_or("unknown-kind".into(), |body| plain(kind(body).as_str_name(), "KIND_"));
@@ -93,34 +90,6 @@ fn line(decided: &Decided) -> String {
     format!("{:>6}  {}  {verdict:<9}  {what:<22}  {who}{why}", decided.position, output::time(decided.time_ms))
         .trim_end()
         .into()
-}
-
-fn event(envelope: &[u8]) -> anyhow::Result<(Envelope, Event)> {
-    let envelope = Envelope::decode(envelope)?;
-    let event = Event::decode(envelope.payload.as_slice())?;
-    Ok((envelope, event))
-}
-
-/// A decided entry with its event opened.
-fn decided_json(decided: &Decided) -> anyhow::Result<serde_json::Value> {
-    let mut json = crate::json::message("Decided", decided)?;
-    if let Ok((envelope, event)) = event(&decided.envelope) {
-        json["signers"] = envelope.signatures.iter().map(|signature| signature.keyid.clone()).collect();
-        json["event"] = crate::json::message("Event", &event)?;
-    }
-    Ok(json)
-}
-
-async fn decode(context: &Context, position: u64) -> anyhow::Result<()> {
-    let session = context.connect().await?;
-    if position >= session.head().await?.size {
-        return Err(problem::cannot(format!("there is no entry {position}"), "see `attestune log tail`"));
-    }
-    let mut entries = session.log().subscribe(SubscribeRequest { from: position, to_end: true }).await?.into_inner();
-    let decided = entries.message().await?;
-    let decided =
-        decided.ok_or_else(|| problem::cannot(format!("there is no entry {position}"), "see `attestune log tail`"))?;
-    output::value(&decided_json(&decided)?)
 }
 
 async fn export(context: &Context, path: &Path) -> anyhow::Result<()> {

@@ -13,6 +13,8 @@ mod clock;
 mod connect;
 mod context;
 mod dataset;
+mod decided;
+mod decode;
 mod derive;
 mod device;
 mod doctor;
@@ -32,6 +34,7 @@ mod local;
 mod log;
 mod model;
 mod output;
+mod pii;
 mod policy;
 mod policy_yaml;
 mod probe;
@@ -39,6 +42,7 @@ mod problem;
 mod promote;
 mod proof;
 mod provenance;
+mod publish;
 mod refold;
 mod registry;
 mod replay;
@@ -115,6 +119,9 @@ enum Command {
     Derive(derive::Args),
     /// Scan examples for personal data and check their quality
     Scan(scan::Args),
+    /// Personal data in a file, without a ledger: scan
+    #[command(subcommand)]
+    Pii(pii::Command),
     /// Review examples: list, show, approve, reject, redact
     #[command(subcommand)]
     Review(review::Command),
@@ -218,6 +225,7 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::Ingest(args) => ingest::run(context, args).await,
         Command::Derive(args) => derive::run(context, args).await,
         Command::Scan(args) => scan::run(context, args).await,
+        Command::Pii(command) => pii::run(context, command).await,
         Command::Review(command) => review::run(context, command).await,
         Command::Dataset(command) => dataset::run(context, command).await,
         Command::Base(command) => base::run(context, command).await,

@@ -8,6 +8,7 @@ use crate::{
     kafka_args::KafkaArgs,
     local::open_store,
     problem,
+    publish::PublishArgs,
     running::{Signals, failed},
     vault,
 };
@@ -53,6 +54,8 @@ pub struct GatewayArgs {
     /// The key that signs checkpoints; one gateway of a ledger holds it
     #[arg(long, value_name = "FILE")]
     checkpoint_key: Option<PathBuf>,
+    #[command(flatten)]
+    publish: PublishArgs,
 }
 
 #[derive(clap::Args)]
@@ -107,7 +110,14 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
     let (replica, vault) = open(&args.part, checkpoint_key).await?;
     let (stop, stopped) = watch::channel(false);
     let mut servers = JoinSet::new();
-    let gateway = Gateway { replica: replica.clone(), vault: Some(vault), key: signer.key, actor: signer.actor };
+    let publishing = args.publish.start(&replica, &args.part.kafka)?;
+    let gateway = Gateway {
+        replica: replica.clone(),
+        vault: Some(vault),
+        key: signer.key,
+        actor: signer.actor,
+        published: publishing.as_ref().map(|publishing| publishing.published.clone()),
+    };
     servers.spawn(serve_tcp(gateway, args.listen, stopped));
     eprintln!("the gateway is up at position {}: http://{}", replica.position(), args.listen);
     let outcome = tokio::select! {
@@ -120,6 +130,9 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
     };
     stop.send_replace(true);
     while servers.join_next().await.is_some() {}
+    if let Some(publishing) = publishing {
+        publishing.stop().await;
+    }
     close(replica).await?;
     outcome
 }

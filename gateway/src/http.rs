@@ -49,7 +49,7 @@ pub async fn serve_pages(
     let stop = Stop::new(stop);
     let listener =
         TcpListener::bind(addr).await.map_err(|cause| ServeError::Listen { place: addr.to_string(), cause })?;
-    let routes = Routes::from(pages(Watched::new(replica, vault, stop.clone())).layer(from_fn(measure)));
+    let routes = Routes::from(pages(Watched::new(replica, vault, None, stop.clone())).layer(from_fn(measure)));
     let server = Server::builder().accept_http1(true).add_routes(routes);
     let server = server.serve_with_incoming_shutdown(TcpIncoming::from(listener), stop.clone().wait());
     tokio::select! {

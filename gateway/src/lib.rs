@@ -8,12 +8,14 @@ mod convert;
 mod health;
 mod http;
 pub mod metrics;
+mod published;
 mod reason;
 mod serve;
 mod services;
 mod stop;
 
 pub use http::serve_pages;
+pub use published::Published;
 pub use serve::{InProcess, ServeError, serve_in_process, serve_tcp, serve_uds};
 
 use attestune_ledger::envelope::SigningKey;
@@ -32,4 +34,6 @@ pub struct Gateway {
     pub key: SigningKey,
     /// The actor under which that key is registered.
     pub actor: String,
+    /// How far decided events are published, where this process publishes them or stands by.
+    pub published: Option<Arc<Published>>,
 }

@@ -141,7 +141,7 @@ where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
     let replica = gateway.replica.clone();
-    let watched = Watched::new(replica.clone(), gateway.vault.clone(), stop.clone());
+    let watched = Watched::new(replica.clone(), gateway.vault.clone(), gateway.published.clone(), stop.clone());
     let (routes, reporter) = routes(gateway, stop.clone()).await?;
     let server = Server::builder().accept_http1(true).add_routes(with_pages(routes, watched));
     let server = server.serve_with_incoming_shutdown(incoming, stop.clone().wait());

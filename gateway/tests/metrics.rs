@@ -84,6 +84,7 @@ async fn every_metric_of_the_list_is_told_with_its_type_and_no_other() {
     world.act("paul", Body::DocumentsIngested(DocumentsIngested::default()));
     LedgerClient::new(channel(addr).await).head(HeadRequest {}).await.unwrap();
 
+    world.gateway.published.as_ref().unwrap().note(3, true);
     let told = metrics(addr).await;
     let listed: BTreeMap<_, _> = METRICS.iter().map(|m| (m.name.to_owned(), m.kind.name().to_owned())).collect();
     let mut expected = listed.clone();
@@ -95,6 +96,9 @@ async fn every_metric_of_the_list_is_told_with_its_type_and_no_other() {
     assert_eq!(value(&told, "attestune_log_end"), Some(position));
     assert_eq!(value(&told, "attestune_log_lag_entries"), Some(0.0));
     assert_eq!(value(&told, "attestune_ready"), Some(1.0));
+    assert_eq!(value(&told, "attestune_published_position"), Some(3.0));
+    assert_eq!(value(&told, "attestune_publish_lag_entries"), Some(position - 3.0));
+    assert_eq!(value(&told, "attestune_publishing"), Some(1.0));
     assert_eq!(value(&told, "attestune_fold_entries_total{verdict=\"refused\"}"), Some(1.0));
     assert_eq!(value(&told, "attestune_fold_entries_total{verdict=\"accepted\"}"), Some(position - 1.0));
     let refusals: f64 = told.lines().filter(|l| l.starts_with("attestune_refusals_total{")).map(last_number).sum();

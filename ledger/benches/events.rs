@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a bench that can't be set up shall stop")]
 
 use attestune_ledger::{
-    envelope::{self, EVENT_PAYLOAD_TYPE, SigningKey, pae},
+    envelope::{self, EVENT_PAYLOAD_TYPE, KeyTable, SigningKey, hold, pae},
     rules::{decode::decode, fold_decoded},
 };
 use attestune_proto::v1::{ContentAccessed, ReviewVerdict, TrainingClaimed, TrainingProgressed, event::Body};
@@ -29,7 +29,15 @@ fn signatures(criterion: &mut Criterion) {
     group.bench_function("pae", |b| b.iter(|| pae(EVENT_PAYLOAD_TYPE, black_box(&decoded.envelope.payload))));
     group.bench_function("sign", |b| b.iter(|| signer.sign_event(black_box(&event))));
     group.bench_function("decode", |b| b.iter(|| decode(black_box(&value))));
+    let table = KeyTable::new(&public).unwrap();
+    let by_table = || table.expect_envelope(black_box(&decoded.envelope), 0).unwrap();
+    let together: Vec<_> = (0..32).map(|_| by_table()).collect();
+    assert_eq!(hold(&together), [true; 32]);
     group.bench_function("verify", |b| b.iter(|| envelope::verify(black_box(&decoded.envelope), &public, 0)));
+    // With a key's table: what each signature costs, and what remains for 32 of them together.
+    group.bench_function("verify-by-table", |b| b.iter(by_table));
+    group.bench_function("verify-by-table-32-at-the-end", |b| b.iter(|| hold(black_box(&together))));
+    group.bench_function("table-of-a-key", |b| b.iter(|| KeyTable::new(black_box(&public))));
     group.finish();
 }
 

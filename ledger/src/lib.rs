@@ -22,6 +22,8 @@ pub mod envelope;
 #[cfg(feature = "store")]
 pub mod keyfile;
 pub mod log;
+#[cfg(feature = "kafka")]
+pub mod publish;
 #[cfg(feature = "store")]
 pub mod query;
 pub mod refusal;

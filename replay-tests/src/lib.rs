@@ -14,6 +14,7 @@
 //! ```
 
 mod chance;
+mod golden;
 pub mod kafka;
 mod life;
 mod lives;
@@ -22,6 +23,7 @@ mod scenarios;
 pub mod wire;
 
 pub use chance::Chance;
+pub use golden::{Log, golden_folder, golden_log, read_log, write_log};
 pub use life::*;
 pub use lives::{Course, Lived, Lives};
 pub use positions::positions;

@@ -203,7 +203,7 @@ impl Context {
     ///
     /// # Errors
     /// If a text can't be opened or is no example.
-    pub(crate) fn batch(&self, position: u64) -> Result<(ExamplesDerived, Vec<ExampleText>), WorkerError> {
+    pub fn batch(&self, position: u64) -> Result<(ExamplesDerived, Vec<ExampleText>), WorkerError> {
         let event = query::event_of(&self.view(), position)?;
         let Some(Body::ExamplesDerived(body)) = event.and_then(|event| event.body) else {
             let why = "the entry is no batch of examples".into();

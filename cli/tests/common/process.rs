@@ -1,7 +1,9 @@
 //! Processes that a test starts and ends, gently or not.
 
 use super::Ledger;
+use std::fs::File;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,11 @@ impl Running {
     /// Starts a command, without waiting.
     pub fn spawn(mut command: Command) -> Self {
         Self(command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    /// The same with what it says in a file.
+    pub fn noting(mut command: Command, said: &Path) -> Self {
+        Self(command.stderr(File::create(said).unwrap()).stdout(Stdio::null()).spawn().unwrap())
     }
 
     /// Waits until somebody answers on the folder's socket.

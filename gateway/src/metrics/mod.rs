@@ -10,6 +10,7 @@ mod names;
 pub use calls::measure;
 pub use names::{METRICS, Metric, Type};
 
+use crate::Published;
 use crate::stop::Stop;
 use attestune_ledger::query::OpenWorkCursor;
 use attestune_ledger::replica::{Replica, StoreView};
@@ -36,6 +37,7 @@ const HOLDERS_MAX: usize = 50;
 pub struct Watched {
     replica: Arc<Replica>,
     vault: Option<Arc<Vault>>,
+    published: Option<Arc<Published>>,
     stop: Stop,
     open: Mutex<OpenWorkCursor>,
     /// Whether somebody still waits for the log's word.
@@ -43,9 +45,14 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Of a replica, and of a vault if there is one.
-    pub fn new(replica: Arc<Replica>, vault: Option<Arc<Vault>>, stop: Stop) -> Self {
-        Self { replica, vault, stop, open: Mutex::default(), asking: Arc::default() }
+    /// Of a replica, of a vault if there is one, and of what is published if anything is.
+    pub fn new(
+        replica: Arc<Replica>,
+        vault: Option<Arc<Vault>>,
+        published: Option<Arc<Published>>,
+        stop: Stop,
+    ) -> Self {
+        Self { replica, vault, published, stop, open: Mutex::default(), asking: Arc::default() }
     }
 
     /// Why the process should be started anew, if it should: a fold that has stopped does not go on by itself.
@@ -118,6 +125,7 @@ impl Watched {
             gauge!(names::READY).set(if self.judge(log_end).is_none() { 1.0 } else { 0.0 });
             self.log_and_fold(log_end);
             self.work();
+            self.publishing();
             for (operation, outcome, count) in self.vault.iter().flat_map(|vault| vault.counts()) {
                 counter!(names::VAULT, "operation" => operation, "outcome" => outcome).absolute(count);
             }
@@ -152,6 +160,15 @@ impl Watched {
         let verified = replica.verified();
         counter!(names::VERIFIED).absolute(verified.entries);
         counter!(names::VERIFY_TIME).absolute(verified.time.as_micros() as u64);
+    }
+
+    fn publishing(&self) {
+        let Some((positions, publishing)) = self.published.as_ref().and_then(|published| published.noted()) else {
+            return;
+        };
+        gauge!(names::PUBLISHED).set(positions as f64);
+        gauge!(names::PUBLISH_LAG).set(self.replica.position().saturating_sub(positions) as f64);
+        gauge!(names::PUBLISHING).set(if publishing { 1.0 } else { 0.0 });
     }
 
     fn work(&self) {

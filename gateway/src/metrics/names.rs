@@ -64,6 +64,10 @@ metrics! {
         "Entries whose signatures this process has checked, at the door or from the log.";
     VERIFY_TIME = "attestune_verify_microseconds_total", Counter, [],
         "Time spent on that, added up over threads. Divided by the entries it is the time of one.";
+    PUBLISHED = "attestune_published_position", Gauge, [],
+        "Entries published to the topic of decided events, by whichever gateway, as this one last saw. With `--publish` only.";
+    PUBLISH_LAG = "attestune_publish_lag_entries", Gauge, [], "Entries folded here that are not published yet.";
+    PUBLISHING = "attestune_publishing", Gauge, [], "Whether this gateway publishes (1), or stands by or has failed to (0).";
     OPEN_WORK = "attestune_open_work", Gauge, ["work"],
         "What waits for workers: batches to scan and to check (counted up to 10000), training, evaluation, leakage.";
     LEASES = "attestune_leases", Gauge, ["work", "holder"],

@@ -119,7 +119,13 @@ impl World {
         let options = ReplicaOptions { checkpoint_key: Some(key("checkpoint")), pin: None };
         let replica = Replica::open(store.clone(), log.clone(), options).unwrap();
         let vault = Arc::new(Vault::open_folder(&folder.join("vault")).await.unwrap());
-        let gateway = Gateway { replica, vault: Some(vault), key: key("gateway"), actor: "gateway".into() };
+        let gateway = Gateway {
+            replica,
+            vault: Some(vault),
+            key: key("gateway"),
+            actor: "gateway".into(),
+            published: Some(Arc::default()),
+        };
         let (channel, _) = attestune_gateway::serve_in_process(gateway.clone()).await.unwrap();
 
         let genesis = genesis();

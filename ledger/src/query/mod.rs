@@ -2,6 +2,7 @@
 //!
 //! Each takes a view and answers the message of `service.proto`. Nothing here decides anything.
 
+mod aggregate;
 mod examples;
 mod history;
 mod in_force;
@@ -10,6 +11,7 @@ mod lists;
 mod open_work;
 mod provenance;
 
+pub use aggregate::aggregate;
 pub use examples::{list_examples, list_members, members_of, prepare_dataset};
 pub use history::{event_of, history, summary};
 pub use in_force::why_in_force;

@@ -14,10 +14,10 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 /// Values checked at the door and not yet folded, at most.
 const WAITING_MAX: usize = 1 << 16;
-/// A key gets a table when it has verified so often: making one costs as much as about thirty verifications.
-const TABLE_AFTER: u32 = 64;
-/// Keys with tables, at most: 30 MB.
-const TABLES_MAX: usize = 1024;
+/// A key gets a table when it has verified so often: making one costs as much as about twenty verifications.
+const TABLE_AFTER: u32 = 32;
+/// Keys with tables, at most: 42 MB.
+const TABLES_MAX: usize = 256;
 
 /// Entries whose signatures are judged together.
 const TOGETHER: usize = 32;

@@ -104,11 +104,13 @@ pub fn comment(event: &Event) -> Result<(), Refusal> {
 
 /// An identifier.
 pub fn id(field: &'static str, value: &str) -> Result<(), Refusal> {
+    if is_identifier(value) { Ok(()) } else { Err(Refusal::BadIdentifier { field }) }
+}
+
+/// Whether a text is an identifier: `[a-z0-9._-]`, 1 to 64 characters.
+pub fn is_identifier(value: &str) -> bool {
     let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
-    if value.is_empty() || value.len() > ID_CHARS_MAX || !value.bytes().all(good) {
-        return Err(Refusal::BadIdentifier { field });
-    }
-    Ok(())
+    !value.is_empty() && value.len() <= ID_CHARS_MAX && value.bytes().all(good)
 }
 
 /// A printed name: 1 to 128 characters, none of them a control character.

@@ -1,7 +1,7 @@
 //! Any log: noise, damaged envelopes, validly signed nonsense, and a life that goes on between.
 
-use crate::cases;
-use crate::held::{Way, any_way, live_replica_agrees, replica_agrees, rows};
+use crate::held::{Way, live_replica_agrees, replica_agrees, rows};
+use crate::{any_way, cases};
 use attestune_ledger::envelope::EVENT_PAYLOAD_TYPE;
 use attestune_ledger::rules::Folded;
 use attestune_ledger::state::{MemoryState, Reader as _, View};
@@ -66,7 +66,7 @@ fn signed(value: Vec<u8>) -> Option<Signed> {
 
 /// What happens to the log. Numbers choose, modulo how many there are to choose from.
 #[derive(Debug, Clone)]
-enum Step {
+pub enum Step {
     /// The life goes on: its next event, signed anew.
     Onward,
     /// An event out of its turn, signed anew.
@@ -94,7 +94,7 @@ enum Step {
 }
 
 #[derive(Debug, Clone)]
-enum Damage {
+pub enum Damage {
     Turned(u16),
     Cut(u16),
     Grown(Vec<u8>),
@@ -102,7 +102,7 @@ enum Damage {
 }
 
 #[derive(Debug, Clone)]
-enum Signers {
+pub enum Signers {
     /// Those who signed it.
     Own,
     /// Another.
@@ -138,7 +138,7 @@ fn any_damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
+fn any_step(clock: BoxedStrategy<i64>) -> impl Strategy<Value = Step> {
     let fields = prop::collection::vec((any::<u16>(), any_change()), 1..4);
     let changed = (any::<u16>(), fields, any::<bool>(), any_signers());
     prop_oneof![
@@ -153,7 +153,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => (any::<u16>(), any_change()).prop_map(|(at, change)| Step::Bent(at, change)),
         3 => any_name_and_id(),
         1 => prop::collection::vec(any::<u8>(), 0..100).prop_map(Step::Noise),
-        1 => prop_oneof![any::<i64>(), -2_000_000..2_000_000i64].prop_map(Step::Clock),
+        1 => clock.prop_map(Step::Clock),
     ]
 }
 
@@ -366,24 +366,30 @@ fn is_canonical(value: &[u8]) {
     assert_eq!(event.encode_to_vec(), envelope.payload, "accepted, but not in canonical form");
 }
 
+/// Any jump of a clock.
+fn any_clock() -> BoxedStrategy<i64> {
+    prop_oneof![any::<i64>(), -2_000_000..2_000_000i64].boxed()
+}
+
 /// A log after some of the life and some steps.
-fn made(begun: usize, steps: &[Step]) -> World {
+pub fn made(begun: usize, steps: &[Step]) -> World {
     let mut making = Making::after(begun % (LIFE.len() + 1));
     steps.iter().for_each(|step| making.take(step));
     making.world
 }
 
-fn any_steps(most: usize) -> impl Strategy<Value = (usize, Vec<Step>)> {
+/// Any steps after any beginning, between which the log's clock jumps so far at most.
+pub fn any_steps(most: usize, clock: BoxedStrategy<i64>) -> impl Strategy<Value = (usize, Vec<Step>)> {
     // A life begun, mostly; at times no ledger even.
     let begun = prop_oneof![6 => 27..200usize, 1 => 0..27usize];
-    (begun, prop::collection::vec(any_step(), 0..most))
+    (begun, prop::collection::vec(any_step(clock), 0..most))
 }
 
 proptest! {
     #![proptest_config(cases(48))]
 
     #[test]
-    fn any_log_folds_to_the_same_over_any_windows_and_openings((begun, steps) in any_steps(60), way in any_way()) {
+    fn any_log_folds_to_the_same_over_any_windows_and_openings((begun, steps) in any_steps(60, any_clock()), way in any_way()) {
         replica_agrees(&made(begun, &steps), &way);
     }
 }
@@ -392,7 +398,7 @@ proptest! {
     #![proptest_config(cases(6))]
 
     #[test]
-    fn the_door_stops_what_the_fold_calls_no_event_and_nothing_else(steps in prop::collection::vec(any_step(), 0..40)) {
+    fn the_door_stops_what_the_fold_calls_no_event_and_nothing_else(steps in prop::collection::vec(any_step(any_clock()), 0..40)) {
         // A door has a ledger behind it: without one it lets genesis in and nothing else.
         live_replica_agrees(&made(27, &steps));
     }
@@ -412,7 +418,7 @@ proptest! {
     }
 
     #[test]
-    fn the_state_as_of_a_position_is_what_a_fold_up_to_it_gave((begun, steps) in any_steps(60), at in any::<u16>()) {
+    fn the_state_as_of_a_position_is_what_a_fold_up_to_it_gave((begun, steps) in any_steps(60, any_clock()), at in any::<u16>()) {
         let world = made(begun, &steps);
         let cut = usize::from(at) % (world.log.len() + 1);
         let early = World::of_log(&world.log[..cut]);

@@ -9,9 +9,9 @@ use attestune_ledger::state::{MemoryState, Reader};
 use attestune_ledger::store::{Family, Options, Store};
 use attestune_ledger::tree::Frontier;
 use attestune_proto::v1::{Direction, HistoryRequest, LineageRequest, Verdict};
-use attestune_replay_tests::{SCENARIOS, World, every_event, key, whole_life};
-use proptest::prelude::*;
+use attestune_replay_tests::{World, key};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -28,22 +28,18 @@ pub struct Way {
     pub drops_state: bool,
 }
 
-/// Any way.
-pub fn any_way() -> impl Strategy<Value = Way> {
-    let windows = prop::collection::vec(prop_oneof![1..4usize, 1..40usize, Just(1024)], 1..6);
-    let openings = prop::collection::vec(any::<u16>(), 0..3);
-    (windows, openings, any::<bool>()).prop_map(|(windows, openings, drops_state)| Way {
-        windows,
-        openings,
-        drops_state,
-    })
-}
-
 /// A log that gives windows of set sizes.
-struct Windowed {
-    log: Embedded,
+pub struct Windowed {
+    log: Box<dyn EventLog>,
     sizes: Vec<usize>,
     reads: AtomicUsize,
+}
+
+impl Windowed {
+    /// Windows of these sizes, again from the first when they are through.
+    pub fn new(log: impl EventLog + 'static, sizes: &[usize]) -> Arc<Self> {
+        Arc::new(Self { log: Box::new(log), sizes: sizes.into(), reads: AtomicUsize::new(0) })
+    }
 }
 
 impl EventLog for Windowed {
@@ -65,7 +61,8 @@ impl EventLog for Windowed {
     }
 }
 
-fn store(folder: &Path) -> Arc<Store> {
+/// Opens a store in a folder.
+pub fn store(folder: &Path) -> Arc<Store> {
     let options = Options { cache_bytes: 8 << 20, write_buffer_bytes: 8 << 20, ..Options::default() };
     Store::open(folder.join("db"), &options).unwrap()
 }
@@ -87,27 +84,31 @@ pub fn replica_agrees(world: &World, way: &Way) {
     let mut written = 0;
     for (number, end) in ends.iter().enumerate() {
         let store = store(folder.path());
-        let mut batch = store.batch();
-        for (position, (time_ms, value)) in (0u64..).zip(&world.log).skip(written).take(end - written) {
-            batch.put(Family::Log, &position.to_be_bytes(), &Entry::stored(*time_ms, value));
-        }
-        store.write(batch, false).unwrap();
+        write(&store, world, written..*end);
         written = *end;
         if way.drops_state && number + 1 == ends.len() {
             drop_state(&store).unwrap();
         }
         let log = Embedded::open(store.clone(), Arc::new(|| 0)).unwrap();
-        let log = Windowed { log, sizes: way.windows.clone(), reads: AtomicUsize::new(0) };
-        let options = ReplicaOptions { checkpoint_key: checkpoint_key(), pin: pin(world, *end) };
-        let replica = Replica::open(store, Arc::new(log), options).unwrap();
+        let replica = Replica::open(store, Windowed::new(log, &way.windows), options(world, *end)).unwrap();
         hold(&replica, world, *end);
         replica.shut_down();
     }
 }
 
-/// The ledger, if it was created by then.
-fn pin(world: &World, end: usize) -> Option<[u8; 32]> {
-    world.folded[..end].iter().any(|f| f.verdict == Verdict::Accepted).then_some(world.ledger)
+/// Writes some of the world's entries into a store's own log, times and all.
+pub fn write(store: &Store, world: &World, which: Range<usize>) {
+    let mut batch = store.batch();
+    for (position, (time_ms, value)) in (0u64..).zip(&world.log).skip(which.start).take(which.len()) {
+        batch.put(Family::Log, &position.to_be_bytes(), &Entry::stored(*time_ms, value));
+    }
+    store.write(batch, false).unwrap();
+}
+
+/// How a replica of the world's first entries is opened: pinned to the ledger, if it was created by then.
+pub fn options(world: &World, end: usize) -> ReplicaOptions {
+    let created = world.folded[..end].iter().any(|f| f.verdict == Verdict::Accepted);
+    ReplicaOptions { checkpoint_key: checkpoint_key(), pin: created.then_some(world.ledger) }
 }
 
 /// Appends the world's log value by value through the door of a replica that follows, and past the door what that
@@ -161,7 +162,10 @@ pub fn rows(reader: &dyn Reader, size: u64) -> Rows {
 }
 
 /// Compares everything that a replica knows with the world's first `end` entries.
-fn hold(replica: &Replica, world: &World, end: usize) {
+///
+/// # Panics
+/// Where they differ.
+pub fn hold(replica: &Replica, world: &World, end: usize) {
     let size = end as u64;
     assert_eq!((replica.position(), replica.failure()), (size, None));
     for size in 0..=size {
@@ -259,28 +263,4 @@ fn open_work_is_kept(replica: &Replica, size: u64) {
         let work = kept.advance(&then, usize::MAX).ok();
         assert_eq!(work, query::open_work(&then).ok(), "open work as of size {}", then.size());
     }
-}
-
-#[test]
-fn the_scenarios_give_the_same_in_rocksdb() {
-    for (number, (_, scenario)) in SCENARIOS[1..].iter().chain(&SCENARIOS[..1]).enumerate() {
-        let world = scenario();
-        let windows = [vec![1], vec![2, 7], vec![1024]][number % 3].clone();
-        replica_agrees(&world, &Way { windows, openings: vec![30_000, 60_000], drops_state: number % 2 == 0 });
-    }
-    live_replica_agrees(&whole_life());
-    live_replica_agrees(&every_event());
-}
-
-/// A test of the comparison itself.
-#[test]
-fn a_world_that_differs_in_one_verdict_is_told_apart() {
-    let mut world = every_event();
-    let way = Way { windows: vec![5], openings: vec![], drops_state: false };
-    replica_agrees(&world, &way);
-    let changed = world.folded.iter().position(|f| f.verdict == Verdict::Refused).unwrap();
-    world.folded[changed].verdict = Verdict::Accepted;
-    let outcome = std::panic::catch_unwind(|| replica_agrees(&world, &way));
-    let words = outcome.unwrap_err().downcast::<String>().unwrap();
-    assert!(words.contains(&format!("the verdict on {changed}")), "{words}");
 }

@@ -1,14 +1,14 @@
 //! Lives of many models, some hundred events each, nearly all of them valid.
 
-use crate::cases;
-use crate::held::{any_way, live_replica_agrees, replica_agrees};
+use crate::held::{live_replica_agrees, replica_agrees};
+use crate::{any_way, cases};
 use attestune_ledger::state::Models;
 use attestune_proto::v1::Verdict;
 use attestune_replay_tests::{Course, Lives, World};
 use proptest::prelude::*;
 
 /// The world after the first events of a course. What was no mistake is accepted, each mistake is not.
-fn lived(course: Course, events: usize) -> World {
+pub fn lived(course: Course, events: usize) -> World {
     let mut world = World::empty();
     for (position, lived) in Lives::new(course).take(events).enumerate() {
         let folded = world.push_at(lived.time_ms, lived.value);

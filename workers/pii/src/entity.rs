@@ -1,34 +1,24 @@
 //! The kinds of personal data.
 
-use std::{fmt, str::FromStr};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    str::FromStr,
+    sync::{LazyLock, Mutex, PoisonError},
+};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::table;
+
+const NAME_BYTES_MAX: usize = 64;
 
 /// A kind of personal data. Its name is stable: it stands on records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Entity {
-    /// An e-mail address.
-    Email,
-    /// A telephone number, national or international.
-    Phone,
-    /// A payment card's number.
-    CreditCard,
-    /// An international bank account number (ISO 13616).
-    Iban,
-    /// A social security number of the United States.
-    UsSsn,
-    /// An address of the internet protocol, version 4 or 6, or a network of such.
-    IpAddress,
-    /// A network card's hardware address.
-    MacAddress,
-    /// A web address or a bare domain name.
-    Url,
-    /// A date, with or without a time.
-    Date,
-    /// An address on a blockchain.
-    CryptoAddress,
-}
+///
+/// The kinds that this crate knows are [`Entity::all`]; a recognizer of the user's own, or a
+/// [`crate::Detector`], may bring others.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entity(&'static str);
 
 /// No entity has this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,65 +28,177 @@ pub struct UnknownEntity {
     pub name: String,
 }
 
-impl Entity {
-    /// Every entity, in the order in which ties between overlapping findings are broken.
-    pub const ALL: [Self; 10] = [
-        Self::CreditCard,
-        Self::Iban,
-        Self::UsSsn,
-        Self::CryptoAddress,
-        Self::Email,
-        Self::MacAddress,
-        Self::IpAddress,
-        Self::Phone,
-        Self::Date,
-        Self::Url,
-    ];
+/// Names that the table, a configuration or a detector brought.
+static ADDED: Interned = Interned::new();
 
-    /// The stable name, of the letters `[a-z-]`.
+static ALL: LazyLock<Vec<Entity>> = LazyLock::new(|| {
+    let mut all = Entity::JUDGED.to_vec();
+    all.extend(table::built_in().iter().map(|entry| Entity::intern(&entry.entity)));
+    all
+});
+
+impl Entity {
+    /// An e-mail address.
+    pub const EMAIL: Self = Self("email");
+    /// A telephone number, national or international.
+    pub const PHONE: Self = Self("phone");
+    /// A payment card's number.
+    pub const CREDIT_CARD: Self = Self("credit-card");
+    /// An international bank account number (ISO 13616).
+    pub const IBAN: Self = Self("iban");
+    /// A social security number of the United States.
+    pub const US_SSN: Self = Self("us-ssn");
+    /// An address of the internet protocol, version 4 or 6, or a network of such.
+    pub const IP_ADDRESS: Self = Self("ip-address");
+    /// A network card's hardware address.
+    pub const MAC_ADDRESS: Self = Self("mac-address");
+    /// A web address or a bare domain name.
+    pub const URL: Self = Self("url");
+    /// A date, with or without a time.
+    pub const DATE: Self = Self("date");
+    /// An address on a blockchain.
+    pub const CRYPTO_ADDRESS: Self = Self("crypto-address");
+    /// A person's name. No recognizer finds it; a [`crate::Detector`] may.
+    pub const PERSON: Self = Self("person");
+    /// A place. No recognizer finds it; a [`crate::Detector`] may.
+    pub const LOCATION: Self = Self("location");
+    /// A company, an office, a school. No recognizer finds it; a [`crate::Detector`] may.
+    pub const ORGANIZATION: Self = Self("organization");
+    /// A nationality, religion or political group. No recognizer finds it; a [`crate::Detector`] may.
+    pub const NRP: Self = Self("nrp");
+    /// A form of address. No recognizer finds it; a [`crate::Detector`] may.
+    pub const TITLE: Self = Self("title");
+    /// A person's age. No recognizer finds it; a [`crate::Detector`] may.
+    pub const AGE: Self = Self("age");
+
+    /// Those whose recognizers are code, in the order in which ties between overlaps are broken.
+    const JUDGED: [Self; 10] = [
+        Self::CREDIT_CARD,
+        Self::IBAN,
+        Self::US_SSN,
+        Self::CRYPTO_ADDRESS,
+        Self::EMAIL,
+        Self::MAC_ADDRESS,
+        Self::IP_ADDRESS,
+        Self::PHONE,
+        Self::DATE,
+        Self::URL,
+    ];
+    pub(crate) const TAGGED: [Self; 6] =
+        [Self::PERSON, Self::LOCATION, Self::ORGANIZATION, Self::NRP, Self::TITLE, Self::AGE];
+
+    /// Every entity that has a recognizer here, in the order in which ties between overlapping
+    /// findings are broken: those of no country first, then the table's.
+    pub fn all() -> &'static [Self] {
+        &ALL
+    }
+
+    /// The entity of this name, new or known; a name is of `[a-z0-9-]`, a letter first.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let is_name = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(fits);
+        (is_name && name.len() <= NAME_BYTES_MAX).then(|| Self::intern(name))
+    }
+
+    fn intern(name: &str) -> Self {
+        let mut built_in = Self::JUDGED.into_iter().chain(Self::TAGGED);
+        built_in.find(|entity| entity.0 == name).unwrap_or_else(|| Self(ADDED.keep(name)))
+    }
+
+    /// The stable name, of the characters `[a-z0-9-]`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Email => "email",
-            Self::Phone => "phone",
-            Self::CreditCard => "credit-card",
-            Self::Iban => "iban",
-            Self::UsSsn => "us-ssn",
-            Self::IpAddress => "ip-address",
-            Self::MacAddress => "mac-address",
-            Self::Url => "url",
-            Self::Date => "date",
-            Self::CryptoAddress => "crypto-address",
-        }
+        self.0
     }
 
     /// What stands in a redacted text for it, such as `<CREDIT_CARD>`.
     pub fn tag(self) -> String {
-        format!("<{}>", self.name().to_ascii_uppercase().replace('-', "_"))
+        format!("<{}>", self.in_capitals())
+    }
+
+    /// The name that Microsoft Presidio has for it, such as `EMAIL_ADDRESS`.
+    pub fn presidio_name(self) -> String {
+        match self {
+            Self::EMAIL => "EMAIL_ADDRESS".into(),
+            Self::PHONE => "PHONE_NUMBER".into(),
+            Self::IBAN => "IBAN_CODE".into(),
+            Self::DATE => "DATE_TIME".into(),
+            Self::CRYPTO_ADDRESS => "CRYPTO".into(),
+            _ => self.in_capitals(),
+        }
+    }
+
+    fn in_capitals(self) -> String {
+        self.0.to_ascii_uppercase().replace('-', "_")
     }
 
     pub(crate) fn rank(self) -> usize {
-        let at = Self::ALL.iter().position(|&entity| entity == self);
-        at.expect("ALL holds every entity")
+        ALL.iter().position(|&entity| entity == self).unwrap_or(usize::MAX)
+    }
+}
+
+/// Texts kept for the life of the process, each once. What is kept is bounded by what
+/// configurations name.
+pub(crate) struct Interned(Mutex<BTreeSet<&'static str>>);
+
+impl Interned {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(BTreeSet::new()))
+    }
+
+    pub(crate) fn keep(&self, text: &str) -> &'static str {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = kept.get(text) {
+            return known;
+        }
+        let new: &'static str = Box::leak(text.to_owned().into_boxed_str());
+        kept.insert(new);
+        new
+    }
+
+    fn find(&self, text: &str) -> Option<&'static str> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(text).copied()
     }
 }
 
 impl fmt::Display for Entity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Debug for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
     }
 }
 
 impl FromStr for Entity {
     type Err = UnknownEntity;
 
+    /// A kind that has a recognizer here, one of a tagger's, or one that a recognizer of the user's own brought.
     fn from_str(name: &str) -> Result<Self, UnknownEntity> {
-        let found = Self::ALL.into_iter().find(|entity| entity.name() == name);
-        found.ok_or_else(|| UnknownEntity { name: name.to_owned() })
+        let mut known = ALL.iter().chain(&Self::TAGGED).map(|entity| entity.0);
+        let known = known.find(|known| *known == name);
+        let found = known.or_else(|| ADDED.find(name)).ok_or_else(|| UnknownEntity { name: name.to_owned() })?;
+        Ok(Self(found))
+    }
+}
+
+impl Serialize for Entity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Entity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
 fn names() -> String {
-    Entity::ALL.map(Entity::name).join(", ")
+    let names: Vec<&str> = ALL.iter().map(|entity| entity.0).collect();
+    names.join(", ")
 }
 
 #[cfg(test)]
@@ -105,18 +207,21 @@ mod tests {
 
     #[test]
     fn every_name_is_an_identifier_and_reads_back() {
-        for entity in Entity::ALL {
-            let name = entity.name();
-            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{name}");
-            assert_eq!(name.parse(), Ok(entity));
-            assert_eq!(serde_json::to_value(entity).unwrap(), name);
+        for &entity in Entity::all() {
+            assert_eq!(Entity::named(entity.name()), Some(entity));
+            assert_eq!(entity.name().parse(), Ok(entity));
+            assert_eq!(serde_json::to_value(entity).unwrap(), entity.name());
         }
-        assert_eq!(Entity::CreditCard.tag(), "<CREDIT_CARD>");
+        let distinct: BTreeSet<_> = Entity::all().iter().collect();
+        assert_eq!(distinct.len(), Entity::all().len());
+        assert_eq!(Entity::CREDIT_CARD.tag(), "<CREDIT_CARD>");
+        assert_eq!(Entity::EMAIL.presidio_name(), "EMAIL_ADDRESS");
     }
 
     #[test]
     fn an_unknown_name_is_answered_with_the_known_ones() {
         let error = "shoe-size".parse::<Entity>().unwrap_err();
         assert!(error.to_string().contains("credit-card, iban"), "{error}");
+        assert_eq!(Entity::named("Shoe Size"), None);
     }
 }

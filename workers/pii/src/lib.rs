@@ -14,28 +14,49 @@
 //! let scanner = Scanner::default();
 //! let text = "Zoë, write to zoe@example.org or pay to GB82 WEST 1234 5698 7654 32.";
 //! let findings = scanner.scan(text);
-//! assert_eq!(findings[0].entity, Entity::Email);
+//! assert_eq!(findings[0].entity, Entity::EMAIL);
 //! assert_eq!((findings[0].start, findings[0].end), (14, 29)); // code points, not bytes
 //! assert_eq!(redact(text, &findings), "Zoë, write to <EMAIL> or pay to <IBAN>.");
 //! ```
 
+mod checksum;
+mod config;
 mod context;
+mod coverage;
+mod custom;
+mod density;
+mod detector;
 mod entity;
+mod fold;
+mod key;
+mod listing;
+mod operator;
 mod overlap;
+mod profile;
 mod recognizers;
 mod redact;
+mod rule;
 mod scanner;
+mod table;
 
+pub use config::{Config, ConfigError};
+pub use coverage::{Coverage, Covered, Skipped};
+pub use custom::{RecognizerError, Recognizers};
+pub use detector::{Detector, Span};
 pub use entity::{Entity, UnknownEntity};
+pub use key::{Key, RevealError, reveal};
+pub use listing::{Listed, recognizers};
+pub use operator::{Operator, OperatorError, Operators};
+pub use profile::{FoundBy, SAFE_HARBOR, SafeHarborIdentifier};
 pub use redact::redact;
-pub use scanner::{Config, ConfigError, Coverage, Finding, Scanner};
+pub use scanner::{Finding, Scanner};
 
 /// The name under which a scan by this crate is put on record.
 pub const DETECTOR_NAME: &str = "attestune-pii";
 
 /// The version of the detector's behaviour: it changes whenever some text could give
 /// other findings than before, so that a record says which rules were applied.
-pub const VERSION: &str = "1";
+pub const VERSION: &str = "2";
 
 /// The highest score: certain.
 pub const CERTAIN_PPM: u32 = 1_000_000;

@@ -38,25 +38,25 @@ mod tests {
 
     #[test]
     fn spans_count_code_points() {
-        let findings = [finding(Entity::Email, 2, 5)];
+        let findings = [finding(Entity::EMAIL, 2, 5)];
         assert_eq!(redact("ÄÖabc€", &findings), "ÄÖ<EMAIL>€");
     }
 
     #[test]
     fn overlapping_spans_are_hidden_together() {
-        let findings = [finding(Entity::Url, 3, 6), finding(Entity::Email, 1, 4)];
+        let findings = [finding(Entity::URL, 3, 6), finding(Entity::EMAIL, 1, 4)];
         assert_eq!(redact("0123456789", &findings), "0<EMAIL>6789");
     }
 
     #[test]
     fn touching_spans_keep_their_own_tags() {
-        let findings = [finding(Entity::Url, 3, 6), finding(Entity::Email, 1, 3)];
+        let findings = [finding(Entity::URL, 3, 6), finding(Entity::EMAIL, 1, 3)];
         assert_eq!(redact("0123456789", &findings), "0<EMAIL><URL>6789");
     }
 
     #[test]
     fn a_span_past_the_end_hides_what_there_is() {
-        let findings = [finding(Entity::Url, 1, 99), finding(Entity::Date, 100, 101)];
+        let findings = [finding(Entity::URL, 1, 99), finding(Entity::DATE, 100, 101)];
         assert_eq!(redact("abc", &findings), "a<URL>");
     }
 }

@@ -1,21 +1,32 @@
-//! The scanner: recognizers over a text, context, threshold, overlaps, offsets.
+//! The scanner: recognizers over a text, context, thresholds, overlaps, offsets.
 
-use std::{collections::BTreeSet, fmt};
+use std::{cell::OnceCell, fmt, iter, ops::Range, sync::Arc};
 
 use rayon::prelude::*;
-use regex::Regex;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::{
-    CERTAIN_PPM, DETECTOR_NAME, Entity, VERSION, context,
+    CERTAIN_PPM, Config, ConfigError, Coverage, Detector, Entity, Recognizers, Span,
+    context::{self, Hit, Vocabulary},
+    density::{REACH_BYTES, Zone, zones},
+    fold,
     overlap::{self, Claim},
-    recognizers::{Candidate, Judgement, Recognizer, TABLE, phone},
+    recognizers::{Candidate, Judgement, TABLE, phone},
+    rule::Rule,
+    table,
 };
 
 /// What a context word adds to a score, and the least a supported score is.
 const CONTEXT_PPM: u32 = 350_000;
 const SUPPORTED_PPM: u32 = 400_000;
-const WINDOW_WORDS_MAX: usize = 50;
+/// What a stream holds in memory at once.
+const STREAM_TEXTS_MAX: usize = 4096;
+const STREAM_BYTES_MAX: usize = 1 << 22;
+/// A longer text is read in windows of so many bytes, which overlap by so many.
+const WINDOW_BYTES: usize = 1 << 19;
+const OVERLAP_BYTES: usize = 1 << 13;
+/// The recognizer's name on a finding that is a denied word.
+const DENIED: &str = "deny-list";
 
 /// One span of a text that looks like personal data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,93 +43,32 @@ pub struct Finding {
     pub recognizer: &'static str,
 }
 
-/// What to look for and from which score on to tell.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// The kinds to look for.
-    pub entities: BTreeSet<Entity>,
-    /// The least score of a finding that is told, in parts per million. The default, 350,000,
-    /// leaves out what is plausible by its shape alone (nine digits, `5/21`) unless a context
-    /// word supports it.
-    pub threshold_ppm: u32,
-    /// How many words before a span are searched for context words.
-    pub words_before: usize,
-    /// How many words after a span are searched for context words.
-    pub words_after: usize,
-    /// The regions (ISO 3166-1 alpha-2) whose national telephone numbers are looked for.
-    /// Numbers with `+` or `00` and a country code are found for every country.
-    pub phone_regions: Vec<String>,
-}
-
-/// A configuration that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// No telephone plan is known for the region.
-    #[error(
-        "no telephone plan is known for region {region:?}; \
-         write two capital letters of ISO 3166-1, such as \"GB\""
-    )]
-    UnknownRegion {
-        /// The region asked for.
-        region: String,
-    },
-    /// A threshold above certainty would silence every detector.
-    #[error("threshold {threshold_ppm} ppm is over 1000000, so nothing would be found; lower it")]
-    ThresholdTooHigh {
-        /// The threshold asked for.
-        threshold_ppm: u32,
-    },
-    /// The window of context words is larger than is read.
-    #[error("a window of {words} context words is over the limit of {WINDOW_WORDS_MAX}; lower it")]
-    WindowTooWide {
-        /// The number of words asked for.
-        words: usize,
-    },
-}
-
-/// What a scanner looks for, and what it was told to leave out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Coverage {
-    /// [`DETECTOR_NAME`].
-    pub detector: &'static str,
-    /// [`VERSION`].
-    pub version: &'static str,
-    /// The kinds looked for.
-    pub entities: Vec<Entity>,
-    /// The kinds this detector knows but was told not to look for.
-    pub entities_left_out: Vec<Entity>,
-    /// The recognizers that run, by their stable names.
-    pub recognizers: Vec<&'static str>,
-    /// The regions whose national telephone numbers are looked for.
-    pub phone_regions: Vec<String>,
-    /// The least score that is told, in parts per million.
-    pub threshold_ppm: u32,
-}
-
-/// Looks for personal data in texts. Making one compiles its patterns, so keep it.
+/// Looks for personal data in texts. Making one compiles its patterns, so keep it; a clone is cheap.
 #[derive(Clone)]
-pub struct Scanner {
+pub struct Scanner(Arc<Parts>);
+
+struct Parts {
     config: Config,
-    recognizers: Vec<(&'static Recognizer, Regex)>,
+    rules: Vec<Rule>,
     regions: Vec<&'static phone::Plan>,
+    vocabulary: Vocabulary,
+    denied: Vocabulary,
+    /// The entity of each denied word, by the word's number.
+    denied_entities: Vec<Entity>,
+    detectors: Vec<Arc<dyn Detector>>,
+    coverage: Coverage,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            entities: Entity::ALL.into_iter().collect(),
-            threshold_ppm: 350_000,
-            words_before: 6,
-            words_after: 3,
-            phone_regions: phone::DEFAULT_REGIONS.map(str::to_owned).to_vec(),
-        }
-    }
+/// A text as it is read once: the text itself or a form of it without disguise.
+struct View<'t> {
+    text: &'t str,
+    zones: Vec<Zone>,
+    hits: OnceCell<Vec<Hit>>,
 }
 
 impl fmt::Debug for Scanner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Scanner").field(&self.coverage()).finish()
+        f.debug_tuple("Scanner").field(&self.0.coverage).finish()
     }
 }
 
@@ -132,68 +82,173 @@ impl Scanner {
     /// A scanner for this configuration.
     ///
     /// # Errors
-    /// The configuration asks for a region without a telephone plan, a threshold above
+    /// The configuration asks for an unknown region, country or language, a threshold above
     /// certainty or too wide a window.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        if config.threshold_ppm > CERTAIN_PPM {
-            return Err(ConfigError::ThresholdTooHigh { threshold_ppm: config.threshold_ppm });
-        }
-        let words = config.words_before.max(config.words_after);
-        if words > WINDOW_WORDS_MAX {
-            return Err(ConfigError::WindowTooWide { words });
-        }
-        let regions = config
-            .phone_regions
-            .iter()
-            .map(|region| phone::plan(region).ok_or_else(|| ConfigError::UnknownRegion { region: region.clone() }));
-        let regions = regions.collect::<Result<_, _>>()?;
+        Self::with(config, &Recognizers::default(), Vec::new())
+    }
 
-        let wanted = TABLE.iter().filter(|r| config.entities.contains(&r.entity));
-        let compile =
-            |r: &'static Recognizer| (r, Regex::new(r.pattern).expect("a test compiles every pattern of the table"));
-        Ok(Self { config: config.clone(), recognizers: wanted.map(compile).collect(), regions })
+    /// A scanner that also runs the user's own recognizers, which are always on, and other detectors.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with(config: &Config, own: &Recognizers, detectors: Vec<Arc<dyn Detector>>) -> Result<Self, ConfigError> {
+        let regions = config.check()?;
+        let of_code = TABLE.iter().map(|r| (r.entity, r.country, None));
+        let of_table = table::built_in().iter().filter_map(|entry| {
+            Some((Entity::named(&entry.entity)?, entry.country.as_deref(), entry.language.as_deref()))
+        });
+        let why = |(entity, country, language)| config.leaves_out(entity, country, language);
+        let left_out: Vec<_> = of_code.chain(of_table).filter_map(|of| Some((of.0, why(of)?))).collect();
+
+        let code = TABLE.iter().filter(|r| why((r.entity, r.country, None)).is_none()).map(Rule::of_code);
+        let table = table::built_in().iter().filter(|entry| {
+            let entity = Entity::named(&entry.entity);
+            entity.is_some_and(|e| why((e, entry.country.as_deref(), entry.language.as_deref())).is_none())
+        });
+        let table = table.flat_map(|entry| Rule::of_entry(entry).expect("a test compiles every entry of the table"));
+        let mut rules: Vec<Rule> = code.chain(table).chain(own.rules.iter().cloned()).collect();
+
+        let too_many = |error: aho_corasick::BuildError| ConfigError::TooManyWords { reason: error.to_string() };
+        let words = rules.iter().flat_map(|rule| rule.words.iter().map(String::as_str));
+        let vocabulary = Vocabulary::new(words).map_err(too_many)?;
+        rules.iter_mut().for_each(|rule| rule.learn(&vocabulary));
+
+        let by_config = config.deny.iter().flat_map(|(&entity, words)| words.iter().map(move |word| (word, entity)));
+        let denied = by_config.chain(own.denied.iter().map(|(word, entity)| (word, *entity)));
+        let mut denied: Vec<(String, Entity)> = denied.map(|(word, entity)| (word.to_lowercase(), entity)).collect();
+        denied.retain(|(word, _)| !word.is_empty());
+        denied.sort();
+        denied.dedup_by(|a, b| a.0 == b.0);
+        let (words, denied_entities): (Vec<String>, Vec<Entity>) = denied.into_iter().unzip();
+        let denied = Vocabulary::new(words.iter().map(String::as_str)).map_err(too_many)?;
+
+        let coverage = Coverage::new(config, &rules, &left_out, own, &detectors);
+        let config = config.clone();
+        Ok(Self(Arc::new(Parts { config, rules, regions, vocabulary, denied, denied_entities, detectors, coverage })))
     }
 
     /// What is found in the text, by position; spans do not overlap.
     ///
-    /// Offsets stay at `u32::MAX` past that many code points, so bound the length of texts.
+    /// A text of more than half a megabyte is read in windows that overlap by eight kilobytes, so that a finding longer
+    /// than four may lose its end. Offsets stay at `u32::MAX` past that many code points, so bound the length of texts.
     pub fn scan(&self, text: &str) -> Vec<Finding> {
-        let mut claims = Vec::new();
-        for (recognizer, regex) in &self.recognizers {
-            self.run(recognizer, regex, text, &mut claims);
-        }
+        let claims = self.0.claims(text);
         in_code_points(text, &overlap::settle(claims))
     }
 
     /// What is found in each text, in the order of the texts, by all threads of the current
     /// rayon pool. The same as [`Self::scan`] of each.
-    pub fn scan_many(&self, texts: &[&str]) -> Vec<Vec<Finding>> {
-        texts.par_iter().with_min_len(16).map(|text| self.scan(text)).collect()
+    pub fn scan_many<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Vec<Vec<Finding>> {
+        texts.par_iter().with_min_len(16).map(|text| self.scan(text.as_ref())).collect()
+    }
+
+    /// What is found in each of a stream of texts, in their order, by all threads of the current rayon pool. Texts are
+    /// taken a few at a time, so that memory does not grow with the stream.
+    pub fn scan_stream<T: AsRef<str> + Sync>(
+        &self,
+        texts: impl IntoIterator<Item = T>,
+    ) -> impl Iterator<Item = (T, Vec<Finding>)> {
+        let mut texts = texts.into_iter();
+        let next = move || {
+            let mut bytes = 0;
+            let mut some: Vec<T> = Vec::new();
+            while some.len() < STREAM_TEXTS_MAX && bytes < STREAM_BYTES_MAX {
+                let Some(text) = texts.next() else { break };
+                bytes += text.as_ref().len();
+                some.push(text);
+            }
+            let found = self.scan_many(&some);
+            (!some.is_empty()).then(|| some.into_iter().zip(found))
+        };
+        iter::from_fn(next).flatten()
     }
 
     /// What this scanner looks for, to be kept beside its findings.
-    pub fn coverage(&self) -> Coverage {
-        let looked_for = |entity: &Entity| self.config.entities.contains(entity);
-        Coverage {
-            detector: DETECTOR_NAME,
-            version: VERSION,
-            entities: Entity::ALL.into_iter().filter(looked_for).collect(),
-            entities_left_out: Entity::ALL.into_iter().filter(|e| !looked_for(e)).collect(),
-            recognizers: self.recognizers.iter().map(|(r, _)| r.name).collect(),
-            phone_regions: self.config.phone_regions.clone(),
-            threshold_ppm: self.config.threshold_ppm,
+    pub fn coverage(&self) -> &Coverage {
+        &self.0.coverage
+    }
+}
+
+impl Parts {
+    /// What could be told, by every means, before overlaps are settled.
+    fn claims(&self, text: &str) -> Vec<Claim> {
+        let windows = windows(text);
+        let read = |(window, own): &(Range<usize>, Range<usize>)| {
+            let claims = self.claims_of_window(&text[window.clone()]).into_iter();
+            let at = |claim: Claim| Claim { start: claim.start + window.start, end: claim.end + window.start, ..claim };
+            claims.map(at).filter(|claim| own.contains(&claim.start)).collect::<Vec<_>>()
+        };
+        match &windows[..] {
+            [_] => self.claims_of_window(text),
+            _ => windows.par_iter().flat_map_iter(read).collect(),
         }
     }
 
-    fn run(&self, recognizer: &'static Recognizer, regex: &Regex, text: &str, claims: &mut Vec<Claim>) {
-        let mut from = 0;
-        while let Some(found) = regex.find_at(text, from) {
+    fn claims_of_window(&self, text: &str) -> Vec<Claim> {
+        let mut claims = self.read(text);
+        let forms = if self.config.unfold { fold::forms(text) } else { Vec::new() };
+        for form in &forms {
+            let told = self.read(&form.text).into_iter().map(|claim| {
+                let (start, end) = form.back(claim.start, claim.end);
+                Claim { start, end, ..claim }
+            });
+            claims.extend(told.filter(|claim| claim.start < claim.end));
+        }
+        if !self.config.allow.is_empty() {
+            claims.retain(|claim| !self.config.allow.contains(&text[claim.start..claim.end]));
+        }
+        claims
+    }
+
+    /// The claims of one reading of a text.
+    fn read(&self, text: &str) -> Vec<Claim> {
+        let view = View { text, zones: zones(text), hits: OnceCell::new() };
+        let mut claims = Vec::new();
+        for rule in self.rules.iter().filter(|rule| text.len() >= rule.bytes_min) {
+            if rule.digits_min == 0 || rule.bytes_max > REACH_BYTES {
+                self.run(rule, &view, 0..text.len(), &mut claims);
+                continue;
+            }
+            for zone in view.zones.iter().filter(|zone| zone.allows(rule.digits_min, rule.bytes_max)) {
+                self.run(rule, &view, zone.start..zone.end, &mut claims);
+            }
+        }
+        let denied = self.denied.hits(text).into_iter().map(|hit| {
+            let entity = self.denied_entities[hit.word as usize];
+            self.claim(entity, hit.start, hit.end, CERTAIN_PPM, DENIED)
+        });
+        claims.extend(denied);
+        let mut spans: Vec<Span> = Vec::new();
+        for detector in &self.detectors {
+            spans.clear();
+            detector.detect(text, &mut spans);
+            let whole = |span: &&Span| span.start < span.end && text.get(span.start..span.end).is_some();
+            let told = |span: &&Span| {
+                let Span { entity, score_ppm, .. } = **span;
+                self.config.entities.contains(&entity) && score_ppm >= self.config.threshold_ppm(entity)
+            };
+            let span = |s: &Span| self.claim(s.entity, s.start, s.end, s.score_ppm.min(CERTAIN_PPM), detector.name());
+            claims.extend(spans.iter().filter(whole).filter(told).map(span));
+        }
+        claims
+    }
+
+    fn claim(&self, entity: Entity, start: usize, end: usize, score_ppm: u32, recognizer: &'static str) -> Claim {
+        Claim { start, end, score_ppm, entity, rank: entity.rank(), recognizer }
+    }
+
+    fn run(&self, rule: &Rule, view: &View<'_>, range: Range<usize>, claims: &mut Vec<Claim>) {
+        let text = view.text;
+        let mut from = range.start;
+        while let Some(found) = rule.regex.find_at(&text[..range.end], from.min(range.end)) {
             let candidate = Candidate { text, floor: from, start: found.start(), end: found.end() };
             let first = text[found.start()..].chars().next().map_or(1, char::len_utf8);
-            let resume = match (recognizer.judge)(&candidate, &self.regions) {
+            let resume = match rule.judge(&candidate, &self.regions) {
                 Judgement::Hit { start, end, score_ppm } => {
-                    let claim = Claim { start, end, score_ppm, recognizer };
-                    claims.extend(self.weigh(text, claim));
+                    let (entity, rank, recognizer) = (rule.entity, rule.rank, rule.name);
+                    let claim = Claim { start, end, score_ppm, entity, rank, recognizer };
+                    claims.extend(self.weigh(rule, view, claim));
                     end
                 }
                 Judgement::Miss { resume } => resume,
@@ -203,14 +258,34 @@ impl Scanner {
     }
 
     /// The claim with the score that its context gives it, if that is worth telling.
-    fn weigh(&self, text: &str, mut claim: Claim) -> Option<Claim> {
+    fn weigh(&self, rule: &Rule, view: &View<'_>, mut claim: Claim) -> Option<Claim> {
         let window = (self.config.words_before, self.config.words_after);
-        let words = claim.recognizer.context;
-        if claim.score_ppm < CERTAIN_PPM && context::supports(text, (claim.start, claim.end), window, words) {
-            let raised = claim.score_ppm.saturating_add(CONTEXT_PPM);
-            claim.score_ppm = raised.clamp(SUPPORTED_PPM, CERTAIN_PPM);
+        if claim.score_ppm < CERTAIN_PPM && !rule.context.is_empty() {
+            let hits = view.hits.get_or_init(|| self.vocabulary.hits(view.text));
+            if context::supports(view.text, hits, (claim.start, claim.end), window, &rule.context) {
+                let raised = claim.score_ppm.saturating_add(CONTEXT_PPM);
+                claim.score_ppm = raised.clamp(SUPPORTED_PPM, CERTAIN_PPM);
+            }
         }
-        (claim.score_ppm >= self.config.threshold_ppm).then_some(claim)
+        (claim.score_ppm >= self.config.threshold_ppm(rule.entity)).then_some(claim)
+    }
+}
+
+/// A long text in windows that overlap, each with the part in which its claims begin. What a window's edge cuts off
+/// lies whole in the next one.
+fn windows(text: &str) -> Vec<(Range<usize>, Range<usize>)> {
+    let mut windows = Vec::new();
+    let (mut start, mut own) = (0usize, 0);
+    loop {
+        let end = text.floor_char_boundary(start.saturating_add(WINDOW_BYTES));
+        if end >= text.len() {
+            windows.push((start..text.len(), own..text.len()));
+            return windows;
+        }
+        let next_own = end - OVERLAP_BYTES / 2;
+        windows.push((start..end, own..next_own));
+        own = next_own;
+        start = text.ceil_char_boundary(end - OVERLAP_BYTES);
     }
 }
 
@@ -223,11 +298,11 @@ fn in_code_points(text: &str, claims: &[Claim]) -> Vec<Finding> {
         u32::try_from(points).unwrap_or(u32::MAX)
     };
     let found = |claim: &Claim| Finding {
-        entity: claim.recognizer.entity,
+        entity: claim.entity,
         start: advance(claim.start),
         end: advance(claim.end),
         score_ppm: claim.score_ppm,
-        recognizer: claim.recognizer.name,
+        recognizer: claim.recognizer,
     };
     claims.iter().map(found).collect()
 }

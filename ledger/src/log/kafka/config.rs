@@ -10,9 +10,11 @@ use std::time::Duration;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long an append waits for its acknowledgement, unless `message.timeout.ms` says otherwise.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a transaction may stay open at least before the brokers end it.
+const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(10);
 
 /// Settings of librdkafka that the log itself depends on.
-const OURS: [&str; 22] = [
+const OURS: [&str; 24] = [
     "acks",
     "allow.auto.create.topics",
     "auto.offset.reset",
@@ -32,8 +34,10 @@ const OURS: [&str; 22] = [
     "max.in.flight",
     "max.in.flight.requests.per.connection",
     "metadata.broker.list",
+    "partitioner",
     "request.required.acks",
     "retries",
+    "transaction.timeout.ms",
     "transactional.id",
 ];
 
@@ -205,6 +209,25 @@ impl KafkaConfig {
         ];
         let fixed = [("acks", "all"), ("enable.idempotence", "true")];
         self.fill(&mut producer, &defaults, &fixed);
+        producer
+    }
+
+    /// Of whoever reads what transactions have committed, and no more.
+    pub(super) fn committed_consumer(&self) -> ClientConfig {
+        let mut consumer = self.consumer();
+        consumer.set("isolation.level", "read_committed");
+        // Only the end is read: the brokers are not to wait there for more.
+        consumer.set("fetch.wait.max.ms", "10");
+        consumer
+    }
+
+    /// Of a producer whose records count once its transaction is committed; a later one of that id fences it.
+    pub(super) fn transactional_producer(&self, id: &str) -> ClientConfig {
+        let mut producer = self.producer();
+        let timeout = self.append_timeout.max(TRANSACTION_TIMEOUT_MIN).as_millis().to_string();
+        // A key stays in its partition, whatever client asks which it is: as Java's clients reckon.
+        let fixed = [("transactional.id", id), ("transaction.timeout.ms", &timeout), ("partitioner", "murmur2")];
+        self.fill(&mut producer, &[("linger.ms", "5")], &fixed);
         producer
     }
 

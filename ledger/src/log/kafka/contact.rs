@@ -6,6 +6,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError as ClientError;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -92,3 +93,14 @@ impl ClientContext for Contact {
 }
 
 impl ConsumerContext for Contact {}
+
+/// For transactions: what became of a record shows in that of its transaction.
+impl ProducerContext for Contact {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            tracing::debug!(target: "librdkafka", %error, "a record was not delivered");
+        }
+    }
+}

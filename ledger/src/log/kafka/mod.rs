@@ -10,10 +10,12 @@
 //! came to it, so that its position is known. While no broker answers, what has been read stays readable, and an append
 //! fails in time. What would make the copy another log than the topic's stops the log for good.
 
+mod block_on;
 mod config;
 mod contact;
 mod error;
 mod identity;
+pub mod publish;
 mod reader;
 mod restore;
 mod resume;

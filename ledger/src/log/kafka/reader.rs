@@ -38,7 +38,7 @@ pub(super) fn settled_watermarks(
 ) -> Result<(i64, i64), KafkaError> {
     let until = Instant::now() + SETTLE;
     loop {
-        match topic::watermarks(config, consumer.client()) {
+        match topic::watermarks(config, consumer.client(), PARTITION) {
             Ok((first, end)) if end >= known => return Ok((first, end)),
             Ok((_, end)) if Instant::now() > until => {
                 return Err(KafkaError::EndLost { topic: config.topic().into(), end, known });
@@ -333,7 +333,7 @@ fn look_again(shared: &Shared, consumer: &BaseConsumer<Contact>, known_id: Optio
     }
     // Asked for before the topic's end, which only grows.
     let known = shared.progress().next_offset;
-    let (first, end) = topic::watermarks(config, consumer.client())?;
+    let (first, end) = topic::watermarks(config, consumer.client(), PARTITION)?;
     shared.end_offset.store(end, Ordering::Release);
     if end < known {
         return Err(KafkaError::EndLost { topic: config.topic().into(), end, known });

@@ -166,7 +166,7 @@ fn read_back(config: &KafkaConfig, size: u64) -> Result<Restored, LogError> {
             return Err(contact.why(config, config.append_timeout(), "what was written does not come back").into());
         }
     }
-    let (_, end) = topic::watermarks(config, rdkafka::consumer::Consumer::client(&consumer))?;
+    let (_, end) = topic::watermarks(config, rdkafka::consumer::Consumer::client(&consumer), PARTITION)?;
     if end != size as i64 {
         let cause = format!("somebody else writes into the topic: it ends at {end}, not {size}");
         return Err(KafkaError::Failed { what: "restore the log".into(), cause }.into());

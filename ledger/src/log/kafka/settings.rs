@@ -54,6 +54,22 @@ pub fn judge(found: &Found, brokers: &str) -> Vec<Judgement> {
     judged
 }
 
+/// Judges what was found of a topic of decided events. What it keeps and for how long is its operator's choice; that it
+/// loses nothing before is not.
+pub fn judge_decided(found: &Found, brokers: &str) -> Vec<Judgement> {
+    let unclean = TOPIC.iter().filter(|rule| rule.key == "unclean.leader.election.enable");
+    let mut judged: Vec<_> = unclean.map(|rule| rule.judge(found, brokers)).collect();
+    judged.extend([in_sync_min(found, brokers), replication(found, brokers), in_sync(found)]);
+    for judgement in &mut judged {
+        judgement.name = format!("{} of {}", judgement.name, found.topic);
+        if let Some(weakness) = &mut judgement.weakness {
+            weakness.risk =
+                "published records may be lost with a broker: consumers miss them, or see them twice".into();
+        }
+    }
+    judged
+}
+
 /// A setting of the topic with one or several values that are sound.
 struct Rule {
     key: &'static str,
@@ -261,6 +277,18 @@ mod tests {
         assert_eq!(weak(&Found { in_sync: 2, ..sound() }), ["in-sync replicas"]);
         assert_eq!(weak(&Found { partitions: 2, ..sound() }), ["partitions"]);
         assert_eq!(weak(&Found { first_offset: 7, ..sound() }), ["first offset"]);
+    }
+
+    #[test]
+    fn of_a_topic_of_decided_events_only_what_may_lose_records_is_weak() {
+        let mut found = Found { topic: "triage.decided".into(), partitions: 6, first_offset: 7, ..sound() };
+        for (key, value) in [("retention.ms", "1000"), ("cleanup.policy", "compact"), ("min.insync.replicas", "1")] {
+            found.topic_settings.insert(key.into(), value.into());
+        }
+        let judged = judge_decided(&found, "kafka:9092").into_iter();
+        let weak: Vec<_> =
+            judged.filter(|judgement| judgement.weakness.is_some()).map(|judgement| judgement.name).collect();
+        assert_eq!(weak, ["min.insync.replicas of triage.decided"]);
     }
 
     #[test]

@@ -1,18 +1,16 @@
 //! The ledger's topic: made, described, changed.
 
+use super::block_on::wait;
 use super::contact::Contact;
 use super::error::words;
 use super::identity::topic_id;
-use super::{KafkaConfig, KafkaError};
+use super::{KafkaConfig, KafkaError, PARTITION};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use std::collections::BTreeMap;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// A batch of records that the brokers take, in bytes; far more than one entry.
@@ -66,10 +64,20 @@ pub struct Found {
 /// If no broker can be reached, there is such a topic, or the brokers refuse.
 pub fn create(config: &KafkaConfig, stamp: Stamp) -> Result<(), KafkaError> {
     let (consumer, contact) = reader(config)?;
-    let brokers = reach(config, &consumer, &contact)?;
-    let replicas = brokers.clamp(1, 3);
+    let replicas = reach(config, &consumer, &contact)?.clamp(1, 3);
+    make(config, &consumer, 1, replicas, stamp)
+}
+
+/// Makes a topic with the settings of a ledger's, and waits until each partition has a leader.
+pub(super) fn make(
+    config: &KafkaConfig,
+    consumer: &BaseConsumer<Contact>,
+    partitions: usize,
+    replicas: usize,
+    stamp: Stamp,
+) -> Result<(), KafkaError> {
     let settings = settings(replicas, stamp);
-    let mut topic = NewTopic::new(config.topic(), 1, TopicReplication::Fixed(replicas as i32));
+    let mut topic = NewTopic::new(config.topic(), partitions as i32, TopicReplication::Fixed(replicas as i32));
     for (key, value) in &settings {
         topic = topic.set(key, value);
     }
@@ -85,7 +93,7 @@ pub fn create(config: &KafkaConfig, stamp: Stamp) -> Result<(), KafkaError> {
     let until = Instant::now() + config.open_timeout();
     loop {
         match partition_leaders(config, consumer.client()) {
-            Ok(leaders) if leaders == [true] => return Ok(()),
+            Ok(leaders) if leaders == vec![true; partitions] => return Ok(()),
             Err(error) if Instant::now() > until => return Err(error),
             _ if Instant::now() > until => {
                 return Err(KafkaError::Failed { what: "lead the new topic".into(), cause: "it has no leader".into() });
@@ -170,7 +178,7 @@ pub fn describe(config: &KafkaConfig) -> Result<Found, KafkaError> {
     partition_leaders(config, consumer.client())?;
     let topic = metadata.topics().first();
     let partitions = topic.map_or(&[][..], |topic| topic.partitions());
-    let (first_offset, end_offset) = watermarks(config, consumer.client())?;
+    let (first_offset, end_offset) = watermarks(config, consumer.client(), PARTITION)?;
 
     let ids: Vec<i32> = metadata.brokers().iter().map(|broker| broker.id()).collect();
     let mut asked = vec![ResourceSpecifier::Topic(config.topic())];
@@ -281,11 +289,23 @@ pub(super) fn partition_leaders(config: &KafkaConfig, client: &Client<Contact>) 
     }
 }
 
-/// The first offset that the topic holds, and the one after the last. Asked again while the partition changes leaders.
-pub(super) fn watermarks(config: &KafkaConfig, client: &Client<Contact>) -> Result<(i64, i64), KafkaError> {
+/// How many brokers hold the topic.
+pub(super) fn replicas(config: &KafkaConfig, client: &Client<Contact>) -> Result<usize, KafkaError> {
+    let metadata = client.fetch_metadata(Some(config.topic()), ASK);
+    let metadata = metadata.map_err(|error| failed(config, "describe the topic", super::error::code(&error)))?;
+    let partition = metadata.topics().first().and_then(|topic| topic.partitions().first());
+    partition.map(|partition| partition.replicas().len()).ok_or_else(|| missing(config))
+}
+
+/// The first offset that a partition holds, and the one after the last. Asked again while the partition changes leaders.
+pub(super) fn watermarks(
+    config: &KafkaConfig,
+    client: &Client<Contact>,
+    partition: i32,
+) -> Result<(i64, i64), KafkaError> {
     let until = Instant::now() + Duration::from_secs(5);
     loop {
-        let code = match client.fetch_watermarks(config.topic(), 0, ASK) {
+        let code = match client.fetch_watermarks(config.topic(), partition, ASK) {
             Ok(watermarks) => return Ok(watermarks),
             Err(error) => super::error::code(&error),
         };
@@ -328,22 +348,4 @@ fn admin(config: &KafkaConfig) -> Result<AdminClient<Contact>, KafkaError> {
 fn options(config: &KafkaConfig) -> AdminOptions {
     let timeout = Some(config.open_timeout());
     AdminOptions::new().request_timeout(timeout).operation_timeout(timeout)
-}
-
-/// Blocks until a future of the admin client is done; its own thread wakes it, so that no runtime is needed.
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Arc::new(Unpark(thread::current())).into();
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return done;
-        }
-        thread::park();
-    }
 }

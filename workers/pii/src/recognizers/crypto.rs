@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn addresses_with_a_right_checksum_are_found() {
         check(
-            Entity::CryptoAddress,
+            Entity::CRYPTO_ADDRESS,
             &[
                 ("to 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", &["1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"]),
                 ("é BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4.", &["BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4"]),
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn addresses_with_a_wrong_checksum_are_not() {
         check(
-            Entity::CryptoAddress,
+            Entity::CRYPTO_ADDRESS,
             &[
                 ("1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb", &[]),
                 ("1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNaa", &[]),
@@ -97,6 +97,6 @@ mod tests {
     #[test]
     fn an_address_without_a_checksum_is_less_sure() {
         let lower = "0xde709f2102306220921060314715629080e2fb77";
-        assert_eq!(score(Entity::CryptoAddress, lower), 700_000);
+        assert_eq!(score(Entity::CRYPTO_ADDRESS, lower), 700_000);
     }
 }

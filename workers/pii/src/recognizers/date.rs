@@ -1,6 +1,7 @@
 //! Dates in digits and with the names of months.
 
 use super::{Candidate, Judgement, phone::Plan};
+use crate::checksum;
 
 /// Words that speak of a person's dates.
 pub(super) const CONTEXT: &[&str] = &[
@@ -88,6 +89,18 @@ pub(super) fn named(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
     }
 }
 
+/// A year after a word that leads to one. Years belong to everybody, so only a lowered threshold or context tells it.
+pub(super) fn year(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
+    let year = Candidate { start: candidate.end - 4, ..*candidate };
+    let whole = year.is_whole_number(&['-', '.', '/', ',', ':']);
+    if whole { year.hit(200_000) } else { Judgement::Miss { resume: candidate.end } }
+}
+
+/// The name of a day of the week, told as a year is.
+pub(super) fn weekday(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
+    if candidate.stands_alone() { candidate.hit(200_000) } else { candidate.miss() }
+}
+
 /// The number that at most nine digits write.
 fn number(digits: &str) -> u32 {
     digits.bytes().fold(0, |n, b| n * 10 + u32::from(b - b'0'))
@@ -95,15 +108,7 @@ fn number(digits: &str) -> u32 {
 
 /// Whether the Gregorian calendar has the day, in a year that people write about.
 fn is_day(year: u32, month: u32, day: u32) -> bool {
-    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let days = match month {
-        2 if is_leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => 0,
-    };
-    (1000..=2999).contains(&year) && (1..=days).contains(&day)
+    (1000..=2999).contains(&year) && checksum::is_day(year, month, day)
 }
 
 #[cfg(test)]
@@ -114,7 +119,7 @@ mod tests {
     #[test]
     fn dates_in_digits_are_found() {
         check(
-            Entity::Date,
+            Entity::DATE,
             &[
                 ("am 2024-02-29.", &["2024-02-29"]),
                 ("2023-07-01T08:15:00.5+02:00 ok", &["2023-07-01T08:15:00.5+02:00"]),
@@ -133,7 +138,7 @@ mod tests {
     #[test]
     fn days_that_no_calendar_has_are_not() {
         check(
-            Entity::Date,
+            Entity::DATE,
             &[
                 ("2023-02-29", &[]),
                 ("31.04.1999", &[]),
@@ -151,7 +156,7 @@ mod tests {
     #[test]
     fn names_of_months_are_found_in_several_languages() {
         check(
-            Entity::Date,
+            Entity::DATE,
             &[
                 ("on 5 May 2021.", &["5 May 2021"]),
                 ("the 3rd of March, 1999", &["3rd of March, 1999"]),
@@ -170,7 +175,7 @@ mod tests {
     #[test]
     fn words_that_hold_a_month_are_not_dates() {
         check(
-            Entity::Date,
+            Entity::DATE,
             &[
                 ("mayor 2021", &[]),
                 ("32 May", &[]),
@@ -183,10 +188,19 @@ mod tests {
     }
 
     #[test]
+    fn years_and_days_of_the_week_need_context_or_a_low_threshold() {
+        check(Entity::DATE, &[("founded in 1977.", &["1977"]), ("on Tuesday, Mittwoch", &["Tuesday", "Mittwoch"])]);
+        check(Entity::DATE, &[("in 19771", &[]), ("room 1977", &[]), ("of 1977-1", &[]), ("Sundays", &[])]);
+        assert_eq!(score(Entity::DATE, "founded in 1977"), 200_000);
+        assert_eq!(score(Entity::DATE, "born in 1977"), 550_000);
+        assert_eq!(score(Entity::DATE, "see you on Monday"), 200_000);
+    }
+
+    #[test]
     fn a_partial_date_needs_context() {
-        assert_eq!(score(Entity::Date, "about 5/21"), 100_000);
-        assert_eq!(score(Entity::Date, "birth: 5/21"), 450_000);
-        assert_eq!(score(Entity::Date, "we may 5"), 100_000);
-        assert_eq!(score(Entity::Date, "born 5 May 1980"), 1_000_000);
+        assert_eq!(score(Entity::DATE, "about 5/21"), 100_000);
+        assert_eq!(score(Entity::DATE, "birth: 5/21"), 450_000);
+        assert_eq!(score(Entity::DATE, "we may 5"), 100_000);
+        assert_eq!(score(Entity::DATE, "born 5 May 1980"), 1_000_000);
     }
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use iban::Iban;
 
 use super::{Candidate, Judgement, phone::Plan};
+use crate::checksum::luhn;
 
 /// The range of a brand's leading digits, the number of digits compared, the lengths.
 type Brand = (u32, u32, usize, &'static [usize]);
@@ -12,7 +13,8 @@ type Brand = (u32, u32, usize, &'static [usize]);
 /// Ranges of leading digits, the number of digits compared, and the lengths that are issued.
 /// From the issuers' public tables (ISO/IEC 7812 numbers).
 const BRANDS: &[Brand] = &[
-    (1, 1, 1, &[15]),                               // UATP
+    (1, 1, 1, &[15]),                               // UATP, JCB
+    (2131, 2131, 4, &[15]),                         // JCB
     (2200, 2204, 4, &[16, 17, 18, 19]),             // Mir
     (2221, 2720, 4, &[16]),                         // Mastercard
     (300, 305, 3, &[14, 16]),                       // Diners Club
@@ -30,12 +32,18 @@ const BRANDS: &[Brand] = &[
     (9792, 9792, 4, &[16]),                         // Troy
 ];
 
+/// The usual length, in the ranges that ISO/IEC 7812 gives to travel and banking. Ranges are handed out all the time,
+/// so a number of no known issuer can be a card's if a word says so.
+const UNKNOWN: &[Brand] = &[(3, 6, 1, &[16])];
+
 /// Card numbers by issuer's range, length and the check digit of ISO/IEC 7812-1 (Luhn), with one
 /// kind of separator or none. One random number in ten passes the check digit.
 pub(super) fn card(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
     let text = candidate.str();
     let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(10)).collect();
-    let brands: Vec<&Brand> = BRANDS.iter().filter(|brand| leads(brand, &digits)).collect();
+    let of = |brands: &'static [Brand]| brands.iter().filter(|brand| leads(brand, &digits)).collect::<Vec<_>>();
+    let brands = of(BRANDS);
+    let (brands, is_known) = if brands.is_empty() { (of(UNKNOWN), false) } else { (brands, true) };
     if !candidate.starts_whole() || brands.is_empty() {
         return candidate.miss();
     }
@@ -49,9 +57,13 @@ pub(super) fn card(candidate: &Candidate<'_>, _: &[&Plan]) -> Judgement {
             && brands.iter().any(|brand| brand.3.contains(&count))
             && shorter.is_whole_number(&['-', '.'])
             && has_one_separator(shorter.str())
-            && luhn(&digits[..count])
+            && luhn(shorter.str())
         {
-            best = Some(shorter.hit(if count < 13 || digits[0] == 1 { 400_000 } else { 900_000 }));
+            best = Some(shorter.hit(match () {
+                () if !is_known => 200_000,
+                () if count < 13 || digits[0] == 1 => 400_000,
+                () => 900_000,
+            }));
         }
     }
     best.unwrap_or_else(|| candidate.miss())
@@ -66,15 +78,6 @@ fn has_one_separator(text: &str) -> bool {
 fn leads(&(low, high, count, _): &Brand, digits: &[u32]) -> bool {
     let lead = digits.iter().take(count).fold(0, |n, d| n * 10 + d);
     (low..=high).contains(&lead)
-}
-
-/// ISO/IEC 7812-1, annex B: from the right, every second digit doubled.
-fn luhn(digits: &[u32]) -> bool {
-    let weigh = |(at, &d): (usize, &u32)| match (at % 2, d * 2) {
-        (0, _) => d,
-        (_, doubled) => doubled / 10 + doubled % 10,
-    };
-    digits.iter().rev().enumerate().map(weigh).sum::<u32>() % 10 == 0
 }
 
 /// Where each run of letters and digits in the text ends.
@@ -110,7 +113,7 @@ fn is_iban(text: &str) -> bool {
 impl Candidate<'_> {
     /// Whether no letter or digit stands before, nor a digit and a joint.
     fn starts_whole(&self) -> bool {
-        !super::char_before(self.text, self.start).is_some_and(char::is_alphanumeric)
+        !super::char_before(self.text, self.start).is_some_and(super::goes_on)
             && !super::ends_in_joint(&self.text[..self.start], &['-', '.'])
     }
 }
@@ -124,7 +127,7 @@ mod tests {
     #[test]
     fn cards_pass_by_range_length_and_check_digit() {
         check(
-            Entity::CreditCard,
+            Entity::CREDIT_CARD,
             &[
                 ("pay 4111 1111 1111 1111 now", &["4111 1111 1111 1111"]),
                 ("4111111111111111", &["4111111111111111"]),
@@ -142,7 +145,7 @@ mod tests {
     #[test]
     fn numbers_that_are_no_cards_stay_silent() {
         check(
-            Entity::CreditCard,
+            Entity::CREDIT_CARD,
             &[
                 ("4111 1111 1111 1112", &[]),
                 ("4111-1111 1111-1111", &[]),
@@ -157,9 +160,15 @@ mod tests {
     }
 
     #[test]
+    fn a_number_of_no_known_issuer_needs_a_word() {
+        assert_eq!(score(Entity::CREDIT_CARD, "no. 3599990000000003"), 200_000);
+        assert_eq!(score(Entity::CREDIT_CARD, "my card 3599990000000003"), 550_000);
+    }
+
+    #[test]
     fn a_card_is_found_among_other_numbers() {
         check(
-            Entity::CreditCard,
+            Entity::CREDIT_CARD,
             &[
                 ("order 12 4111 1111 1111 1111 123", &["4111 1111 1111 1111"]),
                 ("4111111111111111 4111111111111111", &["4111111111111111", "4111111111111111"]),
@@ -171,7 +180,7 @@ mod tests {
     #[test]
     fn accounts_pass_by_country_length_and_check_digits() {
         check(
-            Entity::Iban,
+            Entity::IBAN,
             &[
                 ("to GB29 NWBK 6016 1331 9268 19 please", &["GB29 NWBK 6016 1331 9268 19"]),
                 ("DE89370400440532013000.", &["DE89370400440532013000"]),
@@ -186,7 +195,7 @@ mod tests {
     #[test]
     fn wrong_digits_lengths_and_countries_are_no_accounts() {
         check(
-            Entity::Iban,
+            Entity::IBAN,
             &[
                 ("GB29 NWBK 6016 1331 9268 18", &[]),
                 ("DE8937040044053201300", &[]),
@@ -199,8 +208,8 @@ mod tests {
 
     #[test]
     fn a_checked_account_is_certain_and_a_card_nearly() {
-        assert_eq!(score(Entity::Iban, "DE89370400440532013000"), 1_000_000);
-        assert_eq!(score(Entity::CreditCard, "4111111111111111"), 900_000);
-        assert_eq!(score(Entity::CreditCard, "card 4111111111111111"), 1_000_000);
+        assert_eq!(score(Entity::IBAN, "DE89370400440532013000"), 1_000_000);
+        assert_eq!(score(Entity::CREDIT_CARD, "4111111111111111"), 900_000);
+        assert_eq!(score(Entity::CREDIT_CARD, "card 4111111111111111"), 1_000_000);
     }
 }

@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn addresses_of_both_versions_are_found() {
         check(
-            Entity::IpAddress,
+            Entity::IP_ADDRESS,
             &[
                 ("é 203.0.113.9, ok", &["203.0.113.9"]),
                 ("from 198.51.100.0/24.", &["198.51.100.0/24"]),
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn what_only_looks_like_one_is_not() {
         check(
-            Entity::IpAddress,
+            Entity::IP_ADDRESS,
             &[
                 ("203.0.113.256", &[]),
                 ("203.0.113", &[]),
@@ -111,16 +111,16 @@ mod tests {
 
     #[test]
     fn versions_and_source_code_score_low() {
-        assert_eq!(score(Entity::IpAddress, "version 1.2.3.4"), 100_000);
-        assert_eq!(score(Entity::IpAddress, "call face::add"), 100_000);
-        assert_eq!(score(Entity::IpAddress, "seen 203.0.113.9"), 600_000);
-        assert_eq!(score(Entity::IpAddress, "IP 203.0.113.9"), 950_000);
+        assert_eq!(score(Entity::IP_ADDRESS, "version 1.2.3.4"), 100_000);
+        assert_eq!(score(Entity::IP_ADDRESS, "call face::add"), 100_000);
+        assert_eq!(score(Entity::IP_ADDRESS, "seen 203.0.113.9"), 600_000);
+        assert_eq!(score(Entity::IP_ADDRESS, "IP 203.0.113.9"), 950_000);
     }
 
     #[test]
     fn hardware_addresses_have_one_kind_of_separator() {
         check(
-            Entity::MacAddress,
+            Entity::MAC_ADDRESS,
             &[
                 ("mac 00:1b:63:84:45:e6", &["00:1b:63:84:45:e6"]),
                 ("00-1B-63-84-45-E6.", &["00-1B-63-84-45-E6"]),

@@ -8,7 +8,8 @@ use std::sync::{LazyLock, OnceLock};
 use phonenumber::metadata::{DATABASE, Descriptor, Metadata};
 use regex::Regex;
 
-use super::{Candidate, Judgement, ends_in_joint, starts_in_joint};
+use super::{Candidate, Judgement, ends_in_joint, goes_on, starts_in_joint};
+use crate::table::PhoneKind;
 
 /// The regions whose national numbers are looked for unless the configuration names others.
 pub(crate) const DEFAULT_REGIONS: [&str; 15] =
@@ -26,12 +27,22 @@ const CLOSED_LENGTHS_MAX: usize = 4;
 /// The score of a national number in its usual form.
 const USUAL_PPM: u32 = 400_000;
 
+/// Where a number could stand.
+pub(crate) const PATTERN: &str = r"(?:\+ ?\(?|\()?[0-9](?:[ ./()\-]{0,3}[0-9]){6,16}";
+
 /// A region's numbering plan.
 pub(crate) struct Plan {
     region: String,
     country_code: u16,
     trunk_prefix: String,
     lengths: Vec<usize>,
+    all: Numbers,
+    mobile: Numbers,
+    fixed: Numbers,
+}
+
+/// The numbers of a plan, or of one kind.
+struct Numbers {
     pattern: String,
     compiled: OnceLock<Regex>,
 }
@@ -74,21 +85,34 @@ impl Plan {
         ];
         // The tables are written with spaces, and a kind that a region lacks is no pattern.
         let pattern = |kind: &Descriptor| format!("(?:{})", kind.national_number().as_str());
-        let kinds: Vec<String> = kinds.into_iter().flatten().map(pattern).collect();
+        let numbers = |kinds: &[Option<&Descriptor>]| {
+            let kinds: Vec<String> = kinds.iter().copied().flatten().map(pattern).collect();
+            Numbers { pattern: format!("(?x)^(?:{})$", kinds.join("|")), compiled: OnceLock::new() }
+        };
         Self {
             region: metadata.id().to_owned(),
             country_code: metadata.country_code(),
             trunk_prefix: metadata.national_prefix().unwrap_or_default().to_owned(),
             lengths: all.general().possible_length().iter().map(|&n| usize::from(n)).collect(),
-            pattern: format!("(?x)^(?:{})$", kinds.join("|")),
-            compiled: OnceLock::new(),
+            all: numbers(&kinds),
+            mobile: numbers(&[all.mobile()]),
+            fixed: numbers(&[all.fixed_line()]),
         }
     }
 
     /// Whether the plan gives the significant number (without prefixes) to somebody.
     fn has(&self, significant: &str) -> bool {
-        let compile = || Regex::new(&self.pattern).expect("a test compiles every plan's pattern");
-        self.has_length(significant) && self.compiled.get_or_init(compile).is_match(significant)
+        self.has_kind(significant, PhoneKind::Any)
+    }
+
+    fn has_kind(&self, significant: &str, kind: PhoneKind) -> bool {
+        let numbers = match kind {
+            PhoneKind::Any => &self.all,
+            PhoneKind::Mobile => &self.mobile,
+            PhoneKind::Fixed => &self.fixed,
+        };
+        let compile = || Regex::new(&numbers.pattern).expect("a test compiles every plan's pattern");
+        self.has_length(significant) && numbers.compiled.get_or_init(compile).is_match(significant)
     }
 
     fn has_length(&self, significant: &str) -> bool {
@@ -99,13 +123,22 @@ impl Plan {
 /// The front of the candidate, by groups of digits, that is most surely a number, then the longest: of any country with
 /// `+` or `00`, or of one of the regions; and the extension that follows it.
 pub(super) fn number(candidate: &Candidate<'_>, regions: &[&Plan]) -> Judgement {
+    front(candidate, &|written, is_grouped| judge(written, is_grouped, regions))
+}
+
+/// The same for the numbers of one region and kind.
+pub(crate) fn of_region(candidate: &Candidate<'_>, plan: &Plan, kind: PhoneKind) -> Judgement {
+    front(candidate, &|written, is_grouped| judge_of_region(written, is_grouped, plan, kind))
+}
+
+fn front(candidate: &Candidate<'_>, judge: &dyn Fn(&str, bool) -> Option<u32>) -> Judgement {
     let text = candidate.text;
     let joints = ['-', '.', '/'];
     let groups = groups(candidate);
     let next_group = groups.get(1).map_or(candidate.end, |group| group.0);
     let none = Judgement::Miss { resume: next_group };
     let first = candidate.str();
-    if super::char_before(text, candidate.start).is_some_and(char::is_alphanumeric)
+    if super::char_before(text, candidate.start).is_some_and(goes_on)
         || ends_in_joint(&text[..candidate.start], &joints)
     {
         return none;
@@ -118,7 +151,7 @@ pub(super) fn number(candidate: &Candidate<'_>, regions: &[&Plan]) -> Judgement 
             continue;
         }
         let end = groups[count - 1].1;
-        let goes_on = super::char_after(text, end).is_some_and(char::is_alphanumeric);
+        let goes_on = super::char_after(text, end).is_some_and(goes_on);
         let extension = EXTENSION
             .find(&text[end..text.floor_char_boundary(end.saturating_add(EXTENSION_REACH))])
             .map_or(0, |found| found.end());
@@ -128,7 +161,7 @@ pub(super) fn number(candidate: &Candidate<'_>, regions: &[&Plan]) -> Judgement 
         // An opening bracket that this front doesn't close is the sentence's.
         let bracket = first.starts_with('(') && !text[candidate.start..end].contains(')');
         let start = candidate.start + usize::from(bracket);
-        let Some(score_ppm) = judge(&text[start..end], count > 1, regions) else {
+        let Some(score_ppm) = judge(&text[start..end], count > 1) else {
             continue;
         };
         if best.as_ref().is_none_or(|(score, _)| *score < score_ppm) {
@@ -143,7 +176,7 @@ pub(super) fn number(candidate: &Candidate<'_>, regions: &[&Plan]) -> Judgement 
     };
     // `room 12 212-555-0142` is some plan's number as a whole, but more surely another's later on.
     if score_ppm < USUAL_PPM && groups.len() > 1 {
-        let later = number(&Candidate { start: next_group, ..*candidate }, regions);
+        let later = front(&Candidate { start: next_group, ..*candidate }, judge);
         if matches!(later, Judgement::Hit { score_ppm: score, .. } if score > score_ppm) {
             return later;
         }
@@ -179,6 +212,27 @@ fn judge(written: &str, is_grouped: bool, regions: &[&Plan]) -> Option<u32> {
     let from_abroad = digits.strip_prefix("00").and_then(international);
     let at_home = regions.iter().filter_map(|plan| national(&digits, is_grouped, plan)).max();
     from_abroad.max(at_home)
+}
+
+/// The score of a written number of one region and kind.
+fn judge_of_region(written: &str, is_grouped: bool, plan: &Plan, kind: PhoneKind) -> Option<u32> {
+    let digits: String = written.replacen("(0)", "", 1).chars().filter(char::is_ascii_digit).collect();
+    if !DIGITS.contains(&digits.len()) {
+        return None;
+    }
+    let is_abroad = written.trim_start_matches('(').starts_with('+');
+    let abroad = if is_abroad { Some(digits.as_str()) } else { digits.strip_prefix("00") };
+    let after_code = abroad.and_then(|digits| digits.strip_prefix(plan.country_code.to_string().as_str()));
+    if after_code.is_some_and(|rest| plan.has_kind(rest, kind)) {
+        return Some(700_000);
+    }
+    let trunk = plan.trunk_prefix.as_str();
+    let at_home = digits.strip_prefix(trunk).filter(|rest| !trunk.is_empty() && plan.has_kind(rest, kind));
+    match (at_home, is_abroad) {
+        (_, true) => None,
+        (Some(_), _) => Some(if is_grouped { USUAL_PPM } else { 300_000 }),
+        (None, _) => plan.has_kind(&digits, kind).then_some(if is_grouped { 200_000 } else { 150_000 }),
+    }
 }
 
 /// A country code and a number of its plans; a number of the right length alone scores lower.
@@ -231,7 +285,9 @@ mod tests {
         let mut strange = Vec::new();
         for metadata in (1..=999u16).filter_map(|code| DATABASE.by_code(&code)).flatten() {
             let plan = Plan::from_metadata(metadata);
-            Regex::new(&plan.pattern).unwrap();
+            for numbers in [&plan.all, &plan.mobile, &plan.fixed] {
+                Regex::new(&numbers.pattern).unwrap();
+            }
             let line = metadata.descriptors().fixed_line().and_then(Descriptor::example);
             if line.is_some_and(|example| !plan.has(example)) {
                 strange.push(plan.region);
@@ -244,7 +300,7 @@ mod tests {
     #[test]
     fn numbers_are_found_as_people_write_them() {
         check(
-            Entity::Phone,
+            Entity::PHONE,
             &[
                 ("call (212) 555-0142 now", &["(212) 555-0142"]),
                 ("212-555-0142", &["212-555-0142"]),
@@ -268,7 +324,7 @@ mod tests {
     #[test]
     fn other_numbers_are_no_telephone_numbers() {
         check(
-            Entity::Phone,
+            Entity::PHONE,
             &[
                 ("12345", &[]),
                 ("111-111-1111", &[]),
@@ -283,9 +339,9 @@ mod tests {
 
     #[test]
     fn bare_digits_need_context_and_a_country_code_does_not() {
-        assert_eq!(score(Entity::Phone, "id 2125550142"), 200_000);
-        assert_eq!(score(Entity::Phone, "phone 2125550142"), 550_000);
-        assert_eq!(score(Entity::Phone, "at 9-212-555-0142"), 200_000);
-        assert_eq!(score(Entity::Phone, "at +1 212 555 0142"), 700_000);
+        assert_eq!(score(Entity::PHONE, "id 2125550142"), 200_000);
+        assert_eq!(score(Entity::PHONE, "phone 2125550142"), 550_000);
+        assert_eq!(score(Entity::PHONE, "at 9-212-555-0142"), 200_000);
+        assert_eq!(score(Entity::PHONE, "at +1 212 555 0142"), 700_000);
     }
 }

@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn numbers_that_could_be_issued_are_found() {
         check(
-            Entity::UsSsn,
+            Entity::US_SSN,
             &[
                 ("is 536-22-8726.", &["536-22-8726"]),
                 ("536 22 8726", &["536 22 8726"]),
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn numbers_that_are_never_issued_are_not() {
         check(
-            Entity::UsSsn,
+            Entity::US_SSN,
             &[
                 ("000-22-8726", &[]),
                 ("666-22-8726", &[]),
@@ -71,8 +71,8 @@ mod tests {
 
     #[test]
     fn nine_bare_digits_need_a_word_of_context() {
-        assert_eq!(score(Entity::UsSsn, "code 536228726"), 50_000);
-        assert_eq!(score(Entity::UsSsn, "my social security number is 536228726"), 400_000);
-        assert_eq!(score(Entity::UsSsn, "SSN: 536-22-8726"), 950_000);
+        assert_eq!(score(Entity::US_SSN, "code 536228726"), 50_000);
+        assert_eq!(score(Entity::US_SSN, "my social security number is 536228726"), 400_000);
+        assert_eq!(score(Entity::US_SSN, "SSN: 536-22-8726"), 950_000);
     }
 }

@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn mail_addresses_are_found_in_any_surroundings() {
         check(
-            Entity::Email,
+            Entity::EMAIL,
             &[
                 ("zoë: zoe.o'neil+x@mail.example.co.uk.", &["zoe.o'neil+x@mail.example.co.uk"]),
                 ("<a@example.org>,b_c@example.com", &["a@example.org", "b_c@example.com"]),
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn an_at_sign_alone_is_no_mail_address() {
         check(
-            Entity::Email,
+            Entity::EMAIL,
             &[
                 ("@example.org", &[]),
                 ("a@", &[]),
@@ -248,19 +248,19 @@ mod tests {
             ],
         );
         let long = format!("{}@example.org", "a".repeat(65));
-        check(Entity::Email, &[(&long, &[])]);
+        check(Entity::EMAIL, &[(&long, &[])]);
     }
 
     #[test]
     fn a_mail_address_under_no_public_suffix_scores_lower() {
-        assert_eq!(score(Entity::Email, "a@example.org"), 950_000);
-        assert_eq!(score(Entity::Email, "ops@db1.internal"), 500_000);
+        assert_eq!(score(Entity::EMAIL, "a@example.org"), 950_000);
+        assert_eq!(score(Entity::EMAIL, "ops@db1.internal"), 500_000);
     }
 
     #[test]
     fn web_addresses_end_where_the_sentence_goes_on() {
         check(
-            Entity::Url,
+            Entity::URL,
             &[
                 ("see https://example.org/a?b=c#d.", &["https://example.org/a?b=c#d"]),
                 ("(https://example.org/a_(b))", &["https://example.org/a_(b)"]),
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn bare_names_need_a_public_suffix() {
         check(
-            Entity::Url,
+            Entity::URL,
             &[
                 ("on example.org/x, or", &["example.org/x"]),
                 ("www.example.co.uk", &["www.example.co.uk"]),
@@ -298,8 +298,8 @@ mod tests {
 
     #[test]
     fn file_names_and_missing_spaces_score_low() {
-        assert_eq!(score(Entity::Url, "open notes.md"), 200_000);
-        assert_eq!(score(Entity::Url, "the end.It was"), 100_000);
-        assert_eq!(score(Entity::Url, "buy at example.org"), 500_000);
+        assert_eq!(score(Entity::URL, "open notes.md"), 200_000);
+        assert_eq!(score(Entity::URL, "the end.It was"), 100_000);
+        assert_eq!(score(Entity::URL, "buy at example.org"), 500_000);
     }
 }
