@@ -2,7 +2,7 @@
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/attestune/target
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: setup build test demo acceptance interop faults bench bench-pieces kafka-up kafka-down clean
+.PHONY: setup build build-cuda test demo acceptance interop faults bench bench-pieces kafka-up kafka-down clean
 
 setup:
 	@scripts/setup
@@ -13,6 +13,10 @@ build: setup
 	@mkdir -p bin
 	@install -m 755 "$(CARGO_TARGET_DIR)/debug/attestune" bin/attestune
 	@echo "bin/attestune is built"
+
+# bin/attestune-cuda, whose trainer and evaluator can use a card. No card or driver is needed to build it.
+build-cuda: setup
+	@scripts/build-cuda
 
 # Formatting, lints, every test; the last line counts all of them.
 test: setup

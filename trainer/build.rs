@@ -15,6 +15,17 @@ fn main() {
     let told = Command::new(rustc).arg("--version").output().ok();
     let told = told.and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
     println!("cargo::rustc-env=ATTESTUNE_RUSTC={}", told.split(' ').nth(1).unwrap_or("unknown"));
+    if std::env::var_os("CARGO_FEATURE_CUDA").is_some() {
+        println!("cargo::rustc-env=ATTESTUNE_CUDA={}", cuda().as_deref().unwrap_or("unknown"));
+    }
+}
+
+/// The version of the toolkit that candle's kernels are compiled with, as its compiler tells it: `release 13.0, …`.
+fn cuda() -> Option<String> {
+    let told = Command::new("nvcc").arg("--version").output().ok()?;
+    let told = String::from_utf8(told.stdout).ok()?;
+    let (_, after) = told.split_once("release ")?;
+    Some(after.split(',').next()?.to_owned())
 }
 
 /// The version of the first package of that name in a `Cargo.lock`.

@@ -9,6 +9,7 @@ use attestune_ledger::{
     store::{Options, Store, StoreError},
     vault::Vault,
 };
+use attestune_trainer::device::Device;
 use attestune_workers::{BaseModels, Evaluator, Pii, Quality, Signer, Trainer, Worker};
 use std::sync::{
     Arc,
@@ -94,15 +95,15 @@ impl Local {
         }
     }
 
-    /// Starts the workers in threads of their own; they stop when the handle is dropped.
-    pub fn work(&self) -> anyhow::Result<Working> {
+    /// Starts the workers in threads of their own, trainer and evaluator on `device`; they stop when the handle is dropped.
+    pub fn work(&self, device: &Device) -> anyhow::Result<Working> {
         let stop = Arc::new(AtomicBool::new(false));
         let models = BaseModels::new(self.folder.model_paths()?);
         let workers: [(&str, Box<dyn Worker + Send>); 4] = [
             ("scanner", Box::new(Pii::default())),
             ("checker", Box::new(Quality::default())),
-            ("trainer", Box::new(Trainer::new(models.clone()))),
-            ("evaluator", Box::new(Evaluator::new(models))),
+            ("trainer", Box::new(Trainer::new(models.clone()).on(device.clone()))),
+            ("evaluator", Box::new(Evaluator::new(models).on(device.clone()))),
         ];
         let runtime = tokio::runtime::Handle::current();
         let mut threads = Vec::new();

@@ -16,6 +16,7 @@ mod dataset;
 mod decided;
 mod decode;
 mod derive;
+mod device;
 mod doctor;
 mod doctor_kafka;
 mod draft;
@@ -266,7 +267,7 @@ mod tests {
         compose.apply_merge().unwrap();
         let mut seen = 0;
         for (name, service) in compose["services"].as_mapping().unwrap() {
-            if !service["image"].as_str().unwrap().starts_with("attestune:") {
+            if !service["image"].as_str().unwrap().starts_with("attestune") {
                 continue;
             }
             let words = service["command"].as_sequence().unwrap().iter().map(|word| word.as_str().unwrap());
@@ -278,6 +279,6 @@ mod tests {
             }
             seen += 1;
         }
-        assert_eq!(seen, 6);
+        assert_eq!(seen, 7);
     }
 }

@@ -4,6 +4,7 @@
 use crate::{
     connect,
     context::{Context, Signer, load_key},
+    device::DeviceArgs,
     output, problem,
     session::{Session, list},
     train, wait,
@@ -14,11 +15,13 @@ use attestune_ledger::{
     tree::{Frontier, leaf_hash},
 };
 use attestune_proto::v1::{
-    ListMembersRequest, Reproduction, RunRow, Sealed, TrainingCompleted, TrainingReproduced, WorkStatus, event::Body,
+    ListMembersRequest, Reproduction, RunRow, Sealed, Setting, TrainingCompleted, TrainingReproduced, WorkStatus,
+    event::Body,
 };
 use attestune_trainer::{
+    device::Device,
     environment::Environment,
-    train::{TrainExample, Trained},
+    train::{TrainExample, Trained, train_on},
 };
 use attestune_workers::{BaseModels, example::ExampleText, settings, train_config};
 use safetensors::SafeTensors;
@@ -36,10 +39,13 @@ pub struct Args {
     /// Only compare: put nothing on the record
     #[arg(long)]
     no_record: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// Trains a run again and says, and records, whether the same came out.
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
+    let device = args.device.open()?;
     let session = connect::connect(context, Some(signer(context)?)).await?;
     let run = train::find(&session, args.run).await?;
     if run.status() != WorkStatus::Completed {
@@ -54,10 +60,13 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
             "run `attestune replay`",
         ));
     };
-    let trained = repeat(context, &session, &run).await?;
-    let mut body = compare(&session, &run, &recorded, &trained).await?;
     let threads = run.hyperparameters.as_ref().map_or(1, |h| h.threads);
-    body.environment = settings(&Environment::current(threads));
+    let environment = settings(&Environment::on(&device, threads)?);
+    let trained = repeat(context, &session, &run, device).await?;
+    let mut body = compare(&session, &run, &recorded, &trained).await?;
+    let on = |environment: &[Setting]| setting(environment, "card").or(setting(environment, "device"));
+    let (theirs, ours) = (on(&recorded.environment), on(&environment));
+    body.environment = environment;
     let (reproduction, difference_micro) = (body.reproduction(), body.difference_micro);
     let digest = hex::encode(&body.adapter_digest);
     let position = match args.no_record {
@@ -69,11 +78,13 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         output::value(&serde_json::json!({
             "run": run.position, "recorded": hex::encode(&recorded.adapter_digest), "reproduced": digest,
             "exact": reproduction == Reproduction::Exact, "reproduction": class,
-            "difference_micro": difference_micro, "position": position,
+            "difference_micro": difference_micro, "position": position, "recorded_on": theirs, "reproduced_on": ours,
         }))?;
     } else {
         println!("recorded    {}", hex::encode(&recorded.adapter_digest));
         println!("reproduced  {digest}");
+        let unknown = || "an unknown device".to_owned();
+        println!("device      {}; the run was on {}", ours.unwrap_or_else(unknown), theirs.unwrap_or_else(unknown));
         println!("class       {class}; the largest difference of a weight is {difference_micro} millionths");
         if let Some(position) = position {
             println!("recorded at position {position}");
@@ -83,9 +94,13 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         Reproduction::Exact | Reproduction::WithinTolerance => Ok(()),
         Reproduction::Different | Reproduction::Unspecified => Err(problem::no(
             format!("the run at position {} gave another adapter this time", run.position),
-            "compare the recorded environment (`attestune log decode`) with this machine's: kernels must be the same",
+            "compare the recorded environment (`attestune log decode`) with this machine's: device and kernels must be the same",
         )),
     }
+}
+
+fn setting(environment: &[Setting], name: &str) -> Option<String> {
+    environment.iter().find(|setting| setting.name == name).map(|setting| setting.value.clone())
 }
 
 /// The actor named, or the folder's trainer: repetitions are a trainer's to record.
@@ -97,7 +112,7 @@ fn signer(context: &Context) -> anyhow::Result<Signer> {
     Ok(Signer { actor: "trainer".into(), key: load_key(&path)? })
 }
 
-async fn repeat(context: &Context, session: &Session, run: &RunRow) -> anyhow::Result<Trained> {
+async fn repeat(context: &Context, session: &Session, run: &RunRow, device: Device) -> anyhow::Result<Trained> {
     let missing =
         |what: &str| problem::no(format!("the {what} of run {} is missing", run.position), "run `attestune replay`");
     let datasets = session.registry().list_datasets(list("")).await?.into_inner().datasets;
@@ -135,7 +150,7 @@ async fn repeat(context: &Context, session: &Session, run: &RunRow) -> anyhow::R
                 "fetch the model's files from their origin again",
             ));
         }
-        Ok(attestune_trainer::train::train(&model, &examples, &config, |now| {
+        Ok(train_on(&device, &model, &examples, &config, |now| {
             progress.set_length(now.steps.into());
             progress.set_position(now.step.into());
             ControlFlow::Continue(())

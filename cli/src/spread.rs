@@ -3,6 +3,7 @@
 
 use crate::{
     context::{Context, Signer, load_key},
+    device::DeviceArgs,
     folder::{self, Folder},
     kafka_args::KafkaArgs,
     local::open_store,
@@ -64,15 +65,16 @@ pub struct WorkerArgs {
     name: WorkerName,
     #[command(flatten)]
     work: Work,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 #[derive(clap::Args)]
 pub struct TrainerArgs {
     #[command(flatten)]
     work: Work,
-    /// What it trains on; this build has the CPU only
-    #[arg(long, default_value = "cpu", value_parser = ["cpu"])]
-    device: String,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 #[derive(Copy, Clone, clap::ValueEnum)]
@@ -137,18 +139,22 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
 
 /// `attestune worker`: one of the workers, at whatever waits for it.
 pub async fn worker(context: &Context, args: &WorkerArgs) -> anyhow::Result<()> {
+    let device = args.device.open()?;
+    if device.is_card() && !matches!(args.name, WorkerName::Evaluator) {
+        return Err(problem::cannot("this worker computes on no card", "leave --device out"));
+    }
     let worker: Box<dyn Worker + Send> = match args.name {
         WorkerName::Pii => Box::new(Pii::default()),
         WorkerName::Quality => Box::new(Quality::default()),
-        WorkerName::Evaluator => Box::new(Evaluator::new(args.work.bases()?)),
+        WorkerName::Evaluator => Box::new(Evaluator::new(args.work.bases()?).on(device)),
     };
     work(context, &args.work, worker).await
 }
 
 /// `attestune trainer`: trains what is requested, by lease.
 pub async fn trainer(context: &Context, args: &TrainerArgs) -> anyhow::Result<()> {
-    tracing::debug!(device = args.device, "trains");
-    work(context, &args.work, Box::new(Trainer::new(args.work.bases()?))).await
+    let device = args.device.open()?;
+    work(context, &args.work, Box::new(Trainer::new(args.work.bases()?).on(device))).await
 }
 
 async fn work(context: &Context, args: &Work, worker: Box<dyn Worker + Send>) -> anyhow::Result<()> {

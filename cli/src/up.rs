@@ -2,6 +2,7 @@
 
 use crate::{
     context::Context,
+    device::DeviceArgs,
     init,
     local::Local,
     problem,
@@ -25,9 +26,12 @@ pub struct Args {
     /// Run no workers
     #[arg(long)]
     no_workers: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
+    let device = args.device.open()?;
     let folder = context.folder();
     let ledger = folder.ledger()?;
     if init::is_served(&folder).await {
@@ -55,7 +59,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     if !args.no_tcp {
         servers.spawn(attestune_gateway::serve_tcp(local.gateway.clone(), args.listen, stopped));
     }
-    let working = if args.no_workers { None } else { Some(local.work()?) };
+    let working = if args.no_workers { None } else { Some(local.work(&device)?) };
 
     eprintln!("ledger {} is up at position {}", ledger.name, local.replica.position());
     eprintln!("  socket {}", folder.socket().display());

@@ -1,6 +1,7 @@
 //! Waiting for workers: those of a running `up`, or of this process.
 
 use crate::{local::Working, problem, session::Session};
+use attestune_trainer::device::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{future::Future, io::IsTerminal as _, time::Duration};
 
@@ -26,7 +27,7 @@ where
     Fut: Future<Output = anyhow::Result<Progress>>,
 {
     let mut working: Option<Working> = match session.local() {
-        Some(local) => Some(local.work()?),
+        Some(local) => Some(local.work(&Device::CPU)?),
         None => None,
     };
     let bar = bar(what);

@@ -121,6 +121,9 @@ fn a_run_is_repeated(ledger: &Ledger, run: &str) {
     let event = ledger.json(&["log", "decode", &alone["position"].to_string()]);
     assert_eq!(event["verdict"], "VERDICT_ACCEPTED");
     assert_eq!(event["event"]["training_reproduced"]["run"].to_string(), run);
+    assert_eq!((&alone["recorded_on"], &alone["reproduced_on"]), (&"cpu".into(), &"cpu".into()));
+    let environment = event["event"]["training_reproduced"]["environment"].as_array().unwrap();
+    assert!(environment.contains(&serde_json::json!({ "name": "device", "value": "cpu" })), "{environment:?}");
 
     let up = Running::start(ledger);
     assert_eq!(ledger.json(&["train", "verify", run])["exact"], true);

@@ -34,6 +34,28 @@ fn unreadable_files_are_named_and_record_nothing() {
     assert_eq!(ledger.size(), before);
 }
 
+/// The binary of the tests is built without CUDA.
+#[test]
+fn a_card_that_cannot_be_had_is_named_and_nothing_else_is_tried() {
+    let ledger = Ledger::new();
+    let (replica, vault) = (ledger.path("replica"), ledger.path("vault"));
+    let (folder, vault) = (replica.to_str().unwrap(), format!("file://{}", vault.display()));
+    let part = ["--kafka", "127.0.0.1:1", "--ledger", "x", "--replica", folder, "--vault", &vault, "--models", "/no"];
+    for command in [
+        [&["trainer"], &part[..]].concat(),
+        [&["worker", "evaluator"], &part[..]].concat(),
+        vec!["up", "--no-tcp"],
+        vec!["train", "verify", "5"],
+    ] {
+        let error = ledger.fails(2, &[&command[..], &["--device", "cuda:0"]].concat());
+        assert!(error.contains("cuda:0 was asked for, but this binary is built without CUDA"), "{error}");
+        assert!(error.contains("make build-cuda"), "{error}");
+        let error = ledger.fails(2, &[&command[..], &["--device", "gpu"]].concat());
+        assert!(error.contains("`gpu` is no device"), "{error}");
+    }
+    assert!(!replica.exists());
+}
+
 #[test]
 fn a_good_file_beside_a_bad_one_is_not_ingested_either() {
     let ledger = Ledger::staffed();

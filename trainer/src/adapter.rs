@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{ConfigError, Target},
+    device::DeviceError,
     digest::Digest,
     model::{
         BaseModel, ModelError,
@@ -76,6 +77,9 @@ pub enum AdapterError {
     /// The adapter names linear maps that can't be adapted.
     #[error("the adapter's configuration: {0}")]
     Config(#[from] ConfigError),
+    /// A card failed, or has not enough memory.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The adapter is for another base model.
     #[error("the adapter doesn't fit this base model: `{tensor}` is {found}, expected {expected}")]
     WrongBase {
@@ -348,7 +352,7 @@ fn tensor_name(layer: usize, target: Target, matrix: char) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::ops::ControlFlow;
 
     use super::*;
@@ -358,7 +362,7 @@ mod tests {
         train::{TrainExample, train},
     };
 
-    fn trained(targets: &[&str]) -> (BaseModel, Adapter) {
+    pub(crate) fn trained(targets: &[&str]) -> (BaseModel, Adapter) {
         let folder = tempfile::tempdir().unwrap();
         write_tiny_model(folder.path(), 3).unwrap();
         let base = BaseModel::load(folder.path()).unwrap();

@@ -1,23 +1,37 @@
 //! What a run's result depends on beside its inputs, for the record: an adapter is repeated bit
 //! for bit only where these agree.
 
+use crate::device::{Device, DeviceError};
+
 /// The environment of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment(Vec<(String, String)>);
 
 impl Environment {
-    /// This machine and this build, computing on `threads` threads.
+    /// This machine and this build, computing on `threads` threads of its processor.
     ///
     /// `kernels` is the instruction set that matrix products use; `processor` and `caches` are
     /// there because gemm divides its sums by the sizes of the caches.
     pub fn current(threads: u32) -> Self {
+        Self::of(threads, vec![("device".to_owned(), "cpu".to_owned())], kernels())
+    }
+
+    /// As [`Environment::current`], on `device`; for a card `kernels` is `cublas`.
+    ///
+    /// # Errors
+    /// If a card doesn't say what it is.
+    pub fn on(device: &Device, threads: u32) -> Result<Self, DeviceError> {
+        Ok(Self::of(threads, device.facts()?, if device.is_card() { "cublas" } else { kernels() }))
+    }
+
+    fn of(threads: u32, device: Vec<(String, String)>, kernels: &str) -> Self {
         let processor = processor();
         let entries = [
             ("os", std::env::consts::OS),
             ("arch", std::env::consts::ARCH),
             ("processor", processor.as_deref().unwrap_or("unknown")),
             ("caches", &caches()),
-            ("kernels", kernels()),
+            ("kernels", kernels),
             ("threads", &threads.to_string()),
             ("attestune-trainer", env!("CARGO_PKG_VERSION")),
             ("candle-core", env!("ATTESTUNE_CANDLE_CORE")),
@@ -25,7 +39,8 @@ impl Environment {
             ("tokenizers", env!("ATTESTUNE_TOKENIZERS")),
             ("rustc", env!("ATTESTUNE_RUSTC")),
         ];
-        Self(entries.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec())
+        let host = entries.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self(device.into_iter().chain(host).collect())
     }
 
     /// Names and values, always in the same order.
@@ -88,5 +103,6 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), environment.entries().len());
         assert_eq!(environment, Environment::current(2));
+        assert_eq!(environment, Environment::on(&Device::CPU, 2).unwrap());
     }
 }

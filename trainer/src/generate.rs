@@ -1,13 +1,19 @@
 //! Answers of a model, with or without an adapter: greedy decoding and the likelihood of labels.
 
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
 use crate::{
     adapter::{Adapter, AdapterError},
+    device::{Device, DeviceError, Place},
     model::{BaseModel, ModelError},
     nn::{
+        array::Array,
         attention::Segments,
         loss::{argmax, log_softmax},
         matrix::Matrix,
-        network::{Cache, LayerAdapters},
+        network::{LayerAdapters, Weights},
     },
 };
 
@@ -20,7 +26,20 @@ const TOKENS_A_BATCH: usize = 2_048;
 #[derive(Debug)]
 pub struct Model<'a> {
     base: &'a BaseModel,
-    adapters: Option<Vec<LayerAdapters>>,
+    network: Network,
+}
+
+/// The network, where it is computed.
+#[derive(Debug)]
+enum Network {
+    Host(Adapted<Matrix>),
+    Candle(Adapted<Tensor>),
+}
+
+#[derive(Debug)]
+struct Adapted<A: Array> {
+    weights: Arc<Weights<A>>,
+    adapters: Option<Vec<LayerAdapters<A>>>,
 }
 
 /// When an answer ends, apart from the model's end token.
@@ -68,19 +87,39 @@ pub enum GenerateError {
         /// The model's longest sequence.
         max: usize,
     },
+    /// A card failed, or has not enough memory.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// There is no label to choose, or one is empty.
     #[error("there are no labels to choose from, or one is empty")]
     NoLabels,
 }
 
+impl From<candle_core::Error> for GenerateError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Device(error.into())
+    }
+}
+
 impl<'a> Model<'a> {
-    /// The base model, adapted if there is an adapter.
+    /// The base model, adapted if there is an adapter, on the CPU.
     ///
     /// # Errors
     /// If the adapter is for another base model.
     pub fn new(base: &'a BaseModel, adapter: Option<&Adapter>) -> Result<Self, AdapterError> {
         let adapters = adapter.map(|adapter| adapter.layers(base)).transpose()?;
-        Ok(Self { base, adapters })
+        Ok(Self { base, network: Network::Host(Adapted { weights: base.weights.clone(), adapters }) })
+    }
+
+    /// As [`Model::new`], on `device`.
+    ///
+    /// # Errors
+    /// If the adapter is for another base model, or the model doesn't fit into a card.
+    pub fn on(device: &Device, base: &'a BaseModel, adapter: Option<&Adapter>) -> Result<Self, AdapterError> {
+        let Place::Candle(device) = device.place() else { return Self::new(base, adapter) };
+        let adapters = adapter.map(|adapter| adapter.layers(base)).transpose()?;
+        let network = Adapted::upload(&base.weights, adapters.as_deref(), device).map_err(DeviceError::from)?;
+        Ok(Self { base, network: Network::Candle(network) })
     }
 
     /// The most likely token again and again, for each prompt by itself: the answers, in order.
@@ -121,17 +160,12 @@ impl<'a> Model<'a> {
         let texts: Vec<Vec<u32>> = answers.iter().map(|answer| [&prompt[..], answer].concat()).collect();
         let mut ranked = Vec::with_capacity(labels.len());
         for batch in batches(&texts) {
-            let segments = Segments::of_lengths(batch.iter().map(Vec::len));
-            let (hidden, _) = self.base.weights.prefill_all(self.adapters.as_deref(), &batch.concat(), &segments);
-            let mut start = 0;
-            for text in batch {
-                let rows = start + prompt.len() - 1..start + text.len() - 1;
-                let logits = self.base.weights.logits(&hidden.gather_rows(rows));
-                let answer = &text[prompt.len()..];
-                let log_likelihood =
-                    (0..answer.len()).map(|row| f64::from(log_softmax(logits.row(row), answer[row] as usize))).sum();
+            let likelihoods = match &self.network {
+                Network::Host(network) => network.likelihoods(batch, prompt.len())?,
+                Network::Candle(network) => network.likelihoods(batch, prompt.len())?,
+            };
+            for log_likelihood in likelihoods {
                 ranked.push(LabelLikelihood { label: labels[ranked.len()].to_owned(), log_likelihood });
-                start += text.len();
             }
         }
         ranked.sort_by(|a, b| b.log_likelihood.total_cmp(&a.log_likelihood));
@@ -145,46 +179,19 @@ impl<'a> Model<'a> {
     /// If `text` is empty or too long.
     pub fn logits(&self, text: &str) -> Result<(Vec<u32>, Vec<f32>), GenerateError> {
         let tokens = self.encode(&[text], 0)?.remove(0);
-        let segments = Segments::of_lengths([tokens.len()]);
-        let (hidden, _) = self.base.weights.prefill_all(self.adapters.as_deref(), &tokens, &segments);
-        Ok((tokens, self.base.weights.logits(&hidden).data().to_vec()))
+        let logits = match &self.network {
+            Network::Host(network) => network.logits(&tokens)?,
+            Network::Candle(network) => network.logits(&tokens)?,
+        };
+        Ok((tokens, logits.data().to_vec()))
     }
 
-    fn greedy_batch(&self, prompts: &[Vec<u32>], stop: Stop) -> Result<Vec<Vec<u32>>, ModelError> {
-        let mut answers = vec![Vec::new(); prompts.len()];
-        if stop.max_new_tokens == 0 {
-            return Ok(answers);
+    fn greedy_batch(&self, prompts: &[Vec<u32>], stop: Stop) -> Result<Vec<Vec<u32>>, GenerateError> {
+        let ends = |token| self.ends(token, stop);
+        match &self.network {
+            Network::Host(network) => network.greedy(prompts, stop.max_new_tokens as usize, ends),
+            Network::Candle(network) => network.greedy(prompts, stop.max_new_tokens as usize, ends),
         }
-        let weights = &self.base.weights;
-        let segments = Segments::of_lengths(prompts.iter().map(Vec::len));
-        let (mut logits, mut caches) = weights.prefill(self.adapters.as_deref(), &prompts.concat(), &segments);
-        // `open[i]` is the prompt that row `i` of the logits belongs to.
-        let mut open: Vec<usize> = (0..prompts.len()).collect();
-        loop {
-            let next: Vec<u32> = (0..open.len()).map(|row| argmax(logits.row(row)) as u32).collect();
-            let mut going = Vec::new();
-            for (prompt, token) in open.iter().zip(&next) {
-                if self.ends(*token, stop)? {
-                    continue;
-                }
-                answers[*prompt].push(*token);
-                if answers[*prompt].len() < stop.max_new_tokens as usize {
-                    going.push((*prompt, *token));
-                }
-            }
-            if going.is_empty() {
-                return Ok(answers);
-            }
-            open = going.iter().map(|(prompt, _)| *prompt).collect();
-            let tokens: Vec<u32> = going.iter().map(|(_, token)| *token).collect();
-            logits = self.step(&tokens, &open, &mut caches);
-        }
-    }
-
-    fn step(&self, tokens: &[u32], open: &[usize], caches: &mut [Cache]) -> Matrix {
-        let mut of_open: Vec<&mut Cache> =
-            caches.iter_mut().enumerate().filter(|(i, _)| open.contains(i)).map(|(_, cache)| cache).collect();
-        self.base.weights.step(self.adapters.as_deref(), tokens, &mut of_open)
     }
 
     fn ends(&self, token: u32, stop: Stop) -> Result<bool, ModelError> {
@@ -206,6 +213,84 @@ impl<'a> Model<'a> {
             all.push(tokens);
         }
         Ok(all)
+    }
+}
+
+impl Adapted<Tensor> {
+    fn upload(
+        weights: &Weights,
+        adapters: Option<&[LayerAdapters]>,
+        device: &candle_core::Device,
+    ) -> candle_core::Result<Self> {
+        let weights = Arc::new(weights.on(device)?);
+        let bring = |layer: &LayerAdapters| layer.map(|matrix| weights.embedding.bring(matrix));
+        let adapters =
+            adapters.map(|layers| layers.iter().map(bring).collect::<candle_core::Result<Vec<_>>>()).transpose()?;
+        Ok(Self { weights, adapters })
+    }
+}
+
+impl<A: Array> Adapted<A> {
+    /// The likeliest token after each prompt, again and again until it ends the answer or there are `max` of them.
+    fn greedy(
+        &self,
+        prompts: &[Vec<u32>],
+        max: usize,
+        ends: impl Fn(u32) -> Result<bool, ModelError>,
+    ) -> Result<Vec<Vec<u32>>, GenerateError> {
+        let mut answers = vec![Vec::new(); prompts.len()];
+        if max == 0 {
+            return Ok(answers);
+        }
+        let adapters = self.adapters.as_deref();
+        let segments = Segments::of_lengths(prompts.iter().map(Vec::len));
+        let (mut logits, mut caches) = self.weights.prefill(adapters, &prompts.concat(), &segments)?;
+        // `open[i]` is the prompt that row `i` of the logits belongs to.
+        let mut open: Vec<usize> = (0..prompts.len()).collect();
+        loop {
+            let logits_now = logits.to_host()?;
+            let (mut rows, mut tokens) = (Vec::new(), Vec::new());
+            for (row, prompt) in open.iter().enumerate() {
+                let token = argmax(logits_now.row(row)) as u32;
+                if ends(token)? {
+                    continue;
+                }
+                answers[*prompt].push(token);
+                if answers[*prompt].len() < max {
+                    rows.push(row);
+                    tokens.push(token);
+                }
+            }
+            if rows.is_empty() {
+                return Ok(answers);
+            }
+            open = rows.iter().map(|row| open[*row]).collect();
+            caches.keep(&rows)?;
+            logits = self.weights.step(adapters, &tokens, &mut caches)?;
+        }
+    }
+
+    /// The log-probability of each text after its first `prompt` tokens.
+    fn likelihoods(&self, texts: &[Vec<u32>], prompt: usize) -> candle_core::Result<Vec<f64>> {
+        let segments = Segments::of_lengths(texts.iter().map(Vec::len));
+        let (hidden, _) = self.weights.prefill_all(self.adapters.as_deref(), &texts.concat(), &segments)?;
+        let mut start = 0;
+        let mut all = Vec::with_capacity(texts.len());
+        for text in texts {
+            let rows: Vec<usize> = (start + prompt - 1..start + text.len() - 1).collect();
+            let logits = self.weights.logits(&hidden.gather_rows(&rows)?)?.to_host()?;
+            let answer = text[prompt..].iter().enumerate();
+            all.push(answer.map(|(row, token)| f64::from(log_softmax(logits.row(row), *token as usize))).sum());
+            start += text.len();
+        }
+        Ok(all)
+    }
+
+    /// Logits after each token.
+    fn logits(&self, tokens: &[u32]) -> candle_core::Result<Matrix> {
+        let segments = Segments::of_lengths([tokens.len()]);
+        let (hidden, _) = self.weights.prefill_all(self.adapters.as_deref(), tokens, &segments)?;
+        self.weights.logits(&hidden)?.to_host()
     }
 }
 
@@ -243,7 +328,7 @@ mod tests {
         let mut tokens = base.tokenizer.encode(prompt, true).unwrap();
         for token in answer {
             let segments = Segments::of_lengths([tokens.len()]);
-            let (logits, _) = base.weights.prefill(None, &tokens, &segments);
+            let (logits, _) = base.weights.prefill(None, &tokens, &segments).unwrap();
             assert_eq!(argmax(logits.row(0)) as u32, token);
             tokens.push(token);
         }
@@ -277,6 +362,36 @@ mod tests {
             + log_softmax(row(7), base.config.eos_token_id as usize);
         let found = ranked.iter().find(|label| label.label == " bb").unwrap().log_likelihood;
         assert!((found - f64::from(own)).abs() < 1e-4, "{found} is not {own}");
+    }
+
+    /// What a card computes with, here on the processor.
+    #[test]
+    fn candles_operations_answer_as_the_fused_layers_do() {
+        let base = tiny(5);
+        let (_, adapter) = crate::adapter::tests::trained(&["q_proj", "v_proj", "down_proj"]);
+        for adapter in [None, Some(&adapter)] {
+            let fused = Model::new(&base, adapter).unwrap();
+            let candle = Model::on(&Device::candle_cpu(), &base, adapter).unwrap();
+            let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-4, "{a} is not {b}");
+
+            let ((tokens, expected), (same, found)) =
+                (fused.logits("Hello there").unwrap(), candle.logits("Hello there").unwrap());
+            assert_eq!((tokens, expected.len()), (same, found.len()));
+            expected.iter().zip(&found).for_each(|(a, b)| near(f64::from(*a), f64::from(*b)));
+
+            // Prompts of many lengths, whose answers end at different steps.
+            let prompts: Vec<String> = (0..9).map(|i| format!("question {i} {}", "x".repeat(i * i))).collect();
+            let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
+            let stop = Stop { max_new_tokens: 12, at_newline: true };
+            assert_eq!(candle.greedy(&prompts, stop).unwrap(), fused.greedy(&prompts, stop).unwrap());
+
+            let labels = [" a", " bb", " and a longer one"];
+            let pairs = |model: &Model<'_>| model.likelihoods("text:", &labels).unwrap();
+            for (a, b) in pairs(&fused).iter().zip(&pairs(&candle)) {
+                assert_eq!(a.label, b.label);
+                near(a.log_likelihood, b.log_likelihood);
+            }
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! LoRA training, inference and evaluation of Llama-family models on the CPU.
+//! LoRA training, inference and evaluation of Llama-family models, on the CPU or (feature `cuda`) a card.
 //!
-//! Knows nothing of the ledger: files and texts in, adapters and transcripts out. Matrix products
-//! are candle's; layers are fused and carry their own backward passes ([`train`] says what a run
-//! promises). There is no GPU side yet.
+//! Knows nothing of the ledger: files and texts in, adapters and transcripts out. On the CPU matrix
+//! products are candle's; layers are fused and carry their own backward passes ([`train`] says what a
+//! run promises). On a card all operations are candle's ([`device`]).
 //!
 //! ```
 //! use std::ops::ControlFlow;
@@ -21,6 +21,7 @@
 
 pub mod adapter;
 pub mod config;
+pub mod device;
 pub mod digest;
 pub mod environment;
 pub mod evaluate;

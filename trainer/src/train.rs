@@ -6,9 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     adapter::Adapter,
-    config::{ConfigError, TrainConfig},
+    config::{ConfigError, Target, TrainConfig},
+    device::{Device, DeviceError, Place},
     model::{BaseModel, ModelError},
-    nn::{attention::Segments, loss::cross_entropy, network::LayerAdapters},
+    nn::{
+        array::{Array, Descent},
+        attention::Segments,
+        network::{LayerAdapters, Weights},
+    },
     rng::Rng,
 };
 
@@ -108,6 +113,9 @@ pub enum TrainError {
         /// What the system said.
         reason: String,
     },
+    /// A card failed, or has not enough memory.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The caller stopped the run.
     #[error("the run was stopped after step {step}")]
     Stopped {
@@ -116,7 +124,13 @@ pub enum TrainError {
     },
 }
 
-/// Trains adapters for `base` on `examples`. `progress` is called after each step and may stop
+impl From<candle_core::Error> for TrainError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Device(error.into())
+    }
+}
+
+/// Trains adapters for `base` on `examples`, on the CPU. `progress` is called after each step and may stop
 /// the run.
 ///
 /// The same base, examples and configuration give the same adapter bit for bit where the kernels
@@ -131,12 +145,29 @@ pub fn train(
     config: &TrainConfig,
     progress: impl FnMut(Progress) -> ControlFlow<()> + Send,
 ) -> Result<Trained, TrainError> {
-    let mut run = Run::prepare(base, examples, config)?;
+    train_on(&Device::CPU, base, examples, config, progress)
+}
+
+/// As [`train`], on `device`. A card gives the adapter of the CPU up to rounding.
+///
+/// # Errors
+/// As [`train`], and if a card fails.
+pub fn train_on(
+    device: &Device,
+    base: &BaseModel,
+    examples: &[TrainExample],
+    config: &TrainConfig,
+    progress: impl FnMut(Progress) -> ControlFlow<()> + Send,
+) -> Result<Trained, TrainError> {
+    let course = Course::prepare(base, examples, config)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(config.threads as usize)
         .build()
         .map_err(|e| TrainError::Threads { threads: config.threads, reason: e.to_string() })?;
-    pool.install(|| run.all_steps(progress))
+    pool.install(|| match device.place() {
+        Place::Host => Run::new(&course, &base.weights)?.all_steps(progress),
+        Place::Candle(device) => Run::new(&course, &base.weights.on(device)?)?.all_steps(progress),
+    })
 }
 
 /// An example's tokens; the loss counts those from `answer` on.
@@ -145,19 +176,20 @@ struct Encoded {
     answer: usize,
 }
 
-struct Run<'a> {
-    base: &'a BaseModel,
+/// A run that can begin: all that was asked for is checked.
+struct Course<'a> {
     config: &'a TrainConfig,
-    targets: Vec<crate::config::Target>,
+    targets: Vec<Target>,
     examples: Vec<Encoded>,
     steps: u32,
+    /// What training begins with.
     adapters: Vec<LayerAdapters>,
-    optimiser: AdamW,
     learning_rate: f64,
+    weight_decay: f64,
 }
 
-impl<'a> Run<'a> {
-    fn prepare(base: &'a BaseModel, examples: &[TrainExample], config: &'a TrainConfig) -> Result<Self, TrainError> {
+impl<'a> Course<'a> {
+    fn prepare(base: &BaseModel, examples: &[TrainExample], config: &'a TrainConfig) -> Result<Self, TrainError> {
         let checked = config.check()?;
         if config.max_tokens as usize > base.config.max_position_embeddings {
             return Err(TrainError::ContextTooShort {
@@ -172,37 +204,54 @@ impl<'a> Run<'a> {
         let an_epoch = examples.len().div_ceil(config.batch_size as usize) as u64;
         let limit = if config.max_steps == 0 { u32::MAX } else { config.max_steps };
         let steps = (an_epoch * u64::from(config.epochs)).min(u64::from(limit)) as u32;
-        let adapters = Adapter::fresh(base, config.rank, config.alpha, &checked.targets, config.seed);
         Ok(Self {
-            base,
             config,
-            optimiser: AdamW::new(&adapters, checked.weight_decay),
-            adapters,
+            adapters: Adapter::fresh(base, config.rank, config.alpha, &checked.targets, config.seed),
             examples,
             steps,
             targets: checked.targets,
             learning_rate: checked.learning_rate,
+            weight_decay: checked.weight_decay,
         })
+    }
+}
+
+/// A course under way: what changes, where the weights are.
+struct Run<'a, A: Array> {
+    course: &'a Course<'a>,
+    weights: &'a Weights<A>,
+    adapters: Vec<LayerAdapters<A>>,
+    /// AdamW's moments.
+    first: Vec<LayerAdapters<A>>,
+    second: Vec<LayerAdapters<A>>,
+}
+
+impl<'a, A: Array> Run<'a, A> {
+    fn new(course: &'a Course<'a>, weights: &'a Weights<A>) -> candle_core::Result<Self> {
+        let bring = |layer: &LayerAdapters| layer.map(|matrix| weights.embedding.bring(matrix));
+        let adapters: Vec<_> = course.adapters.iter().map(bring).collect::<Result<_, _>>()?;
+        Ok(Self { course, weights, first: zeros_like(&adapters)?, second: zeros_like(&adapters)?, adapters })
     }
 
     fn all_steps(&mut self, mut progress: impl FnMut(Progress) -> ControlFlow<()>) -> Result<Trained, TrainError> {
         let started = Instant::now();
-        let mut rng = Rng::new(self.config.seed, 0xB0);
-        let mut order: Vec<usize> = (0..self.examples.len()).collect();
+        let Course { config, examples, steps, targets, .. } = self.course;
+        let mut rng = Rng::new(config.seed, 0xB0);
+        let mut order: Vec<usize> = (0..examples.len()).collect();
         let mut waiting: Vec<usize> = Vec::new();
         let (mut losses, mut tokens, mut padded_tokens) = (Vec::new(), 0, 0);
 
-        for step in 1..=self.steps {
+        for step in 1..=*steps {
             if waiting.is_empty() {
                 rng.shuffle(&mut order);
                 waiting.extend(order.iter().rev());
             }
-            let batch = waiting.split_off(waiting.len().saturating_sub(self.config.batch_size as usize));
-            let lengths = batch.iter().map(|i| self.examples[*i].tokens.len());
+            let batch = waiting.split_off(waiting.len().saturating_sub(config.batch_size as usize));
+            let lengths = batch.iter().map(|i| examples[*i].tokens.len());
             tokens += lengths.clone().sum::<usize>() as u64;
             padded_tokens += (lengths.max().unwrap_or(0) * batch.len()) as u64;
 
-            let loss = self.step(step, &batch);
+            let loss = self.step(step, &batch)?;
             if !loss.is_finite() {
                 return Err(TrainError::Diverged { step });
             }
@@ -210,45 +259,62 @@ impl<'a> Run<'a> {
             losses.push(loss_micro);
             let elapsed_ms = started.elapsed().as_millis() as u64;
             tracing::debug!(step, loss_micro, tokens, "trained a step");
-            let state = Progress { step, steps: self.steps, loss_micro, tokens, elapsed_ms };
-            if progress(state).is_break() && step < self.steps {
+            let state = Progress { step, steps: *steps, loss_micro, tokens, elapsed_ms };
+            if progress(state).is_break() && step < *steps {
                 return Err(TrainError::Stopped { step });
             }
         }
         Ok(Trained {
-            adapter: Adapter::of_layers(&self.adapters, self.config.rank, self.config.alpha, &self.targets),
+            adapter: Adapter::of_layers(&on_host(&self.adapters)?, config.rank, config.alpha, targets),
             final_loss_micro: losses.last().copied().unwrap_or(0),
             losses,
-            steps: self.steps,
+            steps: *steps,
             tokens,
             padded_tokens,
         })
     }
 
     /// One batch forward, backward and through the optimiser: its mean loss.
-    fn step(&mut self, step: u32, batch: &[usize]) -> f64 {
-        let (loss, gradients) = self.gradients(batch);
-        let rate = self.learning_rate * schedule(step, self.steps, self.config.warmup_ppm);
-        self.optimiser.step(&mut self.adapters, &gradients, rate, step);
-        loss
+    fn step(&mut self, step: u32, batch: &[usize]) -> candle_core::Result<f64> {
+        let (loss, gradients) = self.gradients(batch)?;
+        let Course { config, steps, learning_rate, weight_decay, .. } = self.course;
+        let rate = learning_rate * schedule(step, *steps, config.warmup_ppm);
+        let descent = Descent::new(rate, *weight_decay, step);
+
+        let parameters = self.adapters.iter_mut().flat_map(LayerAdapters::matrices_mut);
+        let gradients = gradients.iter().flat_map(LayerAdapters::matrices);
+        let first = self.first.iter_mut().flat_map(LayerAdapters::matrices_mut);
+        let second = self.second.iter_mut().flat_map(LayerAdapters::matrices_mut);
+        for (((parameter, gradient), first), second) in parameters.zip(gradients).zip(first).zip(second) {
+            parameter.descend(gradient, first, second, descent)?;
+        }
+        Ok(loss)
     }
 
-    fn gradients(&self, batch: &[usize]) -> (f64, Vec<LayerAdapters>) {
+    fn gradients(&self, batch: &[usize]) -> candle_core::Result<(f64, Vec<LayerAdapters<A>>)> {
+        let batch = || batch.iter().map(|i| &self.course.examples[*i]);
         let (mut tokens, mut answer_rows, mut targets) = (Vec::new(), Vec::new(), Vec::new());
-        for example in batch.iter().map(|i| &self.examples[*i]) {
+        for example in batch() {
             // The state after a token predicts the next one.
             answer_rows.extend((example.answer..example.tokens.len()).map(|t| tokens.len() + t - 1));
             targets.extend_from_slice(&example.tokens[example.answer..]);
             tokens.extend_from_slice(&example.tokens);
         }
-        let segments = Segments::of_lengths(batch.iter().map(|i| self.examples[*i].tokens.len()));
-        let weights = &self.base.weights;
-        let (mut logits, record) = weights.forward(&self.adapters, &tokens, segments, answer_rows);
-        let loss = cross_entropy(&mut logits, &targets);
-        let mut gradients: Vec<_> = self.adapters.iter().map(LayerAdapters::zeros_like).collect();
-        weights.backward(&self.adapters, record, &logits, &mut gradients);
-        (loss, gradients)
+        let segments = Segments::of_lengths(batch().map(|example| example.tokens.len()));
+        let (mut logits, record) = self.weights.forward(&self.adapters, &tokens, &segments, answer_rows)?;
+        let loss = logits.cross_entropy(&targets)?;
+        let mut gradients = zeros_like(&self.adapters)?;
+        self.weights.backward(&self.adapters, record, &logits, &mut gradients)?;
+        Ok((loss, gradients))
     }
+}
+
+fn zeros_like<A: Array>(layers: &[LayerAdapters<A>]) -> candle_core::Result<Vec<LayerAdapters<A>>> {
+    layers.iter().map(LayerAdapters::zeros_like).collect()
+}
+
+fn on_host<A: Array>(layers: &[LayerAdapters<A>]) -> candle_core::Result<Vec<LayerAdapters>> {
+    layers.iter().map(|layer| layer.map(A::to_host)).collect()
 }
 
 fn encode(base: &BaseModel, examples: &[TrainExample], max: usize) -> Result<Vec<Encoded>, TrainError> {
@@ -279,45 +345,6 @@ fn schedule(step: u32, steps: u32, warmup_ppm: u32) -> f64 {
     match step <= warmup {
         true => f64::from(step) / f64::from(warmup),
         false => f64::from(steps - step + 1) / f64::from(steps - warmup + 1),
-    }
-}
-
-/// AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019) with its usual
-/// constants.
-struct AdamW {
-    first: Vec<LayerAdapters>,
-    second: Vec<LayerAdapters>,
-    weight_decay: f64,
-}
-
-impl AdamW {
-    const BETA_1: f32 = 0.9;
-    const BETA_2: f32 = 0.999;
-    const EPSILON: f32 = 1e-8;
-
-    fn new(adapters: &[LayerAdapters], weight_decay: f64) -> Self {
-        let zeros = || adapters.iter().map(LayerAdapters::zeros_like).collect();
-        Self { first: zeros(), second: zeros(), weight_decay }
-    }
-
-    fn step(&mut self, adapters: &mut [LayerAdapters], gradients: &[LayerAdapters], rate: f64, step: u32) {
-        let correct = |beta: f32| 1.0 - f64::from(beta).powi(step as i32);
-        let scale = (rate / correct(Self::BETA_1)) as f32;
-        let correct_second = (1.0 / correct(Self::BETA_2)) as f32;
-        let keep = (1.0 - rate * self.weight_decay) as f32;
-
-        let parameters = adapters.iter_mut().flat_map(LayerAdapters::matrices_mut);
-        let gradients = gradients.iter().flat_map(LayerAdapters::matrices);
-        let first = self.first.iter_mut().flat_map(LayerAdapters::matrices_mut);
-        let second = self.second.iter_mut().flat_map(LayerAdapters::matrices_mut);
-        for (((parameter, gradient), first), second) in parameters.zip(gradients).zip(first).zip(second) {
-            let numbers = parameter.data_mut().iter_mut().zip(gradient.data());
-            for (((p, g), m), v) in numbers.zip(first.data_mut()).zip(second.data_mut()) {
-                *m = Self::BETA_1 * *m + (1.0 - Self::BETA_1) * g;
-                *v = Self::BETA_2 * *v + (1.0 - Self::BETA_2) * g * g;
-                *p = *p * keep - scale * *m / ((*v * correct_second).sqrt() + Self::EPSILON);
-            }
-        }
     }
 }
 

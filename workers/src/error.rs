@@ -8,7 +8,9 @@ use attestune_ledger::{
 use attestune_proto::v1::FailureReason;
 use attestune_trainer::{
     adapter::AdapterError,
+    device::DeviceError,
     evaluate::{EvaluateError, SuiteError},
+    generate::GenerateError,
     model::ModelError,
     train::TrainError,
 };
@@ -64,6 +66,9 @@ pub enum WorkerError {
     /// A training did not end well.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// A card doesn't say what it is.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 impl WorkerError {
@@ -74,6 +79,10 @@ impl WorkerError {
 
     /// What is put on record when a run or an evaluation fails by this; nothing for what concerns this process only.
     pub(crate) fn reason(&self) -> Option<FailureReason> {
+        if let Some(error) = self.of_device() {
+            let full = matches!(error, DeviceError::OutOfMemory { .. });
+            return Some(if full { FailureReason::OutOfMemory } else { FailureReason::Internal });
+        }
         match self {
             Self::Stopped(_) | Self::Replica(_) | Self::Append(_) | Self::Query(QueryError::Failed(_)) => None,
             Self::Train(TrainError::Stopped { .. }) | Self::Evaluate(EvaluateError::Stopped { .. }) => None,
@@ -82,9 +91,40 @@ impl WorkerError {
             Self::NoBaseModel { .. } | Self::Model(_) => Some(FailureReason::ModelUnavailable),
             Self::Train(TrainError::Diverged { .. }) => Some(FailureReason::Diverged),
             Self::Train(TrainError::Threads { .. }) => Some(FailureReason::Internal),
+            Self::Device(_) => Some(FailureReason::Internal),
             Self::Content { .. } | Self::Adapter(_) | Self::Suite(_) | Self::Evaluate(_) | Self::Train(_) => {
                 Some(FailureReason::InvalidInput)
             }
         }
+    }
+
+    /// What a card said, whoever asked it.
+    fn of_device(&self) -> Option<&DeviceError> {
+        match self {
+            Self::Device(error)
+            | Self::Train(TrainError::Device(error))
+            | Self::Adapter(AdapterError::Device(error))
+            | Self::Evaluate(EvaluateError::Generate { source: GenerateError::Device(error), .. }) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_card_is_put_on_record_as_such_whoever_filled_it() {
+        let full = || DeviceError::OutOfMemory { reason: "CUDA_ERROR_OUT_OF_MEMORY".into() };
+        let source = GenerateError::Device(full());
+        let errors = [
+            WorkerError::Train(TrainError::Device(full())),
+            WorkerError::Adapter(AdapterError::Device(full())),
+            WorkerError::Evaluate(EvaluateError::Generate { case_id: "a".into(), source }),
+        ];
+        assert!(errors.iter().all(|error| error.reason() == Some(FailureReason::OutOfMemory)));
+        let failed = TrainError::Device(DeviceError::Failed { reason: "CUDA_ERROR_ECC_UNCORRECTABLE".into() });
+        assert_eq!(WorkerError::Train(failed).reason(), Some(FailureReason::Internal));
     }
 }

@@ -17,6 +17,7 @@ use attestune_proto::v1::{
 };
 use attestune_trainer::{
     adapter::Adapter,
+    device::Device,
     digest::Digest,
     environment::Environment,
     evaluate::{self, Category, Report},
@@ -28,12 +29,18 @@ use std::time::Instant;
 /// elsewhere. One whose base model is not here is left to another worker. A key serves one evaluator.
 pub struct Evaluator {
     models: BaseModels,
+    device: Device,
 }
 
 impl Evaluator {
-    /// An evaluator that finds base models there.
+    /// An evaluator on the CPU that finds base models there.
     pub fn new(models: BaseModels) -> Self {
-        Self { models }
+        Self { models, device: Device::CPU }
+    }
+
+    /// The same, on `device`.
+    pub fn on(self, device: Device) -> Self {
+        Self { device, ..self }
     }
 
     fn evaluate(&self, context: &Context, evaluation: &EvaluationRow) -> Result<Progress, WorkerError> {
@@ -89,7 +96,8 @@ impl Evaluator {
             Some(hyperparameters) => Adapter::from_bytes(&adapter_config(hyperparameters), &weights)?,
             None => Adapter::from_packed(&weights)?,
         };
-        let model = Model::new(&base, Some(&adapter))?;
+        let environment = settings(&Environment::on(&self.device, threads())?);
+        let model = Model::on(&self.device, &base, Some(&adapter))?;
         let report = evaluate::run(&model, &suite, |_, _| held.keep())?;
 
         let transcripts: Vec<Vec<u8>> = report.cases.iter().map(transcript).collect();
@@ -105,7 +113,7 @@ impl Evaluator {
             suite_digest: suite.digest().0.to_vec(),
             adapter_digest: adapter_digest.0.to_vec(),
             duration_ms: began.elapsed().as_millis() as u64,
-            environment: settings(&Environment::current(threads())),
+            environment,
         };
         held.report(|token| Body::EvaluationCompleted(EvaluationCompleted { token, ..body.clone() }))
     }

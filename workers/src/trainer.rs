@@ -16,6 +16,7 @@ use attestune_proto::v1::{
 };
 use attestune_trainer::{
     config::TrainConfig,
+    device::Device,
     digest::Digest,
     environment::Environment,
     model::BaseModel,
@@ -37,12 +38,18 @@ const ID_CHARS_MAX: usize = 64;
 /// with it.
 pub struct Trainer {
     models: BaseModels,
+    device: Device,
 }
 
 impl Trainer {
-    /// A trainer that finds base models there.
+    /// A trainer on the CPU that finds base models there.
     pub fn new(models: BaseModels) -> Self {
-        Self { models }
+        Self { models, device: Device::CPU }
+    }
+
+    /// The same, on `device`.
+    pub fn on(self, device: Device) -> Self {
+        Self { device, ..self }
     }
 
     fn train(&self, context: &Context, run: &RunRow) -> Result<Progress, WorkerError> {
@@ -75,8 +82,9 @@ impl Trainer {
 
     fn complete(&self, context: &Context, run: &RunRow, held: &mut Held<'_>) -> Result<Outcome, WorkerError> {
         let inputs = Inputs::of(context, &self.models, run)?;
+        let environment = settings(&Environment::on(&self.device, inputs.config.threads)?);
         let began = Instant::now();
-        let trained = inputs.train(reporter(context, run, held))?;
+        let trained = inputs.train(&self.device, reporter(context, run, held))?;
         let weights = trained.adapter.weights_bytes();
         let digest = Digest::of(&weights);
         let sealed = context.seal(&[weights])?;
@@ -93,7 +101,7 @@ impl Trainer {
             dataset_root: inputs.dataset_root.to_vec(),
             weights_digest: inputs.base.weights_digest().0.to_vec(),
             tokenizer_digest: inputs.base.tokenizer_digest().0.to_vec(),
-            environment: settings(&Environment::current(inputs.config.threads)),
+            environment,
         };
         held.report(|token| Body::TrainingCompleted(TrainingCompleted { token, ..body.clone() }))
     }
@@ -147,8 +155,12 @@ impl Inputs {
         Ok(Self { base: model, examples: examples.collect(), config, dataset_root })
     }
 
-    fn train(&self, progress: impl FnMut(train::Progress) -> ControlFlow<()> + Send) -> Result<Trained, WorkerError> {
-        Ok(train::train(&self.base, &self.examples, &self.config, progress)?)
+    fn train(
+        &self,
+        device: &Device,
+        progress: impl FnMut(train::Progress) -> ControlFlow<()> + Send,
+    ) -> Result<Trained, WorkerError> {
+        Ok(train::train_on(device, &self.base, &self.examples, &self.config, progress)?)
     }
 }
 

@@ -110,7 +110,7 @@ fn answer(model: &Model<'_>, cases: &[Case], prompts: &[String], stop: Stop) -> 
     let answers = model.greedy(&asked, stop).map_err(|error| {
         let place = match &error {
             GenerateError::EmptyPrompt { index } | GenerateError::TooLong { index, .. } => *index,
-            GenerateError::Model(_) | GenerateError::NoLabels => 0,
+            GenerateError::Model(_) | GenerateError::Device(_) | GenerateError::NoLabels => 0,
         };
         named(written.get(place).copied().unwrap_or(0), error)
     })?;

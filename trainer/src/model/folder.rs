@@ -134,7 +134,7 @@ pub(super) fn load(folder: &Path, expected: Option<Digest>) -> Result<BaseModel,
     let tokenizer_digest = Digest::of(&json);
     let tokenizer = ModelTokenizer::parse(&tokenizer_path, json, config.vocab_size)?;
     let weights = Tensors::of(folder, &files)?.weights(&config)?;
-    Ok(BaseModel { config, weights, tokenizer, weights_digest, tokenizer_digest })
+    Ok(BaseModel { config, weights: weights.into(), tokenizer, weights_digest, tokenizer_digest })
 }
 
 /// The files that an index names, ascending.

@@ -38,7 +38,7 @@ pub(super) fn load(path: &Path, expected: Option<Digest>) -> Result<BaseModel, M
     let tokenizer_digest = Digest::of(&json);
     let tokenizer = ModelTokenizer::parse(path, json, config.vocab_size)?;
     let weights = tensors.weights(&config)?;
-    Ok(BaseModel { config, weights, tokenizer, weights_digest, tokenizer_digest })
+    Ok(BaseModel { config, weights: weights.into(), tokenizer, weights_digest, tokenizer_digest })
 }
 
 /// Parses a GGUF's header.

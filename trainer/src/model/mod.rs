@@ -14,6 +14,7 @@ use std::{
     fmt::Write as _,
     io::Read as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use sha2::{Digest as _, Sha256};
@@ -35,7 +36,7 @@ const SIDE_FILE_BYTES_MAX: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct BaseModel {
     pub(crate) config: ModelConfig,
-    pub(crate) weights: Weights,
+    pub(crate) weights: Arc<Weights>,
     pub(crate) tokenizer: ModelTokenizer,
     weights_digest: Digest,
     tokenizer_digest: Digest,

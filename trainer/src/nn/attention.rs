@@ -59,7 +59,7 @@ impl Segments {
 
 /// Cosines and sines of the rotary embedding (Su and others, "RoFormer", 2021) in the order of
 /// Hugging Face's Llama: number `i` of a head turns with number `i + dim / 2`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rotary {
     /// By pair, in radians a position.
     frequencies: Vec<f64>,
@@ -97,13 +97,22 @@ impl Rotary {
         });
     }
 
+    /// The cosines and the sines of each token's angles, `[tokens, dim / 2]` each.
+    pub(crate) fn cosines_and_sines(&self, positions: &[usize]) -> (Vec<f32>, Vec<f32>) {
+        let angles = positions.iter().flat_map(|position| self.angles(*position));
+        angles.map(|angle| (angle.cos() as f32, angle.sin() as f32)).unzip()
+    }
+
+    fn angles(&self, position: usize) -> impl Iterator<Item = f64> {
+        self.frequencies.iter().map(move |frequency| position as f64 * frequency)
+    }
+
     /// `[positions, cosines then sines]`.
     fn table(&self, positions: usize) -> Vec<f32> {
         let mut table = Vec::with_capacity(positions * 2 * self.frequencies.len());
         for position in 0..positions {
-            let angles = || self.frequencies.iter().map(|frequency| position as f64 * frequency);
-            table.extend(angles().map(|angle| angle.cos() as f32));
-            table.extend(angles().map(|angle| angle.sin() as f32));
+            table.extend(self.angles(position).map(|angle| angle.cos() as f32));
+            table.extend(self.angles(position).map(|angle| angle.sin() as f32));
         }
         table
     }
@@ -201,7 +210,7 @@ impl KeyValues {
 }
 
 /// One new token a sequence, over all that its cache holds (the new token's own included).
-pub(crate) fn attend_cached(qkv: &Matrix, heads: Heads, caches: &[&KeyValues]) -> Matrix {
+pub(crate) fn attend_cached(qkv: &Matrix, heads: Heads, caches: &[KeyValues]) -> Matrix {
     let (width, dim) = (heads.query_width(), heads.dim);
     let mut out = Matrix::zeros(qkv.rows(), width);
     out.data_mut().par_chunks_mut(width).zip(caches).enumerate().for_each(|(sequence, (out, cache))| {

@@ -28,30 +28,38 @@ fn run(base: &BaseModel, config: &TrainConfig) -> Trained {
     train(base, &examples(), config, |_| ControlFlow::Continue(())).unwrap()
 }
 
+fn on_every_target() -> TrainConfig {
+    TrainConfig { targets: Target::ALL.map(|target| target.name().to_owned()).to_vec(), ..config() }
+}
+
+/// A course whose adapters are random: with b at zero, a's gradient would be zero, too.
+fn scattered<'a>(base: &BaseModel, examples: &[TrainExample], config: &'a TrainConfig) -> Course<'a> {
+    let mut course = Course::prepare(base, examples, config).unwrap();
+    let mut rng = Rng::new(9, 9);
+    let matrices = course.adapters.iter_mut().flat_map(LayerAdapters::matrices_mut);
+    matrices.for_each(|matrix| matrix.data_mut().iter_mut().for_each(|x| *x = rng.symmetric(0.3)));
+    course
+}
+
 #[test]
 fn the_gradient_of_every_adapter_agrees_with_plain_candle() {
     let (folder, base) = tiny();
-    let config =
-        TrainConfig { targets: crate::config::Target::ALL.map(|target| target.name().to_owned()).to_vec(), ..config() };
+    let config = on_every_target();
     let examples = examples();
-    let mut run = Run::prepare(&base, &examples, &config).unwrap();
-    // With b at zero, a's gradient would be zero, too.
-    let mut rng = Rng::new(9, 9);
-    let matrices = run.adapters.iter_mut().flat_map(LayerAdapters::matrices_mut);
-    matrices.for_each(|matrix| matrix.data_mut().iter_mut().for_each(|x| *x = rng.symmetric(0.3)));
-    let start = Adapter::of_layers(&run.adapters, config.rank, config.alpha, &run.targets);
+    let course = scattered(&base, &examples, &config);
+    let start = Adapter::of_layers(&course.adapters, config.rank, config.alpha, &course.targets);
     let plain = plain::Plain::load(folder.path(), &start.weights_bytes(), 4.0).unwrap();
 
     let batch = [0, 1, 2];
-    let (loss, gradients) = run.gradients(&batch);
+    let (loss, gradients) = Run::new(&course, &base.weights).unwrap().gradients(&batch).unwrap();
     let encoded: Vec<plain::Example> =
-        batch.iter().map(|i| (run.examples[*i].tokens.clone(), run.examples[*i].answer)).collect();
+        batch.iter().map(|i| (course.examples[*i].tokens.clone(), course.examples[*i].answer)).collect();
     let plain_loss = plain.loss(&encoded).unwrap();
     let difference = loss - f64::from(plain_loss.to_scalar::<f32>().unwrap());
     assert!(difference.abs() < 1e-5, "the losses differ by {difference}");
 
     let store = plain_loss.backward().unwrap();
-    let gradients = Adapter::of_layers(&gradients, config.rank, config.alpha, &run.targets).weights_bytes();
+    let gradients = Adapter::of_layers(&gradients, config.rank, config.alpha, &course.targets).weights_bytes();
     let gradients = candle_core::safetensors::load_buffer(&gradients, &candle_core::Device::Cpu).unwrap();
     let variables = plain.variables();
     assert_eq!(variables.len(), 2 * 7 * 2);
@@ -86,8 +94,7 @@ fn training_lowers_the_loss_until_the_answers_are_known_by_heart() {
         rank: 16,
         alpha: 32,
         learning_rate: "0.01".into(),
-        targets: crate::config::Target::ALL.map(|target| target.name().to_owned()).to_vec(),
-        ..config()
+        ..on_every_target()
     };
     let trained = run(&base, &config);
     assert!(trained.final_loss_micro * 10 < trained.losses[0], "{:?}", trained.losses);
@@ -165,4 +172,61 @@ fn plain_candle_gives_the_same_logits_through_an_adapter() {
     let expected: Vec<f32> = plain.sequence_logits(&tokens).unwrap().flatten_all().unwrap().to_vec1().unwrap();
     assert_eq!(found.len(), expected.len());
     assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4));
+}
+
+/// What a card computes with, here on the processor.
+#[test]
+fn candles_operations_give_the_loss_and_the_gradients_of_the_fused_layers() {
+    let (_folder, base) = tiny();
+    let config = on_every_target();
+    let examples = examples();
+    let course = scattered(&base, &examples, &config);
+    let batch = [0, 1, 2, 3];
+    let (loss, gradients) = Run::new(&course, &base.weights).unwrap().gradients(&batch).unwrap();
+    let weights = base.weights.on(&candle_core::Device::Cpu).unwrap();
+    let (other_loss, others) = Run::new(&course, &weights).unwrap().gradients(&batch).unwrap();
+    assert!((loss - other_loss).abs() < 1e-5, "{loss} is not {other_loss}");
+
+    let others = on_host(&others).unwrap();
+    let pairs = gradients.iter().flat_map(LayerAdapters::matrices).zip(others.iter().flat_map(LayerAdapters::matrices));
+    let mut compared = 0;
+    for (expected, found) in pairs {
+        let largest = expected.data().iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+        assert!(largest > 1e-4, "there is no gradient to compare");
+        for (a, b) in found.data().iter().zip(expected.data()) {
+            assert!((a - b).abs() < 2e-5 * largest.max(1.0) + 1e-4 * largest, "{a} is not {b}");
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, 2 * (4 + 7));
+}
+
+#[test]
+fn a_run_in_candles_operations_ends_near_the_fused_one_and_is_repeated_bit_for_bit() {
+    let (_folder, base) = tiny();
+    let config = TrainConfig { weight_decay: "0.1".into(), ..on_every_target() };
+    let on = |device: &Device| train_on(device, &base, &examples(), &config, |_| ControlFlow::Continue(())).unwrap();
+    let (fused, candle) = (on(&Device::CPU), on(&Device::candle_cpu()));
+    assert_eq!(candle.adapter.digest(), on(&Device::candle_cpu()).adapter.digest());
+    assert_eq!((candle.steps, candle.tokens), (fused.steps, fused.tokens));
+    for (a, b) in candle.losses.iter().zip(&fused.losses) {
+        assert!(a.abs_diff(*b) <= 1_000, "losses of {a} and {b} millionths");
+    }
+
+    let load = |trained: &Trained| {
+        candle_core::safetensors::load_buffer(&trained.adapter.weights_bytes(), &candle_core::Device::Cpu).unwrap()
+    };
+    let expected = load(&fused);
+    for (name, found) in load(&candle) {
+        let off = (found - &expected[&name]).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        // What `train verify` takes for the same.
+        assert!(off < 1e-3, "{name} is off by {off}");
+    }
+}
+
+#[test]
+fn what_cannot_be_trained_on_is_named_before_a_device_is_touched() {
+    let (_folder, base) = tiny();
+    let error = train_on(&Device::candle_cpu(), &base, &[], &config(), |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(error, TrainError::NoExamples), "{error}");
 }
