@@ -1,7 +1,7 @@
 //! A detector of one's own: it marks a project's name that nobody outside may read.
 use attestune_ledger::log::{Kafka, KafkaConfig};
 use attestune_ledger::replica::{Replica, ReplicaOptions};
-use attestune_ledger::{keyfile::KeyFile, state::Scans, store::Store, vault::Vault};
+use attestune_ledger::{keyfile::KeyFile, store::Store, vault::Vault};
 use attestune_proto::v1::{ExampleFindings, ExamplesScanned, Finding, Tool, event::Body};
 use attestune_workers::{Context, Outcome, Progress, Signer, Worker, WorkerError, example::scan_text, run};
 use std::{error::Error, path::Path, sync::Arc};
@@ -14,13 +14,14 @@ impl Worker for Codenames {
     }
 
     fn react(&mut self, context: &Context) -> Result<Progress, WorkerError> {
-        let (view, mut progress) = (context.view(), Progress::Idle);
+        let detector = Tool { name: "codenames".into(), version: "1".into() };
+        let mut progress = Progress::Idle;
         for batch in context.open_work()?.batches_to_scan {
-            if view.view().get(&Scans::key(batch, "codenames", "1")).is_some() {
+            let Some(part) = context.scan_part(&detector, batch)? else {
                 continue; // another detector's scan is missing
-            }
+            };
             let mut scan = ExamplesScanned { batch, looked_for: vec!["codename".into()], ..Default::default() };
-            scan.detector = Some(Tool { name: "codenames".into(), version: "1".into() });
+            scan.detector = Some(detector.clone());
             for (index, text) in (0..).zip(context.batch(batch)?.1.iter().map(scan_text)) {
                 if let Some((before, _)) = text.split_once("Heron") {
                     let start = before.chars().count() as u32;
@@ -28,7 +29,7 @@ impl Worker for Codenames {
                     scan.findings.push(ExampleFindings { index, spans: vec![found] });
                 }
             }
-            if let Outcome::Accepted(_) = context.act(batch, "codenames/1", Body::ExamplesScanned(scan))? {
+            if let Outcome::Accepted(_) = context.act(batch, &part, Body::ExamplesScanned(scan))? {
                 progress = Progress::Done;
             }
         }

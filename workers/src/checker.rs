@@ -7,7 +7,7 @@ use crate::{
     quality::{DuplicateIndex, Example, Issue, Limits, check},
     runner::each,
 };
-use attestune_ledger::state::{Checks, CollectionBatches, Examples};
+use attestune_ledger::state::{CollectionBatches, Examples};
 use attestune_proto::v1::{ExampleRef, ExamplesChecked, ExamplesDerived, Kind, QualityIssue, Tool, event::Body};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -54,9 +54,11 @@ impl Worker for Quality {
 
 impl Quality {
     fn check(&mut self, context: &Context, batch: u64) -> Result<Progress, WorkerError> {
-        let part = format!("{CHECKER_NAME}/{CHECKER_VERSION}");
-        let checked = || context.view().view().get(&Checks::key(batch, CHECKER_NAME, CHECKER_VERSION)).is_some();
-        if context.rests(batch, Kind::ExamplesChecked, &part) || !context.takes(batch) || checked() {
+        if !context.takes(batch) {
+            return Ok(Progress::Idle);
+        }
+        let Some(part) = context.check_part(&tool(), batch)? else { return Ok(Progress::Idle) };
+        if context.rests(batch, Kind::ExamplesChecked, &part) {
             return Ok(Progress::Idle);
         }
         let (derived, texts) = context.batch(batch)?;

@@ -5,7 +5,7 @@ use attestune_ledger::{
     draft::{draft, kind, worker_id},
     envelope::SigningKey,
     log::{Clock as _, SystemClock},
-    query::{self, OpenWorkCursor, QueryError},
+    query::{self, OpenWorkCursor, QueryError, Word},
     replica::{Replica, StoreView},
     vault::{SealedPack, Vault},
 };
@@ -145,6 +145,23 @@ impl Context {
         Ok(open(&mut cursor, &view, BATCHES_AHEAD, &|batch| self.share.takes(batch))?)
     }
 
+    /// What a detector's scan of a batch is called when it is put on record, if one is to be made: one whose signer counts
+    /// no more is made anew, and must be another event than that.
+    ///
+    /// # Errors
+    /// If the state can't be read.
+    pub fn scan_part(&self, detector: &Tool, batch: u64) -> Result<Option<String>, WorkerError> {
+        Ok(part(detector, query::scan_of(&self.view(), detector, batch)?))
+    }
+
+    /// The same of a checker's check.
+    ///
+    /// # Errors
+    /// If the state can't be read.
+    pub fn check_part(&self, checker: &Tool, batch: u64) -> Result<Option<String>, WorkerError> {
+        Ok(part(checker, query::check_of(&self.view(), checker, batch)?))
+    }
+
     /// Pairs of training set and suite to compare.
     pub(crate) fn leakage_to_check(&self) -> Result<Vec<LeakageProvenance>, WorkerError> {
         let mut cursor = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -271,6 +288,14 @@ impl Context {
         let contents: Vec<_> = body.commitments.iter().map(sealed).collect();
         let texts = parse_examples(position, &self.open_all("example", position, &contents)?)?;
         Ok((body, texts))
+    }
+}
+
+fn part(tool: &Tool, word: Word) -> Option<String> {
+    match word {
+        Word::Counts => None,
+        Word::Missing => Some(format!("{}/{}", tool.name, tool.version)),
+        Word::Void { position } => Some(format!("{}/{}/{position}", tool.name, tool.version)),
     }
 }
 

@@ -5,7 +5,6 @@ use crate::{
     example::{ExampleText, scan_text},
     runner::each,
 };
-use attestune_ledger::state::Scans;
 use attestune_pii::{DETECTOR_NAME, Scanner, VERSION};
 use attestune_proto::v1::{ExampleFindings, ExamplesScanned, Finding, Kind, Tool, event::Body};
 use prost::Message as _;
@@ -36,9 +35,11 @@ impl Worker for Pii {
 
 impl Pii {
     fn scan(&self, context: &Context, batch: u64) -> Result<Progress, WorkerError> {
-        let part = format!("{DETECTOR_NAME}/{VERSION}");
-        let scanned = || context.view().view().get(&Scans::key(batch, DETECTOR_NAME, VERSION)).is_some();
-        if context.rests(batch, Kind::ExamplesScanned, &part) || !context.takes(batch) || scanned() {
+        if !context.takes(batch) {
+            return Ok(Progress::Idle);
+        }
+        let Some(part) = context.scan_part(&detector(), batch)? else { return Ok(Progress::Idle) };
+        if context.rests(batch, Kind::ExamplesScanned, &part) {
             return Ok(Progress::Idle);
         }
         let (_, texts) = context.batch(batch)?;

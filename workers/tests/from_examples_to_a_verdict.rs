@@ -4,6 +4,7 @@
 
 mod common;
 
+use attestune_ledger::envelope::SigningKey;
 use attestune_ledger::state::{Checks, LatestEvaluations, Leakages, Scans, Versions};
 use attestune_pii::{DETECTOR_NAME, VERSION};
 use attestune_proto::v1::{
@@ -16,7 +17,7 @@ use attestune_trainer::{
     train::{TrainExample, train},
 };
 use attestune_workers::{BaseModels, CHECKER_NAME, CHECKER_VERSION, Evaluator, Pii, Quality, Trainer};
-use common::{TICKETS, World, hyperparameters, policy};
+use common::{TICKETS, World, hyperparameters, key, policy};
 use std::ops::ControlFlow;
 
 const MINUTES_MS: u64 = 60_000;
@@ -70,6 +71,38 @@ fn four_workers_bring_a_collection_to_a_judged_version() {
     world.wait("the comparison of dataset and suite", || {
         world.view().view().get(&Leakages::key(dataset, suite)).is_some()
     });
+    assert_eq!(world.replica.counts().refused, 0);
+}
+
+#[test]
+fn a_batch_is_scanned_and_checked_anew_when_the_keys_that_vouched_for_it_are_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(&folder);
+    let batch = world.derive();
+    let scan = Scans::key(batch, DETECTOR_NAME, VERSION);
+    let check = Checks::key(batch, CHECKER_NAME, CHECKER_VERSION);
+    let signers = || {
+        let view = world.view();
+        let scanned = view.view().get(&scan).and_then(|row| row.signer).map(|signer| signer.keyid);
+        (scanned, view.view().get(&check).and_then(|row| row.signer).map(|signer| signer.keyid))
+    };
+    let done_by = |scanner: &SigningKey, checker: &SigningKey| {
+        let _workers = [
+            world.work_under("scanner", scanner.clone(), Box::new(Pii::default())),
+            world.work_under("checker", checker.clone(), Box::new(Quality::default())),
+        ];
+        let both = (Some(scanner.keyid()), Some(checker.keyid()));
+        world.wait("scan and check", || signers() == both);
+    };
+    done_by(&key("scanner"), &key("checker"));
+    let (scanner, checker) = (key("another scanner"), key("another checker"));
+    world.replace_key("scanner", &scanner);
+    world.replace_key("checker", &checker);
+    let open = attestune_ledger::query::open_work(&world.view()).unwrap();
+    assert_eq!((open.batches_to_scan, open.batches_to_check), (vec![batch], vec![batch]));
+
+    done_by(&scanner, &checker);
+    assert_eq!(world.accepted_of(Kind::ExamplesScanned).len(), 2);
     assert_eq!(world.replica.counts().refused, 0);
 }
 

@@ -17,7 +17,7 @@ pub use history::{event_of, history, summary};
 pub use in_force::why_in_force;
 pub use lineage::lineage;
 pub use lists::*;
-pub use open_work::{OpenWorkCursor, open_work};
+pub use open_work::{OpenWorkCursor, Word, check_of, open_work, scan_of};
 pub use provenance::{evaluation_provenance, lower_bound_ppm, model_version};
 
 use crate::replica::ReplicaError;

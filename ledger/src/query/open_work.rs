@@ -69,7 +69,7 @@ impl OpenWorkCursor {
     ) -> Result<Vec<u64>, QueryError> {
         let view = at.view();
         let Some(policy) = self.go_to(at, &view)? else { return answer(&view, Vec::new()) };
-        let open = |batch| is_unscanned_by(&view, detector, batch) && unscanned(&view, &policy, batch);
+        let open = |batch| !scan(&view, &policy, detector, batch).counts() && unscanned(&view, &policy, batch);
         let batches = still_open(&mut self.to_scan, limit, chosen, open);
         answer(&view, batches)
     }
@@ -87,7 +87,7 @@ impl OpenWorkCursor {
     ) -> Result<Vec<u64>, QueryError> {
         let view = at.view();
         let Some(policy) = self.go_to(at, &view)? else { return answer(&view, Vec::new()) };
-        let open = |batch| is_unchecked_by(&view, checker, batch) && unchecked(&view, &policy, batch);
+        let open = |batch| !check(&view, &policy, checker, batch).counts() && unchecked(&view, &policy, batch);
         let batches = still_open(&mut self.to_check, limit, chosen, open);
         answer(&view, batches)
     }
@@ -153,20 +153,76 @@ fn workers(view: &View<'_>) -> Vec<(String, bool, Vec<i32>)> {
     keys.map(|(keyid, roles)| (keyid.clone(), revoked(&keyid), roles)).collect()
 }
 
-fn unscanned(view: &View<'_>, policy: &Policy, batch: u64) -> bool {
-    policy.detectors.iter().any(|detector| is_unscanned_by(view, detector, batch))
+/// How a tool's word on a batch stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// It has given none.
+    Missing,
+    /// It stands.
+    Counts,
+    /// The key of whoever gave it is revoked, or the role withdrawn: it is to be given anew.
+    Void {
+        /// Where it was given.
+        position: u64,
+    },
 }
 
-fn is_unscanned_by(view: &View<'_>, detector: &Tool, batch: u64) -> bool {
-    view.get(&Scans::key(batch, &detector.name, &detector.version)).is_none()
+impl Word {
+    fn of(view: &View<'_>, policy: &Policy, signer: Option<Signer>, kind: Kind) -> Self {
+        match signer {
+            None => Self::Missing,
+            Some(signer) if rules::counts(view, policy, &signer, kind) => Self::Counts,
+            Some(signer) => Self::Void { position: signer.position },
+        }
+    }
+
+    /// Whether there is nothing left to do.
+    pub fn counts(self) -> bool {
+        self == Self::Counts
+    }
+}
+
+/// How a detector's scan of a batch stands.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn scan_of(at: &StoreView, detector: &Tool, batch: u64) -> Result<Word, QueryError> {
+    word_of(at, |view, policy| scan(view, policy, detector, batch))
+}
+
+/// How a checker's check of a batch stands.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn check_of(at: &StoreView, checker: &Tool, batch: u64) -> Result<Word, QueryError> {
+    word_of(at, |view, policy| check(view, policy, checker, batch))
+}
+
+fn word_of(at: &StoreView, word: impl Fn(&View<'_>, &Policy) -> Word) -> Result<Word, QueryError> {
+    let view = at.view();
+    let found = match view.get(&Ledgers::key()) {
+        Some(ledger) => word(&view, &view.policy(ledger.policy_version)),
+        None => Word::Missing,
+    };
+    answer(&view, found)
+}
+
+fn unscanned(view: &View<'_>, policy: &Policy, batch: u64) -> bool {
+    policy.detectors.iter().any(|detector| !scan(view, policy, detector, batch).counts())
+}
+
+fn scan(view: &View<'_>, policy: &Policy, detector: &Tool, batch: u64) -> Word {
+    let row = view.get(&Scans::key(batch, &detector.name, &detector.version));
+    Word::of(view, policy, row.and_then(|row| row.signer), Kind::ExamplesScanned)
 }
 
 fn unchecked(view: &View<'_>, policy: &Policy, batch: u64) -> bool {
-    policy.checkers.iter().any(|checker| is_unchecked_by(view, checker, batch))
+    policy.checkers.iter().any(|checker| !check(view, policy, checker, batch).counts())
 }
 
-fn is_unchecked_by(view: &View<'_>, checker: &Tool, batch: u64) -> bool {
-    view.get(&Checks::key(batch, &checker.name, &checker.version)).is_none()
+fn check(view: &View<'_>, policy: &Policy, checker: &Tool, batch: u64) -> Word {
+    let row = view.get(&Checks::key(batch, &checker.name, &checker.version));
+    Word::of(view, policy, row.and_then(|row| row.signer), Kind::ExamplesChecked)
 }
 
 /// The first `limit` chosen ones that are open; those found not to be are forgotten.

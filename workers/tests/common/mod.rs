@@ -17,9 +17,9 @@ use attestune_ledger::{
 };
 use attestune_proto::v1::{
     ActorKind, BaseModelRegistered, Bound, Category, DatasetFrozen, DocumentsIngested, EvaluationRequested,
-    EvaluationRow, ExampleStatus, ExamplesDerived, Hyperparameters, KeyAlgorithm, KeyCustody, KeyRegistered, Kind,
-    LedgerCreated, Policy, Receipt, Role, RoleGranted, RootKey, RunRow, Sealed, Seen, SuiteRegistered, Tool,
-    TrainingRequested, Verdict, WorkStatus, event::Body,
+    EvaluationRow, ExampleStatus, ExamplesDerived, Hyperparameters, KeyAlgorithm, KeyCustody, KeyRegistered,
+    KeyRevoked, Kind, LedgerCreated, Policy, Receipt, RevocationReason, Role, RoleGranted, RootKey, RunRow, Sealed,
+    Seen, SuiteRegistered, Tool, TrainingRequested, Verdict, WorkStatus, event::Body,
 };
 use attestune_trainer::{evaluate::Suite, model::BaseModel, model::write_tiny_model};
 use attestune_workers::{BaseModels, CHECKER_NAME, CHECKER_VERSION, Context, Signer, Worker, run};
@@ -119,17 +119,29 @@ impl World {
     }
 
     fn cast(&self, ledger: &[u8], actor: &str, kind: ActorKind, role: Role) {
+        self.register(ledger, actor, kind, &key(actor));
+        self.act("ada", Body::RoleGranted(RoleGranted { actor: actor.into(), role: role.into() }));
+    }
+
+    fn register(&self, ledger: &[u8], actor: &str, kind: ActorKind, key: &SigningKey) {
         let registered = KeyRegistered {
             actor: actor.into(),
             printed_name: actor.to_uppercase(),
             actor_kind: kind.into(),
             algorithm: KeyAlgorithm::Ed25519.into(),
-            public_key: key(actor).public().to_vec(),
-            possession: key(actor).possession(ledger, actor).to_vec(),
+            public_key: key.public().to_vec(),
+            possession: key.possession(ledger, actor).to_vec(),
             custody: KeyCustody::File.into(),
         };
         self.act("ada", Body::KeyRegistered(registered));
-        self.act("ada", Body::RoleGranted(RoleGranted { actor: actor.into(), role: role.into() }));
+    }
+
+    /// A worker's key is lost and revoked, and it gets another.
+    pub fn replace_key(&self, actor: &str, other: &SigningKey) {
+        let ledger = self.replica.head().unwrap().ledger;
+        self.register(&ledger, actor, ActorKind::Worker, other);
+        let revoked = KeyRevoked { keyid: key(actor).keyid(), reason: RevocationReason::Lost.into() };
+        self.act("ada", Body::KeyRevoked(revoked));
     }
 
     /// Someone does what must be accepted; its position.
@@ -269,7 +281,12 @@ impl World {
 
     /// Starts a worker on a thread; it stops when the handle is dropped.
     pub fn work(&self, actor: &str, worker: Box<dyn Worker + Send>) -> Working {
-        let signer = Signer { actor: actor.into(), key: key(actor) };
+        self.work_under(actor, key(actor), worker)
+    }
+
+    /// The same under a key of its own.
+    pub fn work_under(&self, actor: &str, key: SigningKey, worker: Box<dyn Worker + Send>) -> Working {
+        let signer = Signer { actor: actor.into(), key };
         let context = Context::new(self.replica.clone(), self.vault.clone(), signer, self.runtime.handle().clone());
         let stop = Arc::new(AtomicBool::new(false));
         let told = stop.clone();

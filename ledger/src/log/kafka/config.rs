@@ -14,7 +14,7 @@ const APPEND_TIMEOUT: Duration = Duration::from_secs(30);
 const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(10);
 
 /// Settings of librdkafka that the log itself depends on.
-const OURS: [&str; 25] = [
+const OURS: [&str; 26] = [
     "acks",
     "allow.auto.create.topics",
     "auto.offset.reset",

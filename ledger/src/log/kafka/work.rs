@@ -1,7 +1,7 @@
 //! The topic that work is shared by: its partitions stand for shares of the work, and it carries no records.
 
-use super::error::code;
 use super::block_on::wait;
+use super::error::code;
 use super::topic::{ASK, admin, failed, options, reach, reader};
 use super::{KafkaConfig, KafkaError};
 use rdkafka::ClientContext;
