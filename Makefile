@@ -2,7 +2,7 @@
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/attestune/target
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: setup build build-cuda test demo acceptance interop faults bench bench-pieces kafka-up kafka-down clean
+.PHONY: setup build build-cuda test demo acceptance interop faults bench bench-pieces tagger kafka-up kafka-down clean
 
 setup:
 	@scripts/setup
@@ -45,7 +45,12 @@ bench: build
 
 # The inner pieces, by criterion, in the profile that everything else is built in.
 bench-pieces: setup
-	cargo bench --workspace --profile dev --bench events --bench trees --bench tables --bench training
+	cargo bench --workspace --profile dev --bench events --bench trees --bench tables --bench training --bench tagger
+
+# Trains the tagger of names and places anew from pinned packages; the model comes out byte for byte as it lies there.
+tagger: setup
+	cargo run --example train_tagger -- "$$(scripts/tagger-data)" workers/pii/data/tagger.bin
+	@git diff --stat --exit-code -- workers/pii/data/tagger.bin && echo "the model is as it was"
 
 # A Kafka cluster of three brokers on free ports, its data in the build folder; prints the bootstrap servers.
 kafka-up:

@@ -38,6 +38,7 @@ mod redact;
 mod rule;
 mod scanner;
 mod table;
+pub mod tagger;
 
 pub use config::{Config, ConfigError};
 pub use coverage::{Coverage, Covered, Skipped};
