@@ -50,9 +50,9 @@ pub struct Acknowledged {
 impl Journal {
     /// Receipts so far: through one gateway, or through any.
     pub fn receipts(&self, gateway: Option<usize>) -> u64 {
-        let counts = self.through.iter().map(|count| count.load(Ordering::Relaxed));
+        let mut counts = self.through.iter().map(|count| count.load(Ordering::Relaxed));
         match gateway {
-            Some(gateway) => counts.skip(gateway).next().unwrap_or(0),
+            Some(gateway) => counts.nth(gateway).unwrap_or(0),
             None => counts.sum(),
         }
     }

@@ -76,7 +76,7 @@ pub struct Deck {
 
 impl Deck {
     pub fn new(faults: Vec<(Fault, usize)>, chance: &mut Chance) -> Self {
-        let mut left = faults.iter().map(|(fault, _)| *fault).collect();
+        let mut left: Vec<Fault> = faults.iter().map(|(fault, _)| *fault).collect();
         shuffle(&mut left, chance);
         Self { faults, left }
     }
@@ -90,7 +90,7 @@ impl Deck {
     }
 }
 
-fn shuffle(faults: &mut Vec<Fault>, chance: &mut Chance) {
+fn shuffle(faults: &mut [Fault], chance: &mut Chance) {
     for last in (1..faults.len()).rev() {
         faults.swap(last, chance.below(last as u64 + 1) as usize);
     }
