@@ -720,9 +720,9 @@ mod tests {
     }
 
     #[test]
-    fn entries_have_about_five_hundred_bytes() {
+    fn entries_have_about_six_hundred_bytes() {
         let bytes: usize = Life::new().skip(50).take(5_000).map(|entry| entry.value.len()).sum();
-        assert!((430..570).contains(&(bytes / 5_000)), "{}", bytes / 5_000);
+        assert!((550..700).contains(&(bytes / 5_000)), "{}", bytes / 5_000);
     }
 
     #[test]

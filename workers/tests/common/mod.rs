@@ -119,11 +119,11 @@ impl World {
     }
 
     fn cast(&self, ledger: &[u8], actor: &str, kind: ActorKind, role: Role) {
-        self.register(ledger, actor, kind, &key(actor));
+        self.register("ada", ledger, actor, kind, &key(actor));
         self.act("ada", Body::RoleGranted(RoleGranted { actor: actor.into(), role: role.into() }));
     }
 
-    fn register(&self, ledger: &[u8], actor: &str, kind: ActorKind, key: &SigningKey) {
+    fn register(&self, by: &str, ledger: &[u8], actor: &str, kind: ActorKind, key: &SigningKey) {
         let registered = KeyRegistered {
             actor: actor.into(),
             printed_name: actor.to_uppercase(),
@@ -133,13 +133,13 @@ impl World {
             possession: key.possession(ledger, actor).to_vec(),
             custody: KeyCustody::File.into(),
         };
-        self.act("ada", Body::KeyRegistered(registered));
+        self.act(by, Body::KeyRegistered(registered));
     }
 
     /// A worker's key is lost and revoked, and it gets another.
     pub fn replace_key(&self, actor: &str, other: &SigningKey) {
         let ledger = self.replica.head().unwrap().ledger;
-        self.register(&ledger, actor, ActorKind::Worker, other);
+        self.register(actor, &ledger, actor, ActorKind::Worker, other);
         let revoked = KeyRevoked { keyid: key(actor).keyid(), reason: RevocationReason::Lost.into() };
         self.act("ada", Body::KeyRevoked(revoked));
     }
