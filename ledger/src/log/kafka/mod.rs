@@ -110,7 +110,7 @@ impl Kafka {
         check_note(&config, &copied, resume.as_ref())?;
         let (consumer, contact) = topic::reader(&config)?;
         topic::reach(&config, &consumer, &contact)?;
-        let seen = topic::look(&config, &consumer, &contact)?;
+        let seen = topic::look(&config, &consumer, &contact, resume.is_some())?;
         let last_offset = resume.as_ref().map_or(-1, |resume| resume.last_offset);
         let end = reader::settled_watermarks(&config, &consumer, last_offset + 1)
             .map_err(LogError::from)
@@ -174,7 +174,7 @@ pub fn follow(store: &Arc<Store>, config: &KafkaConfig) -> Result<(), LogError> 
     let entries = Copied::open(store.clone())?.size();
     let (consumer, contact) = topic::reader(config)?;
     topic::reach(config, &consumer, &contact)?;
-    let seen = topic::look(config, &consumer, &contact)?;
+    let seen = topic::look(config, &consumer, &contact, false)?;
     let (topic, last_offset) = (config.topic().to_owned(), entries as i64 - 1);
     let mut batch = store.batch();
     Resume { topic, cluster: seen.cluster, topic_id: seen.topic_id, last_offset, entries }.put(&mut batch);

@@ -27,8 +27,9 @@ const WAIT: Duration = Duration::from_millis(100);
 const WATCH: Duration = Duration::from_secs(5);
 /// How long to wait for an answer while watching.
 const ASK: Duration = Duration::from_secs(5);
-/// For so long a topic may look shorter than it was, while its partition changes leaders.
-const SETTLE: Duration = Duration::from_secs(5);
+/// For so long a topic may look shorter than it was, or gone, to a replica that reads it: brokers that have all been
+/// started again answer before they know all topics, and a new leader before it knows how much of its log is settled.
+const SETTLE: Duration = Duration::from_secs(30);
 
 /// The first offset of the topic and the one after its last, once it is as long as it was known to be.
 pub(super) fn settled_watermarks(
@@ -36,7 +37,7 @@ pub(super) fn settled_watermarks(
     consumer: &BaseConsumer<Contact>,
     known: i64,
 ) -> Result<(i64, i64), KafkaError> {
-    let until = Instant::now() + SETTLE;
+    let until = Instant::now() + config.open_timeout();
     loop {
         match topic::watermarks(config, consumer.client(), PARTITION) {
             Ok((first, end)) if end >= known => return Ok((first, end)),
@@ -298,7 +299,7 @@ fn examine(shared: &Shared, consumer: &BaseConsumer<Contact>, known_id: Option<&
         let found = look_again(shared, consumer, known_id);
         match found {
             Ok(()) => return Ok(()),
-            // While leaders change it may look so.
+            // While brokers start it may look so.
             Err(KafkaError::TopicMissing { .. } | KafkaError::EndLost { .. })
                 if Instant::now() < until && !shared.stopping() =>
             {

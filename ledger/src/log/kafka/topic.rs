@@ -246,13 +246,16 @@ pub(super) fn reach(
     }
 }
 
-/// The topic with its one partition, whose leader is known.
+/// The topic with its one partition, whose leader is known. One that was `followed` before is given as long to show
+/// itself as the brokers are: those that have just started may not know it yet.
 pub(super) fn look(
     config: &KafkaConfig,
     consumer: &BaseConsumer<Contact>,
     contact: &Contact,
+    followed: bool,
 ) -> Result<Seen, KafkaError> {
     let started = Instant::now();
+    let patience = if followed { config.open_timeout() } else { Duration::from_secs(2) };
     loop {
         let trouble = match partition_leaders(config, consumer.client()) {
             Ok(leaders) if leaders.len() != 1 => {
@@ -260,8 +263,7 @@ pub(super) fn look(
             }
             Ok(leaders) if leaders[0] => break,
             Ok(_) => "the topic's partition has no leader".to_owned(),
-            // A broker that has just started may not know it yet.
-            Err(KafkaError::TopicMissing { .. }) if started.elapsed() < Duration::from_secs(2) => String::new(),
+            Err(KafkaError::TopicMissing { .. }) if started.elapsed() < patience => String::new(),
             Err(error @ KafkaError::Failed { .. }) => error.to_string(),
             Err(error) => return Err(error),
         };
