@@ -323,6 +323,10 @@ pub(super) fn watermarks(
         if !passes || Instant::now() > until {
             return Err(failed(config, "tell the topic's end", code));
         }
+        // Else the client asks whom it took for the leader, again and again.
+        if let Err(error) = client.fetch_metadata(Some(config.topic()), ASK) {
+            tracing::debug!(%error, "the partition's leader is not known");
+        }
         thread::sleep(Duration::from_millis(100));
     }
 }
