@@ -43,6 +43,13 @@ pub struct Args {
     kafka: KafkaArgs,
 }
 
+impl Args {
+    /// Where the log is to be, if on Kafka.
+    fn kafka(&self) -> Option<KafkaArgs> {
+        self.kafka.given().then(|| self.kafka.clone().or_ledger(&self.name))
+    }
+}
+
 fn root(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((actor, name)) if !actor.is_empty() && !name.trim().is_empty() => Ok((actor.into(), name.trim().into())),
@@ -158,10 +165,7 @@ struct Topic {
 /// Makes the ledger's topic if it is to be on Kafka, and notes that in the folder. One that was made by hand will do if
 /// it is empty.
 async fn topic(folder: &Folder, args: &Args) -> anyhow::Result<Option<Topic>> {
-    if !args.kafka.given() {
-        return Ok(None);
-    }
-    let kafka = args.kafka.clone().or_ledger(&args.name);
+    let Some(kafka) = args.kafka() else { return Ok(None) };
     let config = kafka.config()?;
     folder.note_kafka(Some(&kafka))?;
     tokio::task::spawn_blocking(move || match kafka::create(&config, Stamp::LogAppendTime) {
@@ -283,8 +287,8 @@ fn answer(context: &Context, args: &Args, folder: &Folder, id: &[u8; 32], receip
         println!("  admin  {actor} ({name}), key {}", folder.key(actor).display());
     }
     println!("  server gateway, {} are registered", WORKERS.join(", "));
-    if args.kafka.given() {
-        let config = args.kafka.clone().or_ledger(&args.name).config()?;
+    if let Some(kafka) = args.kafka() {
+        let config = kafka.config()?;
         println!("  log    topic {} at {}", config.topic(), config.brokers());
     }
     eprintln!("Note the id outside this machine: it is what an outsider checks the log against.");

@@ -37,11 +37,10 @@ struct Moved {
 }
 
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
-    let config = args.kafka.config()?;
     let (folder, into, kafka) = (context.folder(), args.into.clone(), args.kafka.clone());
     let moved = tokio::task::spawn_blocking(move || match into {
-        Some(into) => into_folder(&Folder::new(&into), config),
-        None => into_topic(&folder, &kafka, &config),
+        Some(into) => into_folder(&Folder::new(&into), kafka.config()?),
+        None => into_topic(&folder, &kafka),
     })
     .await??;
     if context.json {
@@ -57,9 +56,11 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
 }
 
 /// The folder's log, its own or the copy of a topic that was lost, goes into a fresh topic.
-fn into_topic(folder: &Folder, kafka_args: &KafkaArgs, config: &KafkaConfig) -> anyhow::Result<Moved> {
+fn into_topic(folder: &Folder, args: &KafkaArgs) -> anyhow::Result<Moved> {
+    let config = args.config()?;
     let ledger = folder.ledger()?;
-    kafka_args.to_note()?;
+    // Before anything is written: what can't be noted is not followed.
+    args.to_note()?;
     let checkpoint_key = own_key(folder, "checkpoint")?;
     let store = open_store(folder)?;
     // Folded first: a log that is damaged or has lost its end is not spread.
@@ -67,7 +68,7 @@ fn into_topic(folder: &Folder, kafka_args: &KafkaArgs, config: &KafkaConfig) -> 
     let source = Copied::open(store.clone())?;
     let bar = wait::bar("writing");
     bar.set_length(head.size);
-    let restored = kafka::restore(&source, config, &mut |entries| bar.set_position(entries))?;
+    let restored = kafka::restore(&source, &config, &mut |entries| bar.set_position(entries))?;
     bar.finish_and_clear();
     if restored.root.0.as_slice() != head.entry_root {
         return Err(problem::cannot(
@@ -75,8 +76,8 @@ fn into_topic(folder: &Folder, kafka_args: &KafkaArgs, config: &KafkaConfig) -> 
             "delete the topic; the folder is as it was",
         ));
     }
-    kafka::follow(&store, config)?;
-    folder.note_kafka(Some(kafka_args))?;
+    kafka::follow(&store, &config)?;
+    folder.note_kafka(Some(args))?;
     eprintln!("{} follows the topic from now on: its kafka.json says where", folder.path().display());
     Ok(Moved { head, to: format!("the topic {} at {}", config.topic(), config.brokers()) })
 }

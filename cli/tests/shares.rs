@@ -17,12 +17,11 @@ use attestune_ledger::replica::{Replica, ReplicaOptions};
 use attestune_ledger::store::{Options, Store};
 use attestune_ledger::vault::Vault;
 use attestune_proto::v1::{Verdict, event::Body};
-use attestune_replay_tests::kafka::Cluster;
+use attestune_replay_tests::{free_port, kafka::Cluster};
 use attestune_workers::{Context, Limits, Pii, Share, Signer};
 use common::process::Running;
 use common::{Ledger, spread::Spread};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -64,7 +63,7 @@ struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     fn start(spread: &Spread<'a>, actor: &str) -> Self {
-        let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let listen = format!("127.0.0.1:{}", free_port());
         let part = ["worker", "pii", "--as", actor, "--listen", &listen];
         let process = spread.start(&part, &format!("replica-{actor}"), actor);
         Self { process, ledger: spread.ledger, pages: format!("http://{listen}/metrics") }

@@ -15,6 +15,7 @@
 //! stays: that batch is the trouble then, and waits until anybody may take it. Who holds all partitions stays, too, as
 //! nobody would take them. Batches that wait too long already count for nobody's progress.
 
+use crate::quality::mix;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -328,12 +329,9 @@ impl Line {
     }
 }
 
-/// The partition that a batch belongs to (SplitMix64's finish, so that batches made in a row lie apart).
+/// The partition that a batch belongs to (SplitMix64's output, so that batches made in a row lie apart).
 fn partition_of(batch: u64, of: u32) -> u32 {
-    let mut z = batch.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) % u64::from(of.max(1))) as u32
+    (mix(batch.wrapping_add(0x9e37_79b9_7f4a_7c15)) % u64::from(of.max(1))) as u32
 }
 
 #[cfg(test)]

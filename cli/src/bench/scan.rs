@@ -24,8 +24,8 @@ use attestune_ledger::{
 use attestune_proto::v1::{DocumentsIngested, ExamplesDerived, Seen, Verdict, event::Body};
 use attestune_workers::example::ExampleText;
 use std::{
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    io::Write as _,
+    net::{SocketAddr, TcpListener},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
     process::{Child, Command, Stdio},
@@ -231,11 +231,12 @@ impl Running {
 
     /// How many partitions of the work it holds, once it tells.
     fn partitions(&self) -> Option<u32> {
-        let mut socket = TcpStream::connect(self.pages).ok()?;
-        socket.write_all(b"GET /metrics HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n").ok()?;
-        let mut page = String::new();
-        socket.read_to_string(&mut page).ok()?;
-        page.lines().find_map(|line| line.strip_prefix("attestune_work_partitions ")?.trim().parse().ok())
+        let url = format!("http://{}/metrics", self.pages);
+        let told = Command::new(std::env::current_exe().ok()?).args(["probe", &url]).output().ok()?;
+        String::from_utf8(told.stdout)
+            .ok()?
+            .lines()
+            .find_map(|line| line.strip_prefix("attestune_work_partitions ")?.trim().parse().ok())
     }
 }
 

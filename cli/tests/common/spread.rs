@@ -1,8 +1,7 @@
 //! The parts of a ledger on Kafka, each a process with a replica of its own.
 
 use super::{Ledger, process::Running};
-use attestune_replay_tests::kafka::Cluster;
-use std::net::TcpListener;
+use attestune_replay_tests::{free_port, kafka::Cluster};
 use std::time::{Duration, Instant};
 
 /// A ledger that was moved to Kafka.
@@ -33,7 +32,7 @@ impl<'a> Spread<'a> {
 
     /// Starts a gateway and waits until it answers; answers its URL, too.
     pub fn gateway(&self, replica: &str) -> (Running, String) {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let address = format!("127.0.0.1:{}", free_port());
         let gateway = self.start(&["gateway", "--listen", &address], replica, "gateway");
         let url = format!("http://{address}");
         self.until("the gateway answers", || {

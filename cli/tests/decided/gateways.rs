@@ -5,11 +5,11 @@ use super::desk::{PATIENCE, Watch, check, committed, decided, key_file, ledger_o
 use attestune_ledger::envelope::{fit_key, pae, verify_bytes};
 use attestune_ledger::log::KafkaConfig;
 use attestune_replay_tests::kafka::Cluster;
-use attestune_replay_tests::{World, ingested};
+use attestune_replay_tests::{World, free_port, ingested};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ pub struct Gateway {
 impl Gateway {
     /// Starts one with these arguments, its replica in a folder of that name, and waits until it is ready.
     pub fn start(ledger: &Ledger, config: &KafkaConfig, replica: &str, key: &Path, args: &[&str]) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let address = format!("127.0.0.1:{}", free_port());
         let said = ledger.path(&format!("{replica}.said"));
         let vault = ledger.folder().join("vault");
         std::fs::create_dir_all(&vault).unwrap();

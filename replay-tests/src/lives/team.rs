@@ -1,7 +1,7 @@
 //! One team and its model: a list of tasks, taken up again when it is through.
 
 use super::{Course, desk::Desk};
-use crate::{approved, base, checker, detector, digest, hyperparameters, rolled_back, sealed, suite};
+use crate::{approved, base, checker, detector, hyperparameters, outcome, rolled_back, sealed, suite};
 use attestune_ledger::tree::{Frontier, leaf_hash};
 use attestune_proto::v1::{
     ActorKind, BatchReview, CategoryResult, DatasetFrozen, Decision, DocumentsIngested, EvaluationClaimed,
@@ -344,18 +344,10 @@ impl Team {
             }
             _ => {
                 let body = TrainingCompleted {
-                    run: self.run,
                     token: self.token,
-                    adapter_digest: digest(75),
-                    adapter: sealed(76),
-                    final_loss_micro: 10_000,
                     steps: STEPS,
-                    tokens: 1000,
-                    duration_ms: 5000,
                     dataset_root: self.root.clone(),
-                    weights_digest: digest(70),
-                    tokenizer_digest: digest(71),
-                    environment: Vec::new(),
+                    ..outcome(self.run)
                 };
                 desk.act("trainer", Body::TrainingCompleted(body));
                 self.versions += 1;

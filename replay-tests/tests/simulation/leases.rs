@@ -6,7 +6,7 @@ use attestune_proto::v1::{
     EvaluationClaimed, EvaluationFailed, EvaluationRow, FailureReason, Kind, Lease, RunRow, TrainingClaimed,
     TrainingCompleted, TrainingFailed, TrainingProgressed, WorkStatus, event::Body,
 };
-use attestune_replay_tests::{digest, results, sealed};
+use attestune_replay_tests::{outcome, results};
 
 /// Steps of a training.
 const STEPS: u32 = 4;
@@ -91,18 +91,11 @@ fn result(me: &Me, run: &RunRow) -> TrainingCompleted {
     let (dataset, base) = me.look(|view| (view.get(&Datasets::key(run.dataset)), view.get(&Bases::key(run.base))));
     let (dataset, base) = (dataset.unwrap_or_default(), base.unwrap_or_default());
     TrainingCompleted {
-        run: run.position,
-        token: 0,
-        adapter_digest: digest(75),
-        adapter: sealed(76),
-        final_loss_micro: 10_000,
         steps: STEPS,
-        tokens: 1000,
-        duration_ms: 5000,
         dataset_root: dataset.root,
         weights_digest: base.weights_digest,
         tokenizer_digest: base.tokenizer_digest,
-        environment: Vec::new(),
+        ..outcome(run.position)
     }
 }
 

@@ -15,6 +15,7 @@ mod normal;
 pub use balance::{LabelBalance, label_balance};
 pub use duplicates::{DuplicateIndex, Likeness, Match};
 pub use leakage::{LEAKAGE_THRESHOLD_PPM, Leak, leakage};
+pub(crate) use minhash::mix;
 
 /// The name under which these checks stand on the log.
 pub const CHECKER_NAME: &str = "attestune-quality";
