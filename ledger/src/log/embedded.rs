@@ -306,6 +306,40 @@ mod tests {
     }
 
     #[test]
+    fn an_append_that_nobody_waits_for_is_answered_by_the_log_once_it_is_durable() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open(&store_in(&folder));
+        let (send, answers) = sync_channel(3);
+        for values in [vec![vec![1], vec![2]], vec![], vec![vec![0; crate::log::VALUE_BYTES_MAX + 1]]] {
+            let send = send.clone();
+            log.submit(values, Box::new(move |outcome| send.send(outcome).unwrap()));
+        }
+        let answers: Vec<_> = answers.iter().take(3).collect();
+        for expected in [Ok(vec![0, 1]), Ok(vec![])] {
+            assert!(answers.contains(&expected), "{answers:?}");
+        }
+        assert!(answers.iter().any(|answer| matches!(answer, Err(LogError::TooLarge { index: 0, .. }))));
+        assert_eq!((log.end(), log.settle(2)), (Ok(2), Ok(())));
+    }
+
+    #[test]
+    fn what_the_disk_has_not_taken_in_does_not_settle_and_ends_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open(&store_in(&folder));
+        log.append(vec![vec![1]]).unwrap();
+        let lost = log.shared.failed("the disk is gone".into());
+        thread::scope(|scope| {
+            let settling = scope.spawn(|| log.settle(2));
+            log.shared.durable().failure = Some(lost.clone());
+            log.shared.settled.notify_all();
+            assert_eq!(settling.join().unwrap(), Err(lost.clone()));
+        });
+        assert_eq!(log.settle(1), Ok(()), "what was durable before stays so");
+        assert_eq!(log.append(vec![vec![2]]), Err(lost));
+        assert_eq!(log.end(), Ok(1));
+    }
+
+    #[test]
     fn a_missing_entry_is_named_and_those_before_it_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let store = store_in(&folder);
