@@ -45,6 +45,7 @@ pub fn erasure(store: &StoreView, position: u64) -> Result<GetErasureResponse, Q
         final_ms: if known { in_effect_ms.saturating_add(kept_ms) } else { 0 },
         datasets,
         versions,
+        left: None,
     };
     answer(&view, response)
 }
