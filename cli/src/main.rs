@@ -25,6 +25,7 @@ mod due;
 mod erase;
 mod erasure;
 mod eval;
+mod experiment;
 mod folder;
 mod halt;
 mod history;
@@ -162,6 +163,9 @@ enum Command {
     Halt(halt::Args),
     /// What is decided, and what each server says it serves
     Served(served::Args),
+    /// Experiments: two versions side by side
+    #[command(subcommand)]
+    Experiment(experiment::Command),
     /// Alerts on what is served: list, acknowledge
     #[command(subcommand)]
     Alert(alert::Command),
@@ -269,6 +273,7 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::Rollback(args) => rollback::run(context, args).await,
         Command::Halt(args) => halt::run(context, args).await,
         Command::Served(args) => served::run(context, args).await,
+        Command::Experiment(command) => experiment::run(context, command).await,
         Command::Alert(command) => alert::run(context, command).await,
         Command::Schedule(command) => schedule::run(context, command).await,
         Command::Due(args) => due::run(context, args, false).await,
