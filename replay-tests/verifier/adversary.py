@@ -113,9 +113,9 @@ class Author:
             ("not-canonical", grant + wire.delimited(48, b"")),
             ("not-canonical", self.payload(0, {}) + wire.delimited(124, b"")),
             ("not-canonical", self.payload(0, {}) + wire.delimited(48, b"") * 2),
-            ("not-canonical", self.payload(0, {}) + b"\xda\x87\x00\x00"),
-            ("not-canonical", self.payload(0, {}) + b"\xda\x07\x80\x00"),
-            ("not-canonical", self.payload(0, {}) + b"\xd8\x07\x00"),
+            ("not-canonical", self.payload(0, {}) + b"\x82\x83\x00\x00"),
+            ("not-canonical", self.payload(0, {}) + b"\x82\x03\x80\x00"),
+            ("not-canonical", self.payload(0, {}) + b"\x80\x03\x00"),
             ("not-an-envelope", grant[:-1] + b"\x84\x00"),
             ("not-canonical", self.payload(0, {}) + wire.delimited(32, b"\x10\x80\x80\x80\x80\x08")),  # role 2^31
             ("not-canonical", self.payload(0, {}) + wire.delimited(32, b"\x10\x84\x80\x80\x80\x10")),  # role 2^32 + 4
