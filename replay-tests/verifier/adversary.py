@@ -212,11 +212,11 @@ class Author:
         self.event("role-missing", 30, [rita, *one], **self.key("walker", walker))
         self.event("", 30, [rita2], {"actor": "rita"}, **self.key("rita", own, printed_name=name))
         self.event("bad-field", 32, actor="rita", role=0)
-        self.event("bad-field", 32, actor="rita", role=12)
+        self.event("bad-field", 32, actor="rita", role=14)
         self.event("bad-field", 32, actor="rita", role=-1)  # in ten bytes
         self.event("bad-identifier", 32, actor="Rita", role=3)
         self.event("unknown-actor", 32, actor="nobody", role=3)
-        for role in (7, 10, 11):
+        for role in (7, 10, 11, 12, 13):
             self.event("role-unfit", 32, actor="rita", role=role)
         self.event("", 32, actor="rita", role=6)
         self.event("", 32, actor="rita", role=3)
@@ -283,7 +283,7 @@ class Author:
             gates(approvals=17), gates(bars=[wire.new("Bar", category="c")]), gates(bars=[wire.new("Bar", ppm=1)]),
             {"training_lease_ms": 0}, {"evaluation_lease_ms": 0}, {"seen_age_max_ms": 0}, {"root_seen_age_max_ms": 0},
             {"clock_lag_max_ms": 0}, {"retraining_interval_ms": 0}, {"clock_lag_max_ms": 316_224_000_001},
-            permissions((30, [])), permissions((30, [0])), permissions((30, [12])), permissions((30, [1]), (30, [1])),
+            permissions((30, [])), permissions((30, [0])), permissions((30, [14])), permissions((30, [1]), (30, [1])),
             permissions((32, [1]), (30, [1])), permissions((20, [1])), permissions((25, [1])), permissions((0, [1])),
             permissions((24, [1])), permissions((124, [1])),
         ]  # fmt: skip
