@@ -285,7 +285,12 @@ class Author:
             {"clock_lag_max_ms": 0}, {"retraining_interval_ms": 0}, {"clock_lag_max_ms": 316_224_000_001},
             permissions((30, [])), permissions((30, [0])), permissions((30, [14])), permissions((30, [1]), (30, [1])),
             permissions((32, [1]), (30, [1])), permissions((20, [1])), permissions((25, [1])), permissions((0, [1])),
-            permissions((24, [1])), permissions((124, [1])),
+            permissions((24, [1])), permissions((124, [1])), {"serving_silence_ms": 316_224_000_001},
+            {"key_backup_retention_ms": 316_224_000_001}, {"emergency": wire.new("Emergency", deadline_ms=1)},
+            {"emergency": wire.new("Emergency", roles=[5])}, {"by_number": [2, 1]}, {"by_number": [14]},
+            {"emergency": wire.new("Emergency", deadline_ms=1, roles=[5, 7])}, {"watch": wire.new("Watch")},
+            {"watch": wire.new("Watch", window_ms=1, cusum_bad_ppm=5)},
+            {"watch": wire.new("Watch", window_ms=1, errors_max_ppm=1_000_001)},
         ]  # fmt: skip
         for wrong in all_wrong:
             self.event("bad-policy", 22, policy=now | wrong)
