@@ -75,11 +75,7 @@ fn subject(args: &Args) -> anyhow::Result<Option<String>> {
     }
 }
 
-async fn found(
-    session: &Session,
-    subject: Option<&str>,
-    named: &[(u64, u32)],
-) -> anyhow::Result<FindSubjectResponse> {
+async fn found(session: &Session, subject: Option<&str>, named: &[(u64, u32)]) -> anyhow::Result<FindSubjectResponse> {
     let mut found = match subject {
         Some(subject) => {
             let request = FindSubjectRequest { subject: subject.into() };

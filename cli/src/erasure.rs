@@ -86,7 +86,11 @@ pub async fn show(context: &Context, session: &Session, erasure: u64) -> anyhow:
         println!("erasure {erasure}: {} of {} chunks are here; nothing is erased", row.chunk, row.chunks);
         return Ok(());
     }
-    println!("erasure {erasure} is in effect since position {} ({})", row.in_effect_at, output::time(answer.in_effect_ms));
+    println!(
+        "erasure {erasure} is in effect since position {} ({})",
+        row.in_effect_at,
+        output::time(answer.in_effect_ms)
+    );
     println!(
         "  {} texts: {} documents, {} examples, {} redactions, {} others",
         row.count, row.documents, row.examples, row.redactions, row.others
@@ -97,7 +101,9 @@ pub async fn show(context: &Context, session: &Session, erasure: u64) -> anyhow:
         None => {}
     }
     match answer.final_ms {
-        0 => println!("  final when the last backup of the key store from before expires; the policy does not say when"),
+        0 => {
+            println!("  final when the last backup of the key store from before expires; the policy does not say when")
+        }
         ms => println!("  final at {}, when the last backup of the key store from before expires", output::time(ms)),
     }
     for reached in &answer.datasets {

@@ -143,7 +143,8 @@ async fn start(context: &Context, start: &Start) -> anyhow::Result<()> {
         assignment_key: Some(session.seal_one(key.to_vec()).await?),
     };
     let receipt = session.act(Body::ExperimentStarted(body)).await?;
-    let said = format!("{}: {} against {} for {} of users", start.model, start.a, start.b, output::percent(start.share));
+    let said =
+        format!("{}: {} against {} for {} of users", start.model, start.a, start.b, output::percent(start.share));
     output::receipt(context.json, &receipt, &said)
 }
 
@@ -235,7 +236,10 @@ fn say(context: &Context, counted: &Counted) -> anyhow::Result<()> {
             "conclusion": may.map(word),
         }));
     }
-    println!("{}: {} ({} users) against {} ({} users)", started.model, started.a, counted.a.users, started.b, counted.b.users);
+    println!(
+        "{}: {} ({} users) against {} ({} users)",
+        started.model, started.a, counted.a.users, started.b, counted.b.users
+    );
     println!("  difference of {}  {} [{}, {}]", started.metric, figures.difference, figures.lower, figures.upper);
     println!("  p {}, of the planned share {}", output::percent(figures.p_ppm), output::percent(figures.share_p_ppm));
     match may {

@@ -35,10 +35,12 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
             let session = context.connect_as_actor().await?;
             let holds = session.operations().list_holds(list("")).await?.into_inner().holds;
             let position = hold.parse::<u64>().ok();
-            let fits = |row: &&HoldRow| row.released_at.is_none() && (Some(row.position) == position || row.hold == *hold);
-            let row = holds.iter().rfind(fits).ok_or_else(|| {
-                problem::cannot(format!("no legal hold {hold} stands"), "see `attestune hold list`")
-            })?;
+            let fits =
+                |row: &&HoldRow| row.released_at.is_none() && (Some(row.position) == position || row.hold == *hold);
+            let row = holds
+                .iter()
+                .rfind(fits)
+                .ok_or_else(|| problem::cannot(format!("no legal hold {hold} stands"), "see `attestune hold list`"))?;
             let receipt = session.act(Body::LegalHoldReleased(LegalHoldReleased { hold: row.position })).await?;
             output::receipt(context.json, &receipt, &format!("the legal hold {} is released", row.hold))
         }

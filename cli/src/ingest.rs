@@ -36,7 +36,8 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let mut documents = Vec::new();
     for file in &args.files {
         for document in rows::read(file)? {
-            let subject = args.subject_column.as_deref().map_or(Ok(String::new()), |column| subject(&document, column))?;
+            let subject =
+                args.subject_column.as_deref().map_or(Ok(String::new()), |column| subject(&document, column))?;
             documents.push((serde_json::to_vec(&document)?, subject));
         }
     }
@@ -75,7 +76,9 @@ fn subject(document: &Map<String, Value>, column: &str) -> anyhow::Result<String
         Some(Value::String(text)) => Ok(text.clone()),
         Some(Value::Number(number)) => Ok(number.to_string()),
         Some(Value::Null) => Ok(String::new()),
-        Some(_) => Err(problem::cannot(format!("column `{column}` holds neither text nor number"), "name another column")),
+        Some(_) => {
+            Err(problem::cannot(format!("column `{column}` holds neither text nor number"), "name another column"))
+        }
         None => Err(problem::cannot(format!("a document has no column `{column}`"), "leave out --subject-column")),
     }
 }

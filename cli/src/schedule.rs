@@ -67,9 +67,10 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
         Command::Pause { model } => {
             let session = context.connect_as_actor().await?;
             let rows = session.operations().list_schedules(list(model)).await?.into_inner().schedules;
-            let schedule = rows.into_iter().find_map(|row| row.schedule).ok_or_else(|| {
-                problem::cannot(format!("{model} has no schedule"), "see `attestune schedule show`")
-            })?;
+            let schedule = rows
+                .into_iter()
+                .find_map(|row| row.schedule)
+                .ok_or_else(|| problem::cannot(format!("{model} has no schedule"), "see `attestune schedule show`"))?;
             let body = ScheduleSet { paused: true, ..schedule };
             let receipt = session.act(Body::ScheduleSet(body)).await?;
             output::receipt(context.json, &receipt, &format!("the retraining of {model} is paused"))
@@ -113,7 +114,9 @@ fn cells(row: &ScheduleRow) -> Vec<String> {
     let schedule = row.schedule.clone().unwrap_or_default();
     let when = match &schedule.calendar {
         _ if schedule.paused => "paused".into(),
-        Some(calendar) => next_after(calendar, now_ms()).map_or("never".into(), |at| format!("next {}", output::time(at))),
+        Some(calendar) => {
+            next_after(calendar, now_ms()).map_or("never".into(), |at| format!("next {}", output::time(at)))
+        }
         None => format!("every {}", policy_yaml::show_duration(schedule.interval_ms)),
     };
     vec![

@@ -22,11 +22,7 @@ pub struct Args {
 
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let session = context.connect().await?;
-    let request = GetServingRequest {
-        model: args.model.clone().unwrap_or_default(),
-        now_ms: now_ms(),
-        as_of: None,
-    };
+    let request = GetServingRequest { model: args.model.clone().unwrap_or_default(), now_ms: now_ms(), as_of: None };
     let answer = session.operations().get_serving(request).await?.into_inner();
     if context.json {
         return output::message("GetServingResponse", &answer);

@@ -214,7 +214,11 @@ async fn documents_that_a_collection_holds_are_known_by_their_content() {
 async fn a_batch_whose_pack_is_not_in_the_vault_holds_nobody_up() {
     let world = World::new().await;
     let seal = async |text: &str| {
-        let request = SealRequest { contents: vec![text.as_bytes().to_vec()], collection: "tickets".into(), ..Default::default() };
+        let request = SealRequest {
+            contents: vec![text.as_bytes().to_vec()],
+            collection: "tickets".into(),
+            ..Default::default()
+        };
         content(&world).seal(world.ask("sten", request)).await.unwrap().into_inner()
     };
     world.must("sten", ingested(vec![7; 16], vec![vec![7; 32]]));

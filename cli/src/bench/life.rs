@@ -488,13 +488,8 @@ impl Life {
     }
 
     fn request(&mut self, place: usize, version: u32, to: Stage, replaces: Option<u32>) -> u64 {
-        let body = PromotionRequested {
-            model: MODELS[place].into(),
-            version,
-            to: to.into(),
-            replaces,
-            ..Default::default()
-        };
+        let body =
+            PromotionRequested { model: MODELS[place].into(), version, to: to.into(), replaces, ..Default::default() };
         self.act("ella", Body::PromotionRequested(body))
     }
 

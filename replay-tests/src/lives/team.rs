@@ -429,7 +429,13 @@ impl Team {
             // Training on what nobody froze.
             3 => {
                 let (model, dataset, base) = (self.model.clone(), self.documents, self.base);
-                let body = TrainingRequested { schedule: None, model, dataset, base, hyperparameters: Some(hyperparameters()) };
+                let body = TrainingRequested {
+                    schedule: None,
+                    model,
+                    dataset,
+                    base,
+                    hyperparameters: Some(hyperparameters()),
+                };
                 desk.err(&self.engineer, Body::TrainingRequested(body));
             }
             // Back to a version that never was.
