@@ -17,9 +17,8 @@ fn promotion(version: u32, to: Stage) -> Body {
     Body::PromotionRequested(PromotionRequested { model, version, to, ..Default::default() })
 }
 
-/// Version 1 is trained, judged and brought into force; the dataset's position.
-fn in_force(world: &World, base: u64, suite: u64) -> u64 {
-    let dataset = world.dataset();
+/// Version 1 is trained on a dataset, judged and brought into force.
+fn in_force(world: &World, dataset: u64, base: u64, suite: u64) {
     let run = world.request_training(dataset, base, hyperparameters(1));
     world.ended_run(run);
     let evaluation = world.request_evaluation(1, suite);
@@ -30,7 +29,6 @@ fn in_force(world: &World, base: u64, suite: u64) -> u64 {
     let meaning = ApprovalMeaning::ReviewedAndApproved.into();
     world.act("alma", Body::PromotionApproved(PromotionApproved { promotion: production, meaning }));
     assert_eq!(world.row(&Models::key("triage")).in_force, 1);
-    dataset
 }
 
 #[test]
@@ -43,14 +41,14 @@ fn an_alert_about_drift_brings_a_retraining_as_far_as_a_request_for_staging() {
     world.hire("gateway", ActorKind::Gateway, Role::Gateway);
     world.hire("monitor", ActorKind::Worker, Role::Monitor);
     world.hire("scheduler", ActorKind::Worker, Role::Scheduler);
-    let (base, suite) = (world.base(), world.suite(3));
+    let (first, base, suite) = (world.dataset(), world.base(), world.suite(3));
     let _workers = [
         world.work("checker", Box::new(Quality::default())),
         world.work("trainer", Box::new(Trainer::new(world.models()))),
         world.work("evaluator", Box::new(Evaluator::new(world.models()))),
         world.work("scheduler", Box::new(Scheduler)),
     ];
-    let first = in_force(&world, base, suite);
+    in_force(&world, first, base, suite);
 
     let schedule = world.act(
         "mina",
