@@ -189,6 +189,7 @@ fn a_persons_data_are_erased_and_an_old_key_store_that_comes_back_loses_them_aga
     let shown = ledger.ok(&["in-force", "triage"]);
     assert!(shown.contains("unrepeatable: erased; nothing is decided"), "{shown}");
     assert!(ledger.ok(&["provenance", "triage@1"]).contains("unrepeatable: erased"));
+    assert!(ledger.ok(&["registry", "versions"]).contains("2 erased at"));
     let train = ["train", "request", "triage", "--dataset", "triage", "--seed", "3"];
     let error = ledger.fails(1, &[&train[..], &common::life::TRAINING].concat());
     assert!(error.contains("members-erased"), "{error}");
