@@ -5,6 +5,7 @@
 
 pub mod bound;
 mod check;
+pub mod closure;
 pub use check::is_identifier;
 mod data;
 mod datasets;
