@@ -5,6 +5,7 @@ use crate::http::with_pages;
 use crate::metrics::Watched;
 use crate::services::routes;
 use crate::stop::Stop;
+use crate::sweep;
 use crate::{Gateway, stop::GRACE};
 use hyper_util::rt::TokioIo;
 use std::fs::{self, DirBuilder, Permissions};
@@ -142,11 +143,13 @@ where
 {
     let replica = gateway.replica.clone();
     let watched = Watched::new(replica.clone(), gateway.vault.clone(), gateway.published.clone(), stop.clone());
+    let vault = gateway.vault.clone();
     let (routes, reporter) = routes(gateway, stop.clone()).await?;
     let server = Server::builder().accept_http1(true).add_routes(with_pages(routes, watched));
     let server = server.serve_with_incoming_shutdown(incoming, stop.clone().wait());
     let followed = async {
-        health::follow(replica, reporter, stop.clone()).await;
+        let swept = sweep::follow(replica.clone(), vault, stop.clone());
+        tokio::join!(health::follow(replica, reporter, stop.clone()), swept);
         std::future::pending().await
     };
     tokio::select! {
