@@ -9,8 +9,8 @@ use crate::state::{
     View,
 };
 use attestune_proto::v1::{
-    AlertKind, AlertRow, AssignmentRow, DueItem, DueKind, DueResponse, ErasureStatus, ModelRow, Policy, ScheduleRow,
-    ServingOccasion,
+    AlertAction, AlertKind, AlertRow, AssignmentRow, DueItem, DueKind, DueResponse, ErasureStatus, ModelRow, Policy,
+    ScheduleRow, ServingOccasion,
 };
 
 /// Everything that somebody or something owes, the most overdue first.
@@ -70,7 +70,8 @@ fn retraining(view: &View<'_>, policy: &Policy, model: &ModelRow, alerts: &[Aler
     let on_drift = schedule.and_then(|row| row.schedule).is_some_and(|s| s.on_drift);
     let drifted = |alert: &&AlertRow| {
         let of_this = |r: &attestune_proto::v1::AlertRaised| r.model == model.model && r.kind() == AlertKind::Drift;
-        alert.position > since && alert.raised.as_ref().is_some_and(of_this)
+        let holds = alert.action() != AlertAction::FalseAlarm;
+        alert.position > since && holds && alert.raised.as_ref().is_some_and(of_this)
     };
     let brought_forward = alerts.iter().filter(|_| on_drift).find(drifted);
     let forward_ms = brought_forward.and_then(|alert| view.fold_time(alert.position));
