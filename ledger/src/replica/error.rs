@@ -74,6 +74,17 @@ pub enum ReplicaError {
     /// The replica has no checkpoint key.
     #[error("this replica holds no checkpoint key, so it signs no checkpoints")]
     NoCheckpointKey,
+    /// What was appended stands on the log, and is not folded yet.
+    #[error(
+        "the events are on the log (up to position {position}), but this replica did not fold them within {waited_s} s: ask \
+         for their receipts later"
+    )]
+    Behind {
+        /// The last of them.
+        position: u64,
+        /// How long it was waited for.
+        waited_s: u64,
+    },
     /// The fold stopped earlier.
     #[error("the replica has stopped: {0}")]
     Stopped(String),

@@ -140,7 +140,7 @@ impl Replica {
         self.appending.wait(last, FOLD_WAIT, || reached() || lock(&self.failure).is_some());
         self.working()?;
         if !reached() {
-            return Err(ReplicaError::Stopped("the fold is too far behind to wait for".into()).into());
+            return Err(ReplicaError::Behind { position: last, waited_s: FOLD_WAIT.as_secs() }.into());
         }
         positions.into_iter().map(|p| self.receipt_at(p).map_err(AppendError::from)).collect()
     }
