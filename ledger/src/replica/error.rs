@@ -74,6 +74,12 @@ pub enum ReplicaError {
     /// The replica has no checkpoint key.
     #[error("this replica holds no checkpoint key, so it signs no checkpoints")]
     NoCheckpointKey,
+    /// What was sent may stand on the log, and is not folded yet.
+    #[error("the log or the fold are behind: no receipt came within {waited_s} s; ask for it later, it may be there")]
+    Behind {
+        /// How long it was waited for.
+        waited_s: u64,
+    },
     /// The fold stopped earlier.
     #[error("the replica has stopped: {0}")]
     Stopped(String),
@@ -104,6 +110,6 @@ pub enum AppendError {
 impl AppendError {
     /// Nothing came of it within [`RECEIPT_WAIT`](super::RECEIPT_WAIT).
     pub fn overdue() -> Self {
-        ReplicaError::Stopped("log or fold are too far behind to wait for: ask for the receipt later".into()).into()
+        ReplicaError::Behind { waited_s: super::RECEIPT_WAIT.as_secs() }.into()
     }
 }

@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 const READ_BACK: Duration = Duration::from_secs(30);
 /// How long to let a full queue drain before the next try.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
+/// How long to wait before the next try while the brokers say that they do not know the topic: the client asks them anew
+/// every second.
+const UNKNOWN_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -93,18 +96,16 @@ impl Writer {
             let record = BaseRecord::<[u8], [u8], _>::with_opaque_to(config.topic(), ticket.clone());
             let mut record = record.partition(PARTITION).payload(value.as_slice());
             while let Err((error, returned)) = producer.send(record) {
-                let (full, in_time) = (code(&error) == Code::QueueFull, Instant::now() < until);
-                if full && in_time {
+                let error = NotTaken::of(code(&error), value.len());
+                if let Some(pause) = error.pause()
+                    && Instant::now() < until
+                    && !self.shared.failed()
+                {
                     record = returned;
-                    std::thread::sleep(FULL_PAUSE);
+                    std::thread::sleep(pause);
                     continue;
                 }
                 drop(returned);
-                let error = match code(&error) {
-                    Code::QueueFull => NotTaken::Full,
-                    Code::MessageSizeTooLarge => NotTaken::TooLarge(value.len()),
-                    code => NotTaken::Other(code),
-                };
                 let error = error.into_error(config, producer.client().context().contact.trouble());
                 ticket.give_up(&self.shared, values.len() - sent, error);
                 return Ok(()); // the ticket is answered once what was sent before has been, too
@@ -124,17 +125,39 @@ impl Writer {
 
 enum NotTaken {
     Full,
+    /// Brokers that have just started do not know all topics. One that is gone for good stops the log: the reader sees
+    /// to that.
+    TopicUnknown,
     TooLarge(usize),
     Other(Code),
 }
 
 impl NotTaken {
+    fn of(code: Code, size: usize) -> Self {
+        match code {
+            Code::QueueFull => Self::Full,
+            Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition => Self::TopicUnknown,
+            Code::MessageSizeTooLarge => Self::TooLarge(size),
+            code => Self::Other(code),
+        }
+    }
+
+    /// How long to wait before it is worth another try.
+    fn pause(&self) -> Option<Duration> {
+        match self {
+            Self::Full => Some(FULL_PAUSE),
+            Self::TopicUnknown => Some(UNKNOWN_PAUSE),
+            Self::TooLarge(_) | Self::Other(_) => None,
+        }
+    }
+
     fn into_error(self, config: &KafkaConfig, trouble: Option<String>) -> KafkaError {
         match self {
             Self::Full => {
                 let trouble = trouble.unwrap_or_else(|| "the brokers are too slow".into());
                 KafkaError::NotAcknowledged { cause: format!("too many records wait already ({trouble})") }
             }
+            Self::TopicUnknown => KafkaError::NotAcknowledged { cause: "the brokers do not know the topic now".into() },
             Self::TooLarge(size) => KafkaError::RecordTooLarge { topic: config.topic().into(), size },
             Self::Other(code) => super::topic::failed(config, "take a record into", code),
         }
