@@ -3,6 +3,8 @@
 //! Shares are percentages (`95%`, at most four decimals), times are numbers with a unit (`5m`, `24h`, `91d`), tools are
 //! `name@version`. Kinds, roles and enum values have their plain names, such as `examples-reviewed`.
 
+mod review;
+
 use crate::problem;
 use anyhow::{Context as _, anyhow, bail};
 use attestune_ledger::{draft::plain, rules::policy};
@@ -54,6 +56,8 @@ struct PolicyYaml {
     retraining_interval: String,
     #[serde(default)]
     browser_keys_approve: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    review: Option<review::ReviewYaml>,
     /// Without it: the default ones.
     #[serde(default)]
     permissions: Option<serde_yaml_ng::Mapping>,
@@ -103,6 +107,7 @@ pub fn parse(text: &str) -> anyhow::Result<Policy> {
         retraining_interval_ms: duration(&yaml.retraining_interval).context("retraining_interval")?,
         browser_keys_approve: yaml.browser_keys_approve,
         permissions,
+        review: yaml.review.as_ref().map(review::parse).transpose().context("review")?,
     })
 }
 
@@ -129,6 +134,7 @@ pub fn write(policy: &Policy) -> anyhow::Result<String> {
         clock_lag_max: show_duration(policy.clock_lag_max_ms),
         retraining_interval: show_duration(policy.retraining_interval_ms),
         browser_keys_approve: policy.browser_keys_approve,
+        review: policy.review.as_ref().map(review::show),
         permissions: Some(permissions.collect::<anyhow::Result<_>>()?),
     };
     Ok(serde_yaml_ng::to_string(&yaml)?)

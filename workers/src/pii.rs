@@ -1,12 +1,12 @@
 //! The worker that scans examples for personal data.
 
 use crate::{
-    Context, Outcome, Progress, Worker, WorkerError,
+    Context, Outcome, Progress, Worker, WorkerError, allow_list,
     example::{ExampleText, scan_text},
     runner::each,
 };
-use attestune_pii::{DETECTOR_NAME, Scanner, VERSION};
-use attestune_proto::v1::{ExampleFindings, ExamplesScanned, Finding, Kind, Tool, event::Body};
+use attestune_pii::{Config, DETECTOR_NAME, Scanner, VERSION};
+use attestune_proto::v1::{ExampleFindings, ExamplesScanned, Finding, Kind, Sealed, Tool, event::Body};
 use prost::Message as _;
 
 /// What the event may take, so that the entry with envelope and time stays below its limit.
@@ -16,6 +16,8 @@ const EVENT_BYTES_MAX: usize = 60_000;
 #[derive(Clone, Default)]
 pub struct Pii {
     scanner: Scanner,
+    /// The policy's allow list that the scanner has.
+    allow_list: Option<Sealed>,
 }
 
 impl Worker for Pii {
@@ -28,12 +30,22 @@ impl Worker for Pii {
     }
 
     fn react(&mut self, context: &Context) -> Result<Progress, WorkerError> {
+        self.follow_allow_list(context)?;
         let batches = context.batches_to_scan(&detector())?;
         each(context, Kind::ExamplesScanned, batches, |batch| *batch, |batch| self.scan(context, batch))
     }
 }
 
 impl Pii {
+    /// Leaves out from now on what the policy in force lets pass.
+    fn follow_allow_list(&mut self, context: &Context) -> Result<(), WorkerError> {
+        if let Some((sealed, allow)) = allow_list::changed(context, self.allow_list.as_ref())? {
+            self.scanner = Scanner::new(&Config { allow, ..Config::default() }).unwrap_or_default();
+            self.allow_list = sealed;
+        }
+        Ok(())
+    }
+
     fn scan(&self, context: &Context, batch: u64) -> Result<Progress, WorkerError> {
         if !context.takes(batch) {
             return Ok(Progress::Idle);

@@ -6,6 +6,7 @@ mod content;
 mod ledger;
 mod provenance;
 mod registry;
+mod review;
 
 use crate::Gateway;
 use crate::access::Denials;
@@ -18,6 +19,7 @@ use attestune_proto::v1::ledger_server::LedgerServer;
 use attestune_proto::v1::provenance_server::ProvenanceServer;
 use attestune_proto::v1::receipts_server::ReceiptsServer;
 use attestune_proto::v1::registry_server::RegistryServer;
+use attestune_proto::v1::review_server::ReviewServer;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
@@ -75,6 +77,7 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         .add_service(server!(ProvenanceServer, services.clone()))
         .add_service(server!(RegistryServer, services.clone()))
         .add_service(server!(ContentServer, services.clone()))
+        .add_service(server!(ReviewServer, services.clone()))
         .add_service(server!(AdminServer, services));
     Ok((routes, health))
 }

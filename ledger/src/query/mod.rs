@@ -10,6 +10,7 @@ mod lineage;
 mod lists;
 mod open_work;
 mod provenance;
+mod review;
 
 pub use aggregate::aggregate;
 pub use examples::{list_examples, list_members, members_of, prepare_dataset};
@@ -19,6 +20,7 @@ pub use lineage::lineage;
 pub use lists::*;
 pub use open_work::{OpenWorkCursor, Word, check_of, open_work, scan_of};
 pub use provenance::{evaluation_provenance, lower_bound_ppm, model_version};
+pub use review::{review_counts, review_queue, review_report};
 
 use crate::replica::ReplicaError;
 use crate::state::{ReadFailed, View};

@@ -3,10 +3,14 @@
 use super::check;
 use crate::refusal::Refusal;
 use crate::state::{Ledgers, View};
-use attestune_proto::v1::{Bound, Gate, HumanReview, Kind, Permission, Policy, Role, Stage, Tool};
+use attestune_proto::v1::{
+    Bound, Gate, HumanReview, Kind, Permission, Policy, ReviewReason, ReviewRules, ReviewVerdict, Role, Stage, Tool,
+};
 use std::sync::Arc;
 
 const DAY_MS: u64 = 86_400_000;
+/// How long a claim keeps others away where the policy says nothing.
+const CLAIM_MS: u64 = 30 * 60_000;
 
 /// The policy in force in a view; an empty one, under which nothing is allowed, where there is no ledger.
 pub fn in_force(view: &View<'_>) -> Arc<Policy> {
@@ -54,7 +58,51 @@ pub fn validate(policy: Option<&Policy>) -> Result<(), Refusal> {
     if times.iter().any(|t| *t == 0 || *t > 3660 * DAY_MS) {
         return Err(bad("every time must be at least 1 ms and at most ten years"));
     }
-    permissions(policy).map_err(bad)
+    permissions(policy).map_err(bad)?;
+    policy.review.as_ref().map_or(Ok(()), review).map_err(bad)
+}
+
+fn review(rules: &ReviewRules) -> Result<(), &'static str> {
+    if rules.second_review_ppm > 1_000_000 {
+        return Err("second_review_ppm must be at most 1,000,000");
+    }
+    if rules.claim_ms > 3660 * DAY_MS || rules.due_ms > 3660 * DAY_MS {
+        return Err("the times of review must be at most ten years");
+    }
+    let mut last = 0;
+    for row in &rules.reasons {
+        let known = row.verdict > last && ReviewVerdict::try_from(row.verdict).is_ok();
+        let reasons = !row.reasons.is_empty()
+            && row.reasons.iter().all(|r| *r != 0 && ReviewReason::try_from(*r).is_ok())
+            && check::ascending("reasons", row.reasons.iter()).is_ok();
+        if !known || !reasons {
+            return Err("review reasons name known verdicts, ascending, each with known reasons, ascending, none twice");
+        }
+        last = row.verdict;
+    }
+    match &rules.allow_list {
+        Some(sealed) => check::sealed("allow_list", Some(sealed)).map_err(|_| "the allow list is no sealed content"),
+        None => Ok(()),
+    }
+}
+
+/// How people review under a policy.
+pub fn review_rules(policy: &Policy) -> ReviewRules {
+    policy.review.clone().unwrap_or_default()
+}
+
+/// How long a claim keeps others away, in milliseconds.
+pub fn claim_ms(policy: &Policy) -> u64 {
+    match policy.review.as_ref().map_or(0, |rules| rules.claim_ms) {
+        0 => CLAIM_MS,
+        named => named,
+    }
+}
+
+/// Whether the policy takes a reason with a verdict.
+pub fn takes_reason(policy: &Policy, verdict: i32, reason: i32) -> bool {
+    let rows = policy.review.iter().flat_map(|rules| &rules.reasons);
+    rows.filter(|row| row.verdict == verdict).all(|row| row.reasons.contains(&reason))
 }
 
 fn gates(policy: &Policy) -> Result<(), &'static str> {
@@ -128,6 +176,7 @@ pub fn default_policy(detectors: Vec<Tool>, checkers: Vec<Tool>, suite: &str) ->
         retraining_interval_ms: 91 * DAY_MS,
         browser_keys_approve: false,
         permissions: default_permissions(),
+        review: None,
     }
 }
 
