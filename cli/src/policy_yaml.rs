@@ -224,7 +224,8 @@ fn show_ppm(ppm: u32) -> String {
 
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
 
-fn duration(text: &str) -> anyhow::Result<u64> {
+/// Milliseconds from a number with a unit, such as `90s` or `3d`.
+pub fn duration(text: &str) -> anyhow::Result<u64> {
     let wrong = || anyhow!("`{text}`: a time such as 90s, 5m, 24h or 91d is expected");
     let (suffix, unit) = UNITS.iter().find(|(suffix, _)| text.ends_with(suffix)).ok_or_else(wrong)?;
     let number = text.strip_suffix(suffix).unwrap_or_default();

@@ -20,7 +20,7 @@ pub use lineage::lineage;
 pub use lists::*;
 pub use open_work::{OpenWorkCursor, Word, check_of, open_work, scan_of};
 pub use provenance::{evaluation_provenance, lower_bound_ppm, model_version};
-pub use review::{review_counts, review_queue, review_report};
+pub use review::{judged, review_counts, review_queue, review_report};
 
 use crate::replica::ReplicaError;
 use crate::state::{ReadFailed, View};

@@ -5,7 +5,7 @@ mod queue;
 mod report;
 
 pub use queue::{review_counts, review_queue};
-pub use report::review_report;
+pub use report::{judged, review_report};
 
 use crate::rules::eligibility::{self, Example, Reviewed};
 use crate::rules::{claims, policy};

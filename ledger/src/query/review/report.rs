@@ -160,7 +160,7 @@ fn each(found: &[ScanFindings]) -> impl Iterator<Item = (&Tool, &Finding)> {
 
 /// Whether a decision says that a span is personal data; nothing where it is about something else. A redaction that
 /// does not say what it hid hid all.
-fn judged(decision: &Decision, span: &Finding) -> Option<bool> {
+pub fn judged(decision: &Decision, span: &Finding) -> Option<bool> {
     if decision.verdict() == ReviewVerdict::Redact {
         return Some(decision.hidden.is_empty() || decision.hidden.iter().any(|hidden| overlap(hidden, span)));
     }
