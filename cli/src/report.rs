@@ -56,7 +56,8 @@ async fn pii(context: &Context, args: &Args) -> anyhow::Result<()> {
 fn backlog(report: &ReviewReport) -> Vec<String> {
     let counts = report.counts.clone().unwrap_or_default();
     let times = report.times.unwrap_or_default();
-    let mut lines = vec![format!("{} examples, {} flagged, {} decided", report.examples, report.flagged, counts.decided)];
+    let mut lines =
+        vec![format!("{} examples, {} flagged, {} decided", report.examples, report.flagged, counts.decided)];
     for row in &report.verdicts {
         let verdict = plain(row.verdict().as_str_name(), "REVIEW_VERDICT_");
         lines.push(format!("  {} {verdict}: {}", row.count, plain(row.reason().as_str_name(), "REVIEW_REASON_")));

@@ -303,9 +303,7 @@ async fn sign(
     let positions = decide::sign(session, made).await?;
     let verdict = plain(verdict.as_str_name(), "REVIEW_VERDICT_");
     if context.json {
-        return output::value(
-            &serde_json::json!({ "verdict": verdict, "examples": examples, "positions": positions }),
-        );
+        return output::value(&serde_json::json!({ "verdict": verdict, "examples": examples, "positions": positions }));
     }
     println!("{examples} examples of {}: {verdict}", chosen.collection);
     Ok(())

@@ -158,7 +158,12 @@ fn what_is_assigned_is_for_one_until_it_is_late() {
     ledger.ok(&["review", "assign", "tickets", "1", "--to", "rita", "--due", "3d", "--as", "stella"]);
     let mine = |who: &str| {
         let queue = ledger.json(&["review", "queue", "tickets", "--as", who]);
-        queue["items"].as_array().unwrap().iter().map(|item| item["example"]["example"]["index"].as_u64().unwrap()).collect()
+        queue["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["example"]["example"]["index"].as_u64().unwrap())
+            .collect()
     };
     let (rita, rolf): (Vec<u64>, Vec<u64>) = (mine("rita"), mine("rolf"));
     assert_eq!((rita, rolf), (vec![0, 1], vec![1]));

@@ -9,8 +9,8 @@ use attestune_proto::v1::{
     DocumentsIngested, EvaluationClaimed, EvaluationCompleted, EvaluationRequested, ExampleFindings, ExampleStatus,
     ExamplesChecked, ExamplesDerived, ExamplesReviewed, ExamplesScanned, Finding, Hyperparameters, LeakageChecked,
     Policy, PolicyAdopted, PromotionApproved, PromotionRequested, ReviewAssigned, ReviewReason, ReviewRules,
-    ReviewVerdict, RollbackReason, RolledBack, Sealed,
-    Stage, SuiteRegistered, Tool, TrainingClaimed, TrainingCompleted, TrainingRequested, event::Body,
+    ReviewVerdict, RollbackReason, RolledBack, Sealed, Stage, SuiteRegistered, Tool, TrainingClaimed,
+    TrainingCompleted, TrainingRequested, event::Body,
 };
 
 /// A digest made of one byte.

@@ -63,10 +63,8 @@ fn bar(out: &mut String, y: f64, entity: &str, row: &EntityReport, scale: f64) {
     let _ = write!(out, "<text x=\"{}\" y=\"{base:.1}\" text-anchor=\"end\">{name}</text>", LEFT - 8.0);
     for (count, (_, colour)) in parts.iter().zip(PARTS) {
         let width = *count as f64 * scale;
-        let _ = write!(
-            out,
-            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{BAR}\" fill=\"{colour}\"/>"
-        );
+        let _ =
+            write!(out, "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{BAR}\" fill=\"{colour}\"/>");
         x += width;
     }
     let told: Vec<_> = parts.iter().map(u64::to_string).collect();

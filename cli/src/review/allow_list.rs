@@ -38,9 +38,9 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let session = context.connect_as_actor().await?;
     let candidates = candidates(&session, args).await?;
     if context.json && args.show {
-        let texts = candidates.iter().map(|(text, judged)| {
-            serde_json::json!({ "text": text, "entities": judged.entities, "times": judged.none })
-        });
+        let texts = candidates.iter().map(
+            |(text, judged)| serde_json::json!({ "text": text, "entities": judged.entities, "times": judged.none }),
+        );
         return output::value(&texts.collect());
     }
     for (text, judged) in &candidates {
@@ -64,7 +64,11 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
 }
 
 /// The policy with these texts on its allow list beside those that are there.
-async fn proposal(session: &Session, mut policy: Policy, texts: impl Iterator<Item = String>) -> anyhow::Result<Policy> {
+async fn proposal(
+    session: &Session,
+    mut policy: Policy,
+    texts: impl Iterator<Item = String>,
+) -> anyhow::Result<Policy> {
     let rules = policy.review.get_or_insert_default();
     let mut allowed = match &rules.allow_list {
         None => BTreeSet::new(),

@@ -48,7 +48,8 @@ impl Review for Services {
     async fn queue(&self, request: Request<ReviewQueueRequest>) -> Result<Response<ReviewQueueResponse>, Status> {
         let may_read = reader(&self.gateway, &request).map(drop);
         let caller = caller(&self.gateway, &request)?;
-        let (replica, request, asker) = (self.gateway.replica.clone(), request.into_inner(), caller.actor.actor.clone());
+        let (replica, request, asker) =
+            (self.gateway.replica.clone(), request.into_inner(), caller.actor.actor.clone());
         let (now_ms, texts) = (clock(request.now_ms), request.texts);
         let asked = move || query::review_queue(&replica.view(), &request, &asker, now_ms).map_err(query_failed);
         let mut answer = blocking(asked).await?;

@@ -8,8 +8,8 @@ use super::{counts, data::bit};
 use crate::state::{Checks, CollectionBatches, Examples, FirstScans, Reviews, Scans, View};
 use crate::tree::{Hash, leaf_hash};
 use attestune_proto::v1::{
-    CheckRow, Decision, ExampleStatus, ExamplesRow, Finding, HumanReview, Kind, Policy, ReviewRow, ReviewVerdict, ScanRow,
-    event::Body,
+    CheckRow, Decision, ExampleStatus, ExamplesRow, Finding, HumanReview, Kind, Policy, ReviewRow, ReviewVerdict,
+    ScanRow, event::Body,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -175,7 +175,8 @@ impl Reviewed {
 
     /// What counts, judged by the policy, keys and roles of `judge`.
     pub fn counting(data: &View<'_>, judge: &View<'_>, policy: &Policy, batch: u64) -> Self {
-        let counts = |r: &ReviewRow| r.signer.as_ref().is_some_and(|s| counts(judge, policy, s, Kind::ExamplesReviewed));
+        let counts =
+            |r: &ReviewRow| r.signer.as_ref().is_some_and(|s| counts(judge, policy, s, Kind::ExamplesReviewed));
         let mut reviewed = Self::all(data, policy, batch);
         reviewed.reviews.retain(counts);
         reviewed.first_scan = data.get(&FirstScans::key(batch)).map(|f| f.leaf_hash).unwrap_or_default();
@@ -204,7 +205,7 @@ fn standing<'r>(given: &[Given<'r>], twice: bool) -> Standing<'r> {
         [] => Standing::Open,
         [_] if twice => Standing::Halfway,
         [(first, _), (second, _)] if twice && !agree(first, second) => Standing::Halfway,
-        [.., &(last, review)] => Standing::Decided(last, review),
+        [.., last] => Standing::Decided(last.0, last.1),
     }
 }
 

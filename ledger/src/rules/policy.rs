@@ -59,10 +59,10 @@ pub fn validate(policy: Option<&Policy>) -> Result<(), Refusal> {
         return Err(bad("every time must be at least 1 ms and at most ten years"));
     }
     permissions(policy).map_err(bad)?;
-    policy.review.as_ref().map_or(Ok(()), review).map_err(bad)
+    policy.review.as_ref().map_or(Ok(()), reviewing).map_err(bad)
 }
 
-fn review(rules: &ReviewRules) -> Result<(), &'static str> {
+fn reviewing(rules: &ReviewRules) -> Result<(), &'static str> {
     if rules.second_review_ppm > 1_000_000 {
         return Err("second_review_ppm must be at most 1,000,000");
     }
@@ -76,7 +76,9 @@ fn review(rules: &ReviewRules) -> Result<(), &'static str> {
             && row.reasons.iter().all(|r| *r != 0 && ReviewReason::try_from(*r).is_ok())
             && check::ascending("reasons", row.reasons.iter()).is_ok();
         if !known || !reasons {
-            return Err("review reasons name known verdicts, ascending, each with known reasons, ascending, none twice");
+            return Err(
+                "review reasons name known verdicts, ascending, each with known reasons, ascending, none twice",
+            );
         }
         last = row.verdict;
     }
@@ -223,4 +225,44 @@ fn default_permissions() -> Vec<Permission> {
     rows.iter()
         .map(|(kind, roles)| Permission { kind: *kind as i32, roles: roles.iter().map(|r| *r as i32).collect() })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attestune_proto::v1::{Sealed, VerdictReasons};
+
+    fn judged(review: ReviewRules) -> Result<(), Refusal> {
+        let tool = |name: &str| vec![Tool { name: name.into(), version: "1".into() }];
+        validate(Some(&Policy { review: Some(review), ..default_policy(tool("pii"), tool("quality"), "triage") }))
+    }
+
+    fn reasons(rows: &[(i32, &[i32])]) -> ReviewRules {
+        let row = |(verdict, reasons): &(i32, &[i32])| VerdictReasons { verdict: *verdict, reasons: reasons.to_vec() };
+        ReviewRules { reasons: rows.iter().map(row).collect(), ..Default::default() }
+    }
+
+    #[test]
+    fn rules_of_review_must_be_whole() {
+        assert!(judged(ReviewRules::default()).is_ok());
+        assert!(judged(reasons(&[(1, &[1, 3]), (3, &[2])])).is_ok());
+        let wrong: [&[(i32, &[i32])]; 6] =
+            [&[(0, &[1])], &[(4, &[1])], &[(1, &[])], &[(1, &[3, 1])], &[(1, &[6])], &[(2, &[1]), (1, &[1])]];
+        for rows in wrong {
+            assert!(judged(reasons(rows)).is_err(), "{rows:?}");
+        }
+        let allow_list = Some(Sealed { pack: vec![1; 16], commitment: vec![2; 31] });
+        assert!(judged(ReviewRules { allow_list, ..Default::default() }).is_err());
+        assert!(judged(ReviewRules { second_review_ppm: 1_000_001, ..Default::default() }).is_err());
+        assert!(judged(ReviewRules { claim_ms: 3660 * DAY_MS + 1, ..Default::default() }).is_err());
+        assert!(judged(ReviewRules { due_ms: 3660 * DAY_MS + 1, ..Default::default() }).is_err());
+    }
+
+    #[test]
+    fn a_verdict_without_a_row_takes_every_reason() {
+        let policy = Policy { review: Some(reasons(&[(1, &[3])])), ..Default::default() };
+        assert!(takes_reason(&policy, 1, 3) && !takes_reason(&policy, 1, 1) && takes_reason(&policy, 2, 1));
+        assert!(takes_reason(&Policy::default(), 1, 5));
+        assert_eq!(claim_ms(&Policy::default()), CLAIM_MS);
+    }
 }

@@ -166,14 +166,7 @@ fn line_of(all: &[Vec<Cell>], at: u32) -> Option<usize> {
     all.iter().position(|line| line.iter().any(|cell| cell.at == Some(at)))
 }
 
-fn style_at(
-    at: u32,
-    cell: &Cell,
-    item: &Item,
-    hiding: Option<&Hiding>,
-    word: Option<(u32, u32)>,
-    look: Look,
-) -> Style {
+fn style_at(at: u32, cell: &Cell, item: &Item, hiding: Option<&Hiding>, word: Option<(u32, u32)>, look: Look) -> Style {
     let within = |finding: &Finding| (finding.start..finding.end).contains(&at);
     let found = item.spans.iter().any(|(_, finding)| within(finding));
     let hidden = hiding.is_some_and(|hiding| {

@@ -94,7 +94,8 @@ fn what_was_found_is_underlined_also_without_colours() {
         let buffer = frame_of(&screen(), 80, 24, colour);
         let at = |x: u16| buffer[(x, 3)].modifier.contains(Modifier::UNDERLINED);
         assert!(!at(11) && at(12) && at(25) && !at(26), "jo@example.org stands in columns 12 to 25");
-        let coloured = (0..80u16).flat_map(|x| (0..24u16).map(move |y| (x, y))).any(|at| buffer[at].fg != Default::default());
+        let coloured =
+            (0..80u16).flat_map(|x| (0..24u16).map(move |y| (x, y))).any(|at| buffer[at].fg != Default::default());
         assert_eq!(coloured, colour);
     }
 }

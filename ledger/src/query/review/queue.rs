@@ -95,7 +95,8 @@ fn urgency(item: &ReviewItem, asker: &str) -> (Reverse<bool>, Reverse<bool>, Rev
 
 fn item(desk: &Desk<'_>, batch: &Batch, example: &Example) -> ReviewItem {
     let held = desk.held(batch, example.index);
-    let reviewer = |row: Option<&attestune_proto::v1::AssignmentRow>| row.map_or("", |r| r.reviewer.as_str()).to_owned();
+    let reviewer =
+        |row: Option<&attestune_proto::v1::AssignmentRow>| row.map_or("", |r| r.reviewer.as_str()).to_owned();
     let decided = matches!(batch.all.standing(example.index), Standing::Decided(..));
     ReviewItem {
         example: Some(ExampleInfo {

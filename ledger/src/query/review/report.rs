@@ -24,11 +24,8 @@ pub fn review_report(at: &StoreView, collection: &str, now_ms: u64) -> Result<Re
         tally.take_in(&desk, &batch);
         counter.take_in(&desk, &batch);
     }
-    let report = ReviewReport {
-        counts: Some(counter.counts()),
-        as_of_position: at.size().saturating_sub(1),
-        ..tally.report()
-    };
+    let report =
+        ReviewReport { counts: Some(counter.counts()), as_of_position: at.size().saturating_sub(1), ..tally.report() };
     answer(&view, report)
 }
 
@@ -153,9 +150,10 @@ fn entity_report(entity: String, [found, right, wrong]: Spans) -> EntityReport {
 
 /// What each scan found, with its detector.
 fn each(found: &[ScanFindings]) -> impl Iterator<Item = (&Tool, &Finding)> {
-    found.iter().filter_map(|scan| Some((scan.detector.as_ref()?, &scan.spans))).flat_map(|(tool, spans)| {
-        spans.iter().map(move |span| (tool, span))
-    })
+    found
+        .iter()
+        .filter_map(|scan| Some((scan.detector.as_ref()?, &scan.spans)))
+        .flat_map(|(tool, spans)| spans.iter().map(move |span| (tool, span)))
 }
 
 /// Whether a decision says that a span is personal data; nothing where it is about something else. A redaction that
