@@ -1,12 +1,13 @@
 //! The worker that scans examples for personal data.
 
 use crate::{
-    Context, Outcome, Progress, Worker, WorkerError, allow_list,
+    Context, Outcome, Progress, Worker, WorkerError,
+    allow_list::AllowList,
     example::{ExampleText, scan_text},
     runner::each,
 };
-use attestune_pii::{Config, DETECTOR_NAME, Scanner, VERSION};
-use attestune_proto::v1::{ExampleFindings, ExamplesScanned, Finding, Kind, Sealed, Tool, event::Body};
+use attestune_pii::{DETECTOR_NAME, Scanner, VERSION};
+use attestune_proto::v1::{ExampleFindings, ExamplesScanned, Finding, Kind, Tool, event::Body};
 use prost::Message as _;
 
 /// What the event may take, so that the entry with envelope and time stays below its limit.
@@ -16,8 +17,7 @@ const EVENT_BYTES_MAX: usize = 60_000;
 #[derive(Clone, Default)]
 pub struct Pii {
     scanner: Scanner,
-    /// The policy's allow list that the scanner has.
-    allow_list: Option<Sealed>,
+    allow_list: AllowList,
 }
 
 impl Worker for Pii {
@@ -30,22 +30,13 @@ impl Worker for Pii {
     }
 
     fn react(&mut self, context: &Context) -> Result<Progress, WorkerError> {
-        self.follow_allow_list(context)?;
+        self.allow_list.follow(context)?;
         let batches = context.batches_to_scan(&detector())?;
         each(context, Kind::ExamplesScanned, batches, |batch| *batch, |batch| self.scan(context, batch))
     }
 }
 
 impl Pii {
-    /// Leaves out from now on what the policy in force lets pass.
-    fn follow_allow_list(&mut self, context: &Context) -> Result<(), WorkerError> {
-        if let Some((sealed, allow)) = allow_list::changed(context, self.allow_list.as_ref())? {
-            self.scanner = Scanner::new(&Config { allow, ..Config::default() }).unwrap_or_default();
-            self.allow_list = sealed;
-        }
-        Ok(())
-    }
-
     fn scan(&self, context: &Context, batch: u64) -> Result<Progress, WorkerError> {
         if !context.takes(batch) {
             return Ok(Progress::Idle);
@@ -68,8 +59,9 @@ impl Pii {
     fn findings(&self, batch: u64, texts: &[ExampleText]) -> ExamplesScanned {
         let mut looked_for: Vec<_> = self.scanner.coverage().entities.iter().map(|e| e.name().to_owned()).collect();
         looked_for.sort_unstable();
-        let findings = (0..).zip(texts).map(|(index, text)| {
-            let spans = self.scanner.scan(&scan_text(text)).into_iter().map(|found| Finding {
+        let texts: Vec<String> = texts.iter().map(scan_text).collect();
+        let findings = (0..).zip(&texts).map(|(index, text)| {
+            let spans = self.scanner.scan(text).into_iter().map(|found| Finding {
                 entity: found.entity.name().into(),
                 start: found.start,
                 end: found.end,
@@ -83,6 +75,7 @@ impl Pii {
             looked_for,
             findings: findings.filter(|example| !example.spans.is_empty()).collect(),
         };
+        self.allow_list.let_pass(&mut body.findings, &texts);
         // A batch is scanned by one event. Where it grows too large, the spans of the texts with the most of them give
         // way to one over all: what was found stays inside.
         for spans_max in [64, 16, 4, 1] {
