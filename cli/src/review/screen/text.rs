@@ -28,27 +28,23 @@ pub fn inert(text: &str) -> String {
 /// A text in lines of at most `width` columns, broken between words where that is possible. `note` puts something in
 /// after a code point.
 pub fn lines(text: &str, width: usize, note: &dyn Fn(u32) -> Option<String>) -> Vec<Vec<Cell>> {
-    let mut lines = vec![Vec::new()];
+    let (mut lines, mut line) = (Vec::new(), Vec::new());
     for cell in cells(text, note) {
         if cell.shown == "\n" {
-            lines.push(Vec::new());
-            continue;
-        }
-        let line = lines.last_mut().expect("there is one always");
-        if columns(line) + cell.width <= width {
+            lines.push(std::mem::take(&mut line));
+        } else if columns(&line) + cell.width <= width {
             line.push(cell);
-            continue;
+        } else if cell.shown == " " {
+            lines.push(std::mem::take(&mut line)); // the break stands for it
+        } else {
+            // The last word goes along, unless the line is all one word.
+            let space = line.iter().rposition(|cell: &Cell| cell.shown == " ");
+            let mut rest = space.map_or_else(Vec::new, |space| line.split_off(space + 1));
+            rest.push(cell);
+            lines.push(std::mem::replace(&mut line, rest));
         }
-        if cell.shown == " " {
-            lines.push(Vec::new()); // the break stands for it
-            continue;
-        }
-        // The last word goes along, unless the line is all one word.
-        let space = line.iter().rposition(|cell| cell.shown == " ");
-        let mut rest = space.map_or_else(Vec::new, |space| line.split_off(space + 1));
-        rest.push(cell);
-        lines.push(rest);
     }
+    lines.push(line);
     lines
 }
 
@@ -61,15 +57,17 @@ fn cells(text: &str, note: &dyn Fn(u32) -> Option<String>) -> Vec<Cell> {
     let mut cells: Vec<Cell> = Vec::new();
     let mut marks = 0;
     for (at, char) in (0..).zip(text.chars()) {
-        let carried = is_combining_mark(char) && marks < MARKS_MAX && cells.last().is_some_and(|c| c.shown != "\n");
-        if carried {
-            marks += 1;
-            cells.last_mut().expect("it carries the mark").shown.push(char);
-        } else {
-            marks = 0;
-            let (shown, named) = shape(char);
-            let width = if shown == "\n" { 0 } else { shown.chars().filter_map(|c| c.width()).sum() };
-            cells.push(Cell { at: Some(at), shown, width, named });
+        match cells.last_mut() {
+            Some(letter) if is_combining_mark(char) && marks < MARKS_MAX && letter.shown != "\n" => {
+                marks += 1;
+                letter.shown.push(char);
+            }
+            _ => {
+                marks = 0;
+                let (shown, named) = shape(char);
+                let width = if shown == "\n" { 0 } else { shown.chars().filter_map(|c| c.width()).sum() };
+                cells.push(Cell { at: Some(at), shown, width, named });
+            }
         }
         if let Some(shown) = note(at) {
             marks = MARKS_MAX;
