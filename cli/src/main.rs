@@ -55,6 +55,7 @@ mod publish;
 mod refold;
 mod registry;
 mod replay;
+mod report;
 mod reproduce;
 mod restore;
 mod review;
@@ -134,9 +135,11 @@ enum Command {
     /// Personal data in a file, without a ledger: scan
     #[command(subcommand)]
     Pii(pii::Command),
-    /// Review examples: list, show, approve, reject, redact
+    /// Review examples, full-screen or one command at a time
+    Review(review::Args),
+    /// Reports: what was found and what people made of it
     #[command(subcommand)]
-    Review(review::Command),
+    Report(report::Command),
     /// Datasets: freeze, show, list
     #[command(subcommand)]
     Dataset(dataset::Command),
@@ -267,7 +270,8 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::Derive(args) => derive::run(context, args).await,
         Command::Scan(args) => scan::run(context, args).await,
         Command::Pii(command) => pii::run(context, command).await,
-        Command::Review(command) => review::run(context, command).await,
+        Command::Review(args) => review::run(context, args).await,
+        Command::Report(command) => report::run(context, command).await,
         Command::Dataset(command) => dataset::run(context, command).await,
         Command::Base(command) => base::run(context, command).await,
         Command::Train(command) => train::run(context, command).await,

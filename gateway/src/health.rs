@@ -10,6 +10,7 @@ use attestune_proto::v1::operations_server::OperationsServer;
 use attestune_proto::v1::provenance_server::ProvenanceServer;
 use attestune_proto::v1::receipts_server::ReceiptsServer;
 use attestune_proto::v1::registry_server::RegistryServer;
+use attestune_proto::v1::review_server::ReviewServer;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::server::NamedService;
@@ -27,6 +28,7 @@ const NAMES: [&str; 8] = [
     ProvenanceServer::<Services>::NAME,
     RegistryServer::<Services>::NAME,
     ContentServer::<Services>::NAME,
+    ReviewServer::<Services>::NAME,
     AdminServer::<Services>::NAME,
     OperationsServer::<Services>::NAME,
 ];

@@ -2,6 +2,7 @@
 
 use crate::{
     Context, Outcome, Progress, Worker, WorkerError,
+    allow_list::AllowList,
     example::{ExampleText, scan_text},
     runner::each,
 };
@@ -16,6 +17,7 @@ const EVENT_BYTES_MAX: usize = 60_000;
 #[derive(Clone, Default)]
 pub struct Pii {
     scanner: Scanner,
+    allow_list: AllowList,
 }
 
 impl Worker for Pii {
@@ -28,6 +30,7 @@ impl Worker for Pii {
     }
 
     fn react(&mut self, context: &Context) -> Result<Progress, WorkerError> {
+        self.allow_list.follow(context)?;
         let batches = context.batches_to_scan(&detector())?;
         each(context, Kind::ExamplesScanned, batches, |batch| *batch, |batch| self.scan(context, batch))
     }
@@ -56,8 +59,9 @@ impl Pii {
     fn findings(&self, batch: u64, texts: &[ExampleText]) -> ExamplesScanned {
         let mut looked_for: Vec<_> = self.scanner.coverage().entities.iter().map(|e| e.name().to_owned()).collect();
         looked_for.sort_unstable();
-        let findings = (0..).zip(texts).map(|(index, text)| {
-            let spans = self.scanner.scan(&scan_text(text)).into_iter().map(|found| Finding {
+        let texts: Vec<String> = texts.iter().map(scan_text).collect();
+        let findings = (0..).zip(&texts).map(|(index, text)| {
+            let spans = self.scanner.scan(text).into_iter().map(|found| Finding {
                 entity: found.entity.name().into(),
                 start: found.start,
                 end: found.end,
@@ -71,6 +75,7 @@ impl Pii {
             looked_for,
             findings: findings.filter(|example| !example.spans.is_empty()).collect(),
         };
+        self.allow_list.let_pass(&mut body.findings, &texts);
         // A batch is scanned by one event. Where it grows too large, the spans of the texts with the most of them give
         // way to one over all: what was found stays inside.
         for spans_max in [64, 16, 4, 1] {

@@ -356,7 +356,8 @@ impl Life {
                 ReviewVerdict::Reject | ReviewVerdict::Unspecified => None,
             };
             became.insert(*index, kept);
-            decisions.push(Decision { index: *index, verdict: verdict.into(), reason: reason.into(), redacted });
+            let (verdict, reason) = (verdict.into(), reason.into());
+            decisions.push(Decision { index: *index, verdict, reason, redacted, hidden: Vec::new() });
         }
         let pack = if redacts { self.pack() } else { Vec::new() };
         let body = ExamplesReviewed { batches: vec![BatchReview { batch, decisions, pack }] };

@@ -7,6 +7,7 @@ mod ledger;
 mod operations;
 mod provenance;
 mod registry;
+mod review;
 
 use crate::Gateway;
 use crate::access::Denials;
@@ -21,6 +22,7 @@ use attestune_proto::v1::operations_server::OperationsServer;
 use attestune_proto::v1::provenance_server::ProvenanceServer;
 use attestune_proto::v1::receipts_server::ReceiptsServer;
 use attestune_proto::v1::registry_server::RegistryServer;
+use attestune_proto::v1::review_server::ReviewServer;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
@@ -81,6 +83,7 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         .add_service(server!(RegistryServer, services.clone()))
         .add_service(server!(ContentServer, services.clone()))
         .add_service(server!(OperationsServer, services.clone()))
+        .add_service(server!(ReviewServer, services.clone()))
         .add_service(server!(AdminServer, services));
     Ok((routes, health))
 }

@@ -74,12 +74,7 @@ pub fn scan(view: &View<'_>, act: &Act<'_>, body: &ExamplesScanned) -> Result<Ef
         if example.spans.is_empty() {
             return Err(Refusal::BadField { field: "findings", rule: "must leave out examples without a span" });
         }
-        for span in &example.spans {
-            check::id("entity", &span.entity)?;
-            if span.start >= span.end || span.score_ppm > 1_000_000 {
-                return Err(Refusal::BadField { field: "spans", rule: "must not be empty nor score above 1,000,000" });
-            }
-        }
+        example.spans.iter().try_for_each(|span| check::span("spans", span))?;
         set_bit(&mut flagged, example.index);
     }
     let mut effects = Effects::none().and(&name, &ScanRow { signer: Some(act.signer()), flagged });

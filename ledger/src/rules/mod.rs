@@ -7,6 +7,7 @@ pub mod bound;
 mod check;
 pub mod closure;
 pub use check::is_identifier;
+pub mod claims;
 mod data;
 mod datasets;
 pub use datasets::tally;

@@ -297,6 +297,7 @@ impl Team {
                 verdict: verdict as i32,
                 reason: ReviewReason::PersonalData as i32,
                 redacted: if verdict == ReviewVerdict::Redact { redacted(&example.commitment) } else { Vec::new() },
+                hidden: Vec::new(),
             });
         }
         let redactions = decisions.iter().any(|d| !d.redacted.is_empty());
