@@ -14,7 +14,7 @@ mod serve;
 mod services;
 mod stop;
 
-pub use http::serve_pages;
+pub use http::{listen_tcp, serve_pages, serve_router};
 pub use published::Published;
 pub use serve::{InProcess, ServeError, serve_in_process, serve_tcp, serve_uds};
 

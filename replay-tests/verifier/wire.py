@@ -30,6 +30,7 @@ ENUMERATIONS = {
     "HumanReview": 3, "Bound": 2, "Role": 11, "ActorKind": 3, "KeyAlgorithm": 1, "KeyCustody": 2, "RevocationReason": 4,
     "Quality": 4, "ReviewVerdict": 3, "ReviewReason": 5, "FailureReason": 6, "Reproduction": 3, "Stage": 3,
     "ApprovalMeaning": 2, "RejectionReason": 3, "RollbackReason": 4, "Kind": 123, "Verdict": 4,
+    "SkipReason": 4,
 }  # fmt: skip
 
 

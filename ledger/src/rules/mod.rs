@@ -6,6 +6,7 @@
 pub mod bound;
 mod check;
 pub use check::is_identifier;
+mod coverage;
 mod data;
 mod datasets;
 pub use datasets::tally;
