@@ -59,6 +59,43 @@ const KNOWN: [(Lang, &str); 37] = [
     (Lang::Zul, "zu"),
 ];
 
+/// Small words that a sentence of the language hardly does without, where a short sentence has too few letters for
+/// statistics. A word of several languages counts for each of them.
+const SMALL_WORDS: [(&str, &str); 18] = [
+    ("af", "die het nie van en is my ek jy wat vir met ons hulle kan sal op dit te"),
+    ("cs", "je se na že jsem není pro jak ale od za by co jsou ve mě mi jako nebo"),
+    ("da", "og jeg det er ikke at en til på med har hvad kan min dig vi af som der"),
+    ("de", "und ich ist nicht das die der mit meine mein für ein eine zu wie auf bitte sie wir es den dem von habe"),
+    (
+        "en",
+        "the and i to my is it of for you in on was at have not that this with can please what do how be an are why me \
+         has when from your but if we our a he she they his her their",
+    ),
+    ("es", "el la que de y en no mi un una por con para los se es lo me las está del su"),
+    ("fi", "ja on ei että minun en mutta se kun ole minä mitä miten voin tämä olen niin kuin"),
+    ("fr", "le la les et je est pas que un une pour mon ma de des dans vous ne sur avec ce du au il elle"),
+    ("hu", "a az és nem hogy egy van de is ez meg én csak már mi volt kell"),
+    ("id", "yang dan di saya tidak ini itu untuk dengan ke dari ada apa bisa akan"),
+    ("it", "il la che di e non un una per mi mio mia sono con del le ho lo come si gli"),
+    ("nl", "de het een en ik is niet van mijn dat op te voor met je zijn wat maar er u"),
+    ("no", "og jeg det er ikke å en til på med har hva kan min deg vi av som der"),
+    ("pl", "i w nie na się że jest do z to jak mi mój moja po czy dla ale co o"),
+    ("pt", "o a que de e não um uma para com meu minha os do da em por se eu está"),
+    ("ro", "și nu este la de pe că un o cu mai în care am pentru ce să sunt"),
+    ("sv", "och jag det är inte att en till på med har vad kan min mig vi av som"),
+    ("tr", "ve bir bu için ne ben mi çok değil ama da de var benim nasıl"),
+];
+/// So many small words of one language, and more than of any other, tell it.
+const SMALL_WORDS_MIN: usize = 2;
+
+static WORDS: LazyLock<BTreeMap<&str, Vec<&str>>> = LazyLock::new(|| {
+    let mut languages_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (language, words) in SMALL_WORDS {
+        words.split_whitespace().for_each(|word| languages_of.entry(word).or_default().push(language));
+    }
+    languages_of
+});
+
 static DETECTOR: LazyLock<Detector> =
     LazyLock::new(|| Detector::with_allowlist(KNOWN.iter().map(|(language, _)| *language).collect()));
 
@@ -113,6 +150,22 @@ fn pieces(text: &str) -> Vec<&str> {
 
 fn language(piece: &str) -> Option<&'static str> {
     let piece = &piece[..piece.floor_char_boundary(PIECE_BYTES_MAX)];
+    by_small_words(piece).or_else(|| by_letters(piece))
+}
+
+/// The language whose small words are the most, if no other has as many.
+fn by_small_words(piece: &str) -> Option<&'static str> {
+    let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for word in piece.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()) {
+        let languages = WORDS.get(word.to_lowercase().as_str()).into_iter().flatten();
+        languages.for_each(|language| *counts.entry(language).or_default() += 1);
+    }
+    let (&language, &most) = counts.iter().max_by_key(|(_, count)| **count)?;
+    let alone = counts.values().filter(|count| **count == most).count() == 1;
+    (alone && most >= SMALL_WORDS_MIN).then_some(language)
+}
+
+fn by_letters(piece: &str) -> Option<&'static str> {
     let info = DETECTOR.detect(piece).filter(|info| info.is_reliable() && letters(piece) >= LETTERS_LEAST)?;
     KNOWN.iter().find(|(language, _)| *language == info.lang()).map(|(_, code)| *code)
 }
