@@ -84,11 +84,6 @@ impl Analyzer {
         Ok(Self { config, own, all, by_language })
     }
 
-    /// What the scanners look for.
-    pub fn scanner(&self) -> &Scanner {
-        &self.all
-    }
-
     /// `POST /analyze`: the findings in a text, or a list of them for a list of texts.
     ///
     /// # Errors
