@@ -132,7 +132,7 @@ enum Command {
     Derive(derive::Args),
     /// Scan examples for personal data and check their quality
     Scan(scan::Args),
-    /// Personal data in a file, without a ledger: scan
+    /// Personal data without a ledger: scan, serve; and what a ledger's worker looks for
     #[command(subcommand)]
     Pii(pii::Command),
     /// Review examples, full-screen or one command at a time

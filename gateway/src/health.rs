@@ -21,7 +21,7 @@ use tonic_health::server::HealthReporter;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Every service of ours; the empty name is the server as a whole.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     "",
     LedgerServer::<Services>::NAME,
     ReceiptsServer::<Services>::NAME,

@@ -67,6 +67,7 @@ pub fn scanned(batch: u64, flagged: &[u32]) -> Body {
         detector: Some(detector()),
         looked_for: vec!["email".into()],
         findings: findings.collect(),
+        ..Default::default()
     })
 }
 

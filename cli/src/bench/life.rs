@@ -304,7 +304,7 @@ impl Life {
         let detector = Tool { name: attestune_pii::DETECTOR_NAME.into(), version: attestune_pii::VERSION.into() };
         let part = format!("{}/{}", detector.name, detector.version);
         let looked_for = self.looked_for.clone();
-        let body = ExamplesScanned { batch, detector: Some(detector), looked_for, findings };
+        let body = ExamplesScanned { batch, detector: Some(detector), looked_for, findings, ..Default::default() };
         self.work("scanner", batch, &part, Body::ExamplesScanned(body));
     }
 

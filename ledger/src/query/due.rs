@@ -3,10 +3,12 @@
 use super::erased::undecided;
 use super::{QueryError, answer, calendar};
 use crate::replica::StoreView;
-use crate::rules::{eligibility, policy};
+use crate::rules::{
+    eligibility::{self, Standing},
+    policy,
+};
 use crate::state::{
-    Alerts, Assignments, Erasures, LatestWindows, Models, Promotions, Reviews, Runs, Schedules, Servings, Versions,
-    View,
+    Alerts, Assignments, Erasures, LatestWindows, Models, Promotions, Runs, Schedules, Servings, Versions, View,
 };
 use attestune_proto::v1::{
     AlertAction, AlertKind, AlertRow, AssignmentRow, DueItem, DueKind, DueResponse, ErasureStatus, ModelRow, Policy,
@@ -158,12 +160,16 @@ fn unfinished(view: &View<'_>) -> Vec<DueItem> {
 
 /// Assignments of which something is still undecided; the newest one of an example counts.
 fn reviews(view: &View<'_>) -> Vec<DueItem> {
+    let policy = policy::in_force(view);
     let mut items = Vec::new();
     view.each(&Assignments::all(), |name, row: AssignmentRow| {
         // The name is the table's number, the batch and the position.
         let batch = name.get(1..9).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
-        let decided = view.scan(&Reviews::under(batch));
-        if row.indices.iter().any(|index| eligibility::latest(&decided, *index).is_none()) {
+        if row.expires_ms != 0 || row.due_ms == 0 {
+            return true; // a claim ends by itself, and what has no date is never late
+        }
+        let reviewed = eligibility::Reviewed::all(view, &policy, batch);
+        if row.indices.iter().any(|index| !matches!(reviewed.standing(*index), Standing::Decided(..))) {
             items.push(DueItem {
                 kind: DueKind::Review as i32,
                 subject: row.reviewer,

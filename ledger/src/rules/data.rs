@@ -1,6 +1,6 @@
 //! Documents, examples, scans, quality checks, and reads of content.
 
-use super::{Act, check};
+use super::{Act, check, coverage};
 use crate::refusal::Refusal;
 use crate::state::{Checks, CollectionBatches, Documents, Effects, ErasedDocuments, Examples, FirstScans, Scans, View};
 use attestune_proto::v1::{
@@ -64,6 +64,7 @@ pub fn scan(view: &View<'_>, act: &Act<'_>, body: &ExamplesScanned) -> Result<Ef
         check::id("looked_for", entity)?;
     }
     check::ascending("looked_for", body.looked_for.iter())?;
+    coverage::check(body)?;
     let batch = examples(view, body.batch)?;
     let name = Scans::key(body.batch, &detector.name, &detector.version);
     done_before(view, act, view.get(&name).and_then(|done| done.signer))?;
@@ -75,7 +76,9 @@ pub fn scan(view: &View<'_>, act: &Act<'_>, body: &ExamplesScanned) -> Result<Ef
             return Err(Refusal::BadField { field: "findings", rule: "must leave out examples without a span" });
         }
         example.spans.iter().try_for_each(|span| check::span("spans", span))?;
-        set_bit(&mut flagged, example.index);
+        if example.spans.iter().any(|span| coverage::flags(body, span)) {
+            set_bit(&mut flagged, example.index);
+        }
     }
     let mut effects = Effects::none().and(&name, &ScanRow { signer: Some(act.signer()), flagged });
     let first = FirstScans::key(body.batch);

@@ -4,8 +4,8 @@ use super::{check, keys::holder_kind};
 use crate::refusal::Refusal;
 use crate::state::{Ledgers, View};
 use attestune_proto::v1::{
-    ActorKind, Bound, Gate, HumanReview, Kind, Permission, Policy, ReviewReason, ReviewRules, ReviewVerdict, Role, Stage,
-    Tool, Watch,
+    ActorKind, Bound, Gate, HumanReview, Kind, Permission, Policy, ReviewReason, ReviewRules, ReviewVerdict, Role,
+    Stage, Tool, Watch,
 };
 use std::sync::Arc;
 

@@ -250,6 +250,7 @@ impl Team {
             detector: Some(detector()),
             looked_for: vec!["email".into(), "phone".into()],
             findings: flagged.map(|(index, _)| ExampleFindings { index, spans: vec![span.clone()] }).collect(),
+            ..Default::default()
         }
     }
 
