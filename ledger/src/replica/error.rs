@@ -74,14 +74,12 @@ pub enum ReplicaError {
     /// The replica has no checkpoint key.
     #[error("this replica holds no checkpoint key, so it signs no checkpoints")]
     NoCheckpointKey,
-    /// What was appended stands on the log, and is not folded yet.
+    /// Log or fold did not come to what was appended in time.
     #[error(
-        "the events are on the log (up to position {position}), but this replica did not fold them within {waited_s} s: ask \
-         for their receipts later"
+        "no receipt within {waited_s} s, log or fold are too far behind: the events may be on the log or not, append the \
+         same bytes again, they count once"
     )]
     Behind {
-        /// The last of them.
-        position: u64,
         /// How long it was waited for.
         waited_s: u64,
     },
@@ -110,4 +108,11 @@ pub enum AppendError {
     /// The log or the replica failed. What was sent may or may not be on the log: ask for its receipt.
     #[error(transparent)]
     Failed(#[from] ReplicaError),
+}
+
+impl AppendError {
+    /// Nothing came of it within [`RECEIPT_WAIT`](super::RECEIPT_WAIT).
+    pub fn overdue() -> Self {
+        ReplicaError::Behind { waited_s: super::RECEIPT_WAIT.as_secs() }.into()
+    }
 }
