@@ -115,13 +115,13 @@ mod tests {
     use tonic_types::StatusExt as _;
 
     #[test]
-    fn an_event_that_is_not_folded_yet_may_be_asked_for_again_and_one_that_the_log_does_not_take_may_not() {
+    fn an_event_without_a_receipt_in_time_may_be_appended_again_and_one_that_the_log_does_not_take_may_not() {
         let told = |error: ReplicaError| {
             let status = replica_failed(error);
             let reason = status.get_details_error_info().map(|info| info.reason);
             (status.code(), reason.unwrap_or_default())
         };
-        let behind = ReplicaError::Behind { waited_s: 60 };
+        let behind = ReplicaError::Behind { waited_s: 150 };
         assert_eq!(told(behind), (Code::Unavailable, "log-unreachable".to_owned()));
         let large = ReplicaError::Log(LogError::TooLarge { index: 0, size: 70_000, limit: 65_527 });
         assert_eq!(told(large), (Code::FailedPrecondition, "log-refused".to_owned()));

@@ -77,7 +77,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Results> {
     }
     figures.extend(pieces);
     let skipped = Skipped { part: PART, why: "workers held to a processor each: taskset is missing".into() };
-    Ok(Results { figures, skipped: if held { Vec::new() } else { vec![skipped] } })
+    Ok(Results { figures, skipped: if held { Vec::new() } else { vec![skipped] }, ..Results::default() })
 }
 
 /// One worker beside two, and where the processors' time went.

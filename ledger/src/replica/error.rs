@@ -74,8 +74,11 @@ pub enum ReplicaError {
     /// The replica has no checkpoint key.
     #[error("this replica holds no checkpoint key, so it signs no checkpoints")]
     NoCheckpointKey,
-    /// What was sent may stand on the log, and is not folded yet.
-    #[error("the log or the fold are behind: no receipt came within {waited_s} s; ask for it later, it may be there")]
+    /// Log or fold did not come to what was appended in time.
+    #[error(
+        "no receipt within {waited_s} s, log or fold are too far behind: the events may be on the log or not, append the \
+         same bytes again, they count once"
+    )]
     Behind {
         /// How long it was waited for.
         waited_s: u64,

@@ -106,7 +106,7 @@ fn with_three_brokers_one_may_die_at_any_time_and_nothing_is_lost_or_doubled() {
 }
 
 #[test]
-fn while_the_brokers_do_not_know_the_topic_an_append_waits_and_may_be_tried_again() {
+fn while_the_brokers_do_not_know_the_topic_an_append_says_that_it_may_be_tried_again() {
     let Some(cluster) = Cluster::shared() else { return };
     let mut config = topic(cluster).with_timeouts(Duration::from_secs(20), SHORT);
     // Else the client bears with it by itself in the topic's first half minute.

@@ -18,9 +18,6 @@ use std::time::{Duration, Instant};
 const READ_BACK: Duration = Duration::from_secs(30);
 /// How long to let a full queue drain before the next try.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
-/// How long to wait before the next try while the brokers say that they do not know the topic: the client asks them anew
-/// every second.
-const UNKNOWN_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -96,16 +93,14 @@ impl Writer {
             let record = BaseRecord::<[u8], [u8], _>::with_opaque_to(config.topic(), ticket.clone());
             let mut record = record.partition(PARTITION).payload(value.as_slice());
             while let Err((error, returned)) = producer.send(record) {
-                let error = NotTaken::of(code(&error), value.len());
-                if let Some(pause) = error.pause()
-                    && Instant::now() < until
-                    && !self.shared.failed()
-                {
+                let (full, in_time) = (code(&error) == Code::QueueFull, Instant::now() < until);
+                if full && in_time {
                     record = returned;
-                    std::thread::sleep(pause);
+                    std::thread::sleep(FULL_PAUSE);
                     continue;
                 }
                 drop(returned);
+                let error = NotTaken::of(code(&error), value.len());
                 let error = error.into_error(config, producer.client().context().contact.trouble());
                 ticket.give_up(&self.shared, values.len() - sent, error);
                 return Ok(()); // the ticket is answered once what was sent before has been, too
@@ -125,8 +120,8 @@ impl Writer {
 
 enum NotTaken {
     Full,
-    /// Brokers that have just started do not know all topics. One that is gone for good stops the log: the reader sees
-    /// to that.
+    /// Brokers that have just started do not know all topics, and the client asks them anew every second. A topic that is
+    /// gone for good stops the log: the reader sees to that.
     TopicUnknown,
     TooLarge(usize),
     Other(Code),
@@ -139,15 +134,6 @@ impl NotTaken {
             Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition => Self::TopicUnknown,
             Code::MessageSizeTooLarge => Self::TooLarge(size),
             code => Self::Other(code),
-        }
-    }
-
-    /// How long to wait before it is worth another try.
-    fn pause(&self) -> Option<Duration> {
-        match self {
-            Self::Full => Some(FULL_PAUSE),
-            Self::TopicUnknown => Some(UNKNOWN_PAUSE),
-            Self::TooLarge(_) | Self::Other(_) => None,
         }
     }
 
