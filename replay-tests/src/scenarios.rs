@@ -1,7 +1,6 @@
 //! Scenarios: worlds in which much happened. Tests look at how they ended; the golden logs keep them byte by byte.
 
 use crate::*;
-use attestune_ledger::envelope::EVENT_PAYLOAD_TYPE;
 use attestune_ledger::state::Models;
 use attestune_proto::v1::*;
 use prost::Message as _;
@@ -11,7 +10,7 @@ pub type Scenario = (&'static str, fn() -> World);
 
 /// Every scenario: the whole life first, then those that are about what is refused. All worlds begin alike, so that
 /// they are of one ledger, but for the first of these, [`the_door`].
-pub const SCENARIOS: [Scenario; 8] = [
+pub const SCENARIOS: [Scenario; 13] = [
     ("whole-life", whole_life),
     ("the-door", the_door),
     ("every-event", every_event),
@@ -20,6 +19,11 @@ pub const SCENARIOS: [Scenario; 8] = [
     ("training-and-evaluation", training_and_evaluation),
     ("the-gate", the_gate),
     ("promotion-and-rollback", promotion_and_rollback),
+    ("after-promotion", after_promotion),
+    ("serving-and-experiments", serving_and_experiments),
+    ("emergencies", emergencies),
+    ("watching-and-schedules", watching_and_schedules),
+    ("erasure-and-holds", erasure_and_holds),
 ];
 
 /// What is no event at all, and a genesis that breaks its own rules.
@@ -55,10 +59,7 @@ pub fn every_event() -> World {
     let mut world = World::new();
     let mut event = world.draft("sten", ingested("tickets", 1));
     event.body = None;
-    let mut payload = event.encode_to_vec();
-    prost::encoding::bytes::encode(60, &vec![1u8, 2], &mut payload);
-    let unknown = key("sten").sign(EVENT_PAYLOAD_TYPE, &payload);
-    assert_eq!(world.push(unknown).code(), "unknown-kind");
+    assert_eq!(world.push(sign(&event, &["sten"])).code(), "unknown-kind");
     let mut short = world.draft("sten", ingested("tickets", 1));
     short.id.pop();
     assert_eq!(world.push(sign(&short, &["sten"])).code(), "bad-id");

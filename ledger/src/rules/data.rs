@@ -2,7 +2,7 @@
 
 use super::{Act, check};
 use crate::refusal::Refusal;
-use crate::state::{Checks, CollectionBatches, Documents, Effects, Examples, FirstScans, Scans, View};
+use crate::state::{Checks, CollectionBatches, Documents, Effects, ErasedDocuments, Examples, FirstScans, Scans, View};
 use attestune_proto::v1::{
     CheckRow, DocumentsIngested, DocumentsRow, ExamplesChecked, ExamplesDerived, ExamplesRow, ExamplesScanned,
     FirstScanRow, PositionRow, Quality, ScanRow, Signer, Tool,
@@ -35,8 +35,12 @@ pub fn derive(view: &View<'_>, act: &Act<'_>, body: &ExamplesDerived) -> Result<
     let Some(documents) = view.get(&Documents::key(body.documents)) else {
         return Err(Refusal::UnknownBatch { position: body.documents });
     };
+    let erased = view.get(&ErasedDocuments::key(body.documents)).unwrap_or_default().erased;
     for row in &body.rows {
         check::inside(*row, documents.count)?;
+        if bit(&erased, *row) {
+            return Err(Refusal::ContentErased { batch: body.documents, index: *row });
+        }
     }
     let row = ExamplesRow {
         position: act.position,
@@ -139,7 +143,8 @@ pub fn bit(bits: &[u8], index: u32) -> bool {
     bits.get(index as usize / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
 }
 
-fn set_bit(bits: &mut [u8], index: u32) {
+/// Sets the bit of an index, if it lies within.
+pub fn set_bit(bits: &mut [u8], index: u32) {
     if let Some(byte) = bits.get_mut(index as usize / 8) {
         *byte |= 1 << (index % 8);
     }

@@ -5,7 +5,7 @@
 //! unrevoked and the role still held.
 
 use super::{counts, data::bit};
-use crate::state::{Checks, CollectionBatches, Examples, FirstScans, Reviews, Scans, View};
+use crate::state::{Checks, CollectionBatches, ErasedExamples, Examples, FirstScans, Reviews, Scans, View};
 use crate::tree::{Hash, leaf_hash};
 use attestune_proto::v1::{
     CheckRow, Decision, ExampleStatus, ExamplesRow, HumanReview, Kind, Policy, ReviewRow, ReviewVerdict, ScanRow,
@@ -59,6 +59,7 @@ pub fn batch(data: &View<'_>, judge: &View<'_>, policy: &Policy, row: &ExamplesR
     let excluded = exclusions(judge, policy, row.position, data);
     let reviews = counted_reviews(judge, policy, data.scan(&Reviews::under(row.position)));
     let first_scan = data.get(&FirstScans::key(row.position)).map(|f| f.leaf_hash).unwrap_or_default();
+    let erased = data.get(&ErasedExamples::key(row.position)).unwrap_or_default().erased;
     let review = HumanReview::try_from(policy.human_review).unwrap_or_default();
     let mut found = Vec::with_capacity(row.count as usize);
     for (index, commitment) in (0u32..).zip(&derived.commitments) {
@@ -72,6 +73,7 @@ pub fn batch(data: &View<'_>, judge: &View<'_>, policy: &Policy, row: &ExamplesR
         };
         let verdict = decision.map(|(d, _)| ReviewVerdict::try_from(d.verdict).unwrap_or_default());
         let status = match verdict {
+            _ if bit(&erased, index) => ExampleStatus::Erased,
             Some(ReviewVerdict::Reject) => ExampleStatus::Rejected,
             _ if bit(&excluded, index) => ExampleStatus::Excluded,
             _ if !checked => ExampleStatus::Unchecked,
