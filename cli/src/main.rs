@@ -54,6 +54,7 @@ mod rollback;
 mod rows;
 mod running;
 mod scan;
+mod serving;
 mod session;
 mod spread;
 mod suite;

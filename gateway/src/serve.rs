@@ -3,6 +3,7 @@
 use crate::health;
 use crate::http::with_pages;
 use crate::metrics::Watched;
+use crate::openai;
 use crate::services::routes;
 use crate::stop::Stop;
 use crate::{Gateway, stop::GRACE};
@@ -142,8 +143,9 @@ where
 {
     let replica = gateway.replica.clone();
     let watched = Watched::new(replica.clone(), gateway.vault.clone(), gateway.published.clone(), stop.clone());
+    let openai = gateway.serving.clone().map(|serving| openai::routes(gateway.clone(), serving));
     let (routes, reporter) = routes(gateway, stop.clone()).await?;
-    let server = Server::builder().accept_http1(true).add_routes(with_pages(routes, watched));
+    let server = Server::builder().accept_http1(true).add_routes(with_pages(routes, watched, openai));
     let server = server.serve_with_incoming_shutdown(incoming, stop.clone().wait());
     let followed = async {
         health::follow(replica, reporter, stop.clone()).await;

@@ -13,9 +13,9 @@ const TOP_MAX: u32 = 20;
 /// Prompts of a request, at most.
 const PROMPTS_MAX: usize = 64;
 /// Tokens of an answer where nothing is said, as OpenAI has it.
-const COMPLETION_TOKENS: usize = 16;
+pub(super) const COMPLETION_TOKENS: usize = 16;
 /// The same for conversations, which OpenAI leaves open.
-const CHAT_TOKENS: usize = 1_024;
+pub(super) const CHAT_TOKENS: usize = 1_024;
 
 /// A request that was read.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{
     network::{Layer, Network},
     quant::{Linear, Part, kernels},
-    template::ChatTemplate,
+    template::{ChatTemplate, Message, TemplateError},
 };
 use crate::{
     adapter::{Adapter, AdapterError},
@@ -68,6 +68,18 @@ impl ServedBase {
     /// The chat template, if the model came with one.
     pub fn template(&self) -> Option<&ChatTemplate> {
         self.template.as_ref()
+    }
+
+    /// A conversation as the text that the model was taught to go on from, by its chat template.
+    ///
+    /// # Errors
+    /// If the template doesn't take these messages.
+    pub fn render(&self, template: &ChatTemplate, messages: &[Message]) -> Result<String, TemplateError> {
+        let text = |token: Option<u32>| {
+            let piece = token.and_then(|token| self.tokenizer.piece(token));
+            piece.map_or_else(String::new, |piece| String::from_utf8_lossy(&piece.bytes).into_owned())
+        };
+        template.render(messages, &text(self.config.bos_token_id), &text(Some(self.config.eos_token_id)))
     }
 
     /// The longest sequence, in tokens.
