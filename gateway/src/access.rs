@@ -3,8 +3,9 @@
 //! | what | who |
 //! |---|---|
 //! | read | an actor with a role |
-//! | open texts | a person who is steward, reviewer, engineer, approver or officer, once the read is on the record; a worker that is scanner, checker, trainer or evaluator, under its own key |
+//! | open texts | a person who is steward, reviewer, engineer, approver or officer, once the read is on the record; a worker that is scanner, checker, trainer, evaluator or monitor, under its own key |
 //! | seal texts | whoever the policy lets record an event that holds sealed texts |
+//! | ask for a person's texts | whoever the policy lets erase |
 //!
 //! An admin keeps keys and roles, and a gateway its own record: neither opens a text.
 
@@ -36,9 +37,10 @@ const DENIED_MAX: usize = 10_000;
 /// Roles of persons that open texts, each read on the record.
 const PERSONS_OPEN: [Role; 5] = [Role::Steward, Role::Reviewer, Role::Engineer, Role::Approver, Role::Officer];
 /// Roles of workers that open texts.
-const WORKERS_OPEN: [Role; 4] = [Role::Scanner, Role::Checker, Role::Trainer, Role::Evaluator];
+const WORKERS_OPEN: [Role; 5] =
+    [Role::Scanner, Role::Checker, Role::Trainer, Role::Evaluator, Role::Monitor];
 /// Kinds of events that hold sealed texts.
-const SEALED: [Kind; 7] = [
+const SEALED: [Kind; 10] = [
     Kind::DocumentsIngested,
     Kind::ExamplesDerived,
     Kind::ExamplesReviewed,
@@ -46,6 +48,9 @@ const SEALED: [Kind; 7] = [
     Kind::TrainingCompleted,
     Kind::EvaluationCompleted,
     Kind::ModelRegistered,
+    Kind::ExperimentStarted,
+    Kind::ExperimentConcluded,
+    Kind::WindowObserved,
 ];
 
 /// An actor whose token holds.
@@ -198,6 +203,23 @@ pub fn may_seal(gateway: &Gateway, caller: &Caller) -> Result<(), Status> {
     let actor = caller.actor.actor.clone();
     let message = format!("{actor} holds no role that records sealed texts");
     Err(with_figures(Reason::MayNotSeal, message, [("actor", actor)]))
+}
+
+/// Whether a caller may erase, and so ask whose texts are whose.
+///
+/// # Errors
+/// If not, or the policy can't be read.
+pub fn may_erase(gateway: &Gateway, caller: &Caller) -> Result<(), Status> {
+    let store = gateway.replica.view();
+    let view = store.view();
+    let policy = policy::in_force(&view);
+    unfailed(&view)?;
+    let erases = policy.permissions.iter().filter(|p| p.kind == Kind::SubjectErased as i32);
+    if erases.flat_map(|p| &p.roles).any(|role| caller.actor.roles.contains(role)) {
+        return Ok(());
+    }
+    let actor = caller.actor.actor.clone();
+    Err(with_figures(Reason::MayNotErase, format!("{actor} holds no role that erases"), [("actor", actor)]))
 }
 
 /// Records something under the gateway's own key; only what is accepted counts.

@@ -14,6 +14,7 @@ mod reason;
 mod serve;
 mod services;
 mod stop;
+mod sweep;
 
 pub use http::serve_pages;
 pub use published::Published;

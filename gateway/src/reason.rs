@@ -56,6 +56,8 @@ reasons! {
     MayNotOpen = "may-not-open", PermissionDenied;
     /// The policy lets the actor record no event that holds sealed texts.
     MayNotSeal = "may-not-seal", PermissionDenied;
+    /// The policy lets the actor erase nothing.
+    MayNotErase = "may-not-erase", PermissionDenied;
     /// A field of the request is missing, malformed or too large.
     BadRequest = "bad-request", InvalidArgument;
     /// A stream of requests broke off, or one of them could not be read.

@@ -6,6 +6,7 @@ use crate::metrics::Watched;
 use crate::openai;
 use crate::services::routes;
 use crate::stop::Stop;
+use crate::sweep;
 use crate::{Gateway, stop::GRACE};
 use hyper_util::rt::TokioIo;
 use std::fs::{self, DirBuilder, Permissions};
@@ -144,11 +145,13 @@ where
     let replica = gateway.replica.clone();
     let watched = Watched::new(replica.clone(), gateway.vault.clone(), gateway.published.clone(), stop.clone());
     let openai = gateway.serving.clone().map(|serving| openai::routes(gateway.clone(), serving));
+    let vault = gateway.vault.clone();
     let (routes, reporter) = routes(gateway, stop.clone()).await?;
     let server = Server::builder().accept_http1(true).add_routes(with_pages(routes, watched, openai));
     let server = server.serve_with_incoming_shutdown(incoming, stop.clone().wait());
     let followed = async {
-        health::follow(replica, reporter, stop.clone()).await;
+        let swept = sweep::follow(replica.clone(), vault, stop.clone());
+        tokio::join!(health::follow(replica, reporter, stop.clone()), swept);
         std::future::pending().await
     };
     tokio::select! {

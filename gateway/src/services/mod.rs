@@ -4,6 +4,7 @@ mod admin;
 mod append;
 mod content;
 mod ledger;
+mod operations;
 mod provenance;
 mod registry;
 
@@ -15,6 +16,7 @@ use attestune_ledger::log::{Clock as _, SystemClock};
 use attestune_proto::v1::admin_server::AdminServer;
 use attestune_proto::v1::content_server::ContentServer;
 use attestune_proto::v1::ledger_server::LedgerServer;
+use attestune_proto::v1::operations_server::OperationsServer;
 use attestune_proto::v1::provenance_server::ProvenanceServer;
 use attestune_proto::v1::receipts_server::ReceiptsServer;
 use attestune_proto::v1::registry_server::RegistryServer;
@@ -75,6 +77,7 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         .add_service(server!(ProvenanceServer, services.clone()))
         .add_service(server!(RegistryServer, services.clone()))
         .add_service(server!(ContentServer, services.clone()))
+        .add_service(server!(OperationsServer, services.clone()))
         .add_service(server!(AdminServer, services));
     Ok((routes, health))
 }

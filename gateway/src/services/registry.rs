@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 
 impl Services {
     /// Asks a question about the state as of a moment.
-    async fn ask<Q: Send + 'static, A: Send + 'static>(
+    pub(super) async fn ask<Q: Send + 'static, A: Send + 'static>(
         &self,
         request: Request<Q>,
         as_of: impl FnOnce(&Q) -> Option<pb::AsOf>,

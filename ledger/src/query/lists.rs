@@ -3,8 +3,8 @@
 use super::{QueryError, answer};
 use crate::replica::StoreView;
 use crate::state::{
-    Actors, Bases, CollectionBatches, Datasets, Documents, Evaluations, Examples, Keys, Ledgers, Models, Policies,
-    Promotions, Runs, Suites, Versions,
+    Actors, Alerts, Bases, CollectionBatches, Datasets, Documents, Erasures, Evaluations, Examples, Experiments, Holds,
+    Keys, Ledgers, Models, Policies, Promotions, Runs, Schedules, Suites, Versions, Windows,
 };
 use attestune_proto::v1 as pb;
 
@@ -39,6 +39,53 @@ list!(/// Evaluations, all or those of one model.
     list_evaluations, ListEvaluationsResponse { evaluations }, Evaluations, model);
 list!(/// Promotions, all or those of one model.
     list_promotions, ListPromotionsResponse { promotions }, Promotions, model);
+list!(/// Windows, all or those of one model.
+    list_windows, ListWindowsResponse { windows }, Windows, model);
+list!(/// Legal holds, all or those of one name.
+    list_holds, ListHoldsResponse { holds }, Holds, hold);
+
+/// Experiments, all or those of one model.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn list_experiments(view: &StoreView, model: &str) -> Result<pb::ListExperimentsResponse, QueryError> {
+    let view = view.view();
+    let mut experiments = view.scan(&Experiments::all());
+    experiments.retain(|row| model.is_empty() || row.started.as_ref().is_some_and(|s| s.model == model));
+    answer(&view, pb::ListExperimentsResponse { experiments })
+}
+
+/// Alerts, all or those of one model.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn list_alerts(view: &StoreView, model: &str) -> Result<pb::ListAlertsResponse, QueryError> {
+    let view = view.view();
+    let mut alerts = view.scan(&Alerts::all());
+    alerts.retain(|row| model.is_empty() || row.raised.as_ref().is_some_and(|r| r.model == model));
+    answer(&view, pb::ListAlertsResponse { alerts })
+}
+
+/// Schedules, all or that of one model.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn list_schedules(view: &StoreView, model: &str) -> Result<pb::ListSchedulesResponse, QueryError> {
+    let view = view.view();
+    let mut schedules = view.scan(&Schedules::all());
+    schedules.retain(|row| model.is_empty() || row.schedule.as_ref().is_some_and(|s| s.model == model));
+    answer(&view, pb::ListSchedulesResponse { schedules })
+}
+
+/// Erasures, in order.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn list_erasures(view: &StoreView) -> Result<pb::ListErasuresResponse, QueryError> {
+    let view = view.view();
+    let erasures = view.scan(&Erasures::all());
+    answer(&view, pb::ListErasuresResponse { erasures })
+}
 
 /// Actors with their keys.
 ///

@@ -1,5 +1,6 @@
 //! Everything that made a version, and everything decided on it.
 
+use super::erased::erasures_of;
 use super::examples::members_of;
 use super::{QueryError, answer, not_found};
 use crate::replica::StoreView;
@@ -35,6 +36,7 @@ pub fn model_version(view: &StoreView, model: &str, version: u32) -> Result<Mode
     let mut found = ModelVersion {
         base: view.get(&Bases::key(row.base)),
         completed: completed(&view, row.position),
+        erasures: erasures_of(&view, &row),
         version: Some(row),
         run,
         dataset,

@@ -1,0 +1,367 @@
+//! Serving by the real binary, on a tiny random model: what is in force answers, whatever is sent.
+// Helpers of tests stand outside `#[test]` functions here.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use attestune_ledger::{draft::draft, keyfile::KeyFile};
+use attestune_proto::v1::{
+    AppendRequest, HeadRequest, RollbackReason, Seen, ServingHalted, Verdict, event::Body, ledger_client::LedgerClient,
+};
+use attestune_replay_tests::free_port;
+use common::{
+    Ledger, flip,
+    http::{Answer, Client},
+    process::{PATIENCE, Running},
+};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const TEMPLATE: &str = "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools') }}{% endif %}\
+    {{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}";
+
+/// A ledger with `triage@1` in production.
+fn in_production() -> Ledger {
+    let ledger = Ledger::staffed();
+    ledger.equip();
+    std::fs::write(ledger.path("tiny").join("chat_template.jinja"), TEMPLATE).unwrap();
+    ledger.freeze_triage();
+    ledger.train_and_evaluate("1", "triage@1");
+    ledger.promote("triage@1");
+    ledger
+}
+
+/// A running server.
+struct Served {
+    up: Running,
+    address: String,
+}
+
+impl Served {
+    fn start(ledger: &Ledger) -> Self {
+        Self::with(ledger, &[])
+    }
+
+    fn with(ledger: &Ledger, more: &[&str]) -> Self {
+        let address = format!("127.0.0.1:{}", free_port());
+        let args = ["--serve", "--server-name", "one", "--no-workers", "--listen", &address];
+        Self { up: Running::up(ledger, &[&args[..], more].concat()), address }
+    }
+
+    /// A client that acts for somebody.
+    fn client(&self, ledger: &Ledger, actor: &str) -> Client {
+        Client { address: self.address.clone(), token: ledger.ok(&["token", "--as", actor]).trim().to_owned() }
+    }
+}
+
+fn completion(model: &str, more: Value) -> String {
+    let mut request = json!({ "model": model, "prompt": "lost my card", "max_tokens": 4, "temperature": 0 });
+    request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    request.to_string()
+}
+
+fn ask(client: &Client, model: &str, more: Value) -> Answer {
+    client.post("/v1/completions", &completion(model, more))
+}
+
+/// The events of a kind on the log, oldest first.
+fn events(ledger: &Ledger, kind: &str) -> Vec<Value> {
+    let told = ledger.ok(&["history", "--kind", kind, "--json"]);
+    told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn confirmations(ledger: &Ledger) -> Vec<Value> {
+    events(ledger, "serving-confirmed").into_iter().map(|event| event["event"]["serving_confirmed"].clone()).collect()
+}
+
+/// Waits until something is so.
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn until_confirmed(ledger: &Ledger, version: u64) -> Value {
+    until("the server confirms", || {
+        confirmations(ledger).pop().filter(|last| last["version"].as_u64().unwrap_or(0) == version)
+    })
+}
+
+/// A person's signed act, by gRPC.
+fn act(ledger: &Ledger, served: &Served, actor: &str, body: Body) {
+    let key = KeyFile::load(&ledger.folder().join("keys").join(format!("{actor}.key"))).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let receipt = runtime.block_on(async {
+        let mut log = LedgerClient::connect(format!("http://{}", served.address)).await.unwrap();
+        let head = log.head(HeadRequest {}).await.unwrap().into_inner();
+        let seen = Some(Seen { size: head.size, root: head.entry_root });
+        let event = draft(&head.ledger, actor, uuid::Uuid::now_v7().into_bytes(), 1, seen, body);
+        log.append(AppendRequest { envelope: key.sign_event(&event) }).await.unwrap().into_inner()
+    });
+    assert_eq!(receipt.verdict(), Verdict::Accepted, "{:?}", receipt.refusal);
+}
+
+#[test]
+fn it_answers_with_what_is_in_force_and_says_so() {
+    let ledger = in_production();
+    let served = Served::start(&ledger);
+    let mina = served.client(&ledger, "mina");
+
+    let answer = ask(&mina, "triage", json!({}));
+    assert_eq!((answer.status, answer.header("x-attestune-version")), (200, Some("triage@1")), "{}", answer.body);
+    let position: u64 = answer.header("x-attestune-position").unwrap().parse().unwrap();
+    assert_eq!(ledger.json(&["in-force", "triage", "--at-position", &position.to_string()])["version"], 1);
+    let whole = answer.json();
+    assert_eq!(whole["model"], "triage@1");
+    assert_eq!(whole["usage"]["prompt_tokens"], "lost my card".len());
+    assert_eq!(whole["usage"]["completion_tokens"], 4);
+    assert_eq!(whole["choices"][0]["finish_reason"], "length");
+    let text = whole["choices"][0]["text"].as_str().unwrap();
+
+    // Streamed, together and by its number it is the same.
+    let streamed = ask(&mina, "triage@1", json!({ "stream": true, "stream_options": { "include_usage": true } }));
+    assert_eq!(streamed.header("content-type"), Some("text/event-stream"));
+    let events = streamed.events();
+    let pieces: String = events.iter().filter_map(|event| event["choices"][0]["text"].as_str()).collect();
+    assert_eq!(pieces, text);
+    assert_eq!(events.last().unwrap()["usage"], whole["usage"]);
+    let several = ask(&mina, "triage", json!({ "prompt": ["lost my card", "close"] })).json();
+    assert_eq!((&several["choices"][0]["text"], several["choices"].as_array().unwrap().len()), (&json!(text), 2));
+
+    // Echo with log-probabilities: a first token without, an entry for each.
+    let echoed = ask(&mina, "triage", json!({ "echo": true, "logprobs": 2 })).json();
+    let logprobs = &echoed["choices"][0]["logprobs"];
+    assert_eq!(echoed["choices"][0]["text"], format!("lost my card{text}"));
+    let (tokens, logs) = (logprobs["tokens"].as_array().unwrap(), logprobs["token_logprobs"].as_array().unwrap());
+    assert_eq!((tokens.len(), logs.len(), &logs[0]), (16, 16, &Value::Null));
+    assert!(logs[1..].iter().all(|log| log.as_f64().unwrap() <= 0.0));
+    assert!(logprobs["top_logprobs"][3].as_object().unwrap().len() <= 2);
+    let tokens: Vec<u32> = "lost my card".bytes().map(token_of).collect();
+    assert_eq!(ask(&mina, "triage", json!({ "prompt": tokens })).json()["choices"][0]["text"], text);
+
+    // A conversation goes through the model's template.
+    let chat = json!({ "model": "triage", "max_tokens": 3, "temperature": 0, "logprobs": true, "top_logprobs": 1,
+        "messages": [{ "role": "user", "content": "hi" }] });
+    let chat = mina.post("/v1/chat/completions", &chat.to_string()).json();
+    assert_eq!(chat["object"], "chat.completion");
+    assert_eq!(chat["usage"]["prompt_tokens"], "user: hi\nassistant:".len());
+    assert_eq!(chat["choices"][0]["message"]["role"], "assistant");
+    assert_eq!(chat["choices"][0]["logprobs"]["content"].as_array().unwrap().len(), 3);
+
+    let models: Vec<String> = mina.get("/v1/models").json()["data"].as_array().unwrap().iter()
+        .map(|model| model["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(models, ["triage", "triage@1"]);
+    assert_eq!(mina.get("/v1/models/triage%401").json()["id"], "triage@1");
+
+    let confirmed = until_confirmed(&ledger, 1);
+    assert_eq!((&confirmed["server"], &confirmed["occasion"]), (&json!("one"), &json!("SERVING_OCCASION_CHANGED")));
+    let version = ledger.json(&["provenance", "triage@1"]);
+    assert_eq!(confirmed["adapter_digest"], version["version"]["adapter_digest"]);
+    assert_eq!(confirmed["weights_digest"], version["base"]["weights_digest"]);
+    assert!(events_of_alerts(&ledger).is_empty(), "nothing differs");
+
+    // What was asked is on the log as a root, and the server says that it stops.
+    served.up.terminate();
+    let windows = events_of(&ledger, "window-observed");
+    assert_eq!(windows.iter().map(|window| window["requests"].as_u64().unwrap()).sum::<u64>(), 7);
+    assert!(windows.iter().all(|window| window["requests_root"].is_string() && !window["packs"].as_array().unwrap().is_empty()));
+    assert_eq!(confirmations(&ledger).last().unwrap()["occasion"], "SERVING_OCCASION_STOPPED");
+}
+
+fn events_of(ledger: &Ledger, kind: &str) -> Vec<Value> {
+    let field = kind.replace('-', "_");
+    events(ledger, kind).into_iter().map(|event| event["event"][&field].clone()).collect()
+}
+
+fn events_of_alerts(ledger: &Ledger) -> Vec<Value> {
+    events_of(ledger, "alert-raised")
+}
+
+/// The tiny model's number of a byte of plain ASCII: its alphabet begins after the end token.
+fn token_of(byte: u8) -> u32 {
+    let printable = (0..=byte).filter(|byte| matches!(byte, 0x21..=0x7E)).count() as u32;
+    // A space is the 33rd of those bytes that don't stand for themselves, which come after the 188 that do.
+    if byte == b' ' { 1 + 188 + 32 } else { printable }
+}
+
+#[test]
+fn every_bad_request_gets_its_status_and_the_server_goes_on() {
+    let ledger = in_production();
+    ledger.train_and_evaluate("2", "triage@2");
+    let served = Served::start(&ledger);
+    let mina = served.client(&ledger, "mina");
+    let stella = served.client(&ledger, "stella");
+    let good = ask(&mina, "triage", json!({}));
+    assert_eq!(good.status, 200, "{}", good.body);
+
+    let refused = |answer: Answer, status: u16, code: &str| {
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{}", answer.body);
+    };
+    let post = |body: &str| mina.post("/v1/completions", body);
+    refused(post("{\"model\": "), 400, "invalid_json");
+    refused(post(""), 400, "invalid_json");
+    refused(mina.send("POST", "/v1/chat/completions", b"\xFF\x00{").answer(), 400, "invalid_json");
+    refused(post(r#"{"model": "triage"}"#), 400, "invalid_value");
+    refused(ask(&mina, "triage", json!({ "prompt": "" })), 400, "invalid_value");
+    refused(ask(&mina, "triage", json!({ "prompt": [99999] })), 400, "invalid_value");
+    refused(ask(&mina, "triage", json!({ "prompt": "x".repeat(300) })), 400, "context_length_exceeded");
+    refused(ask(&mina, "triage", json!({ "max_tokens": 1_000_000_000_000_u64 })), 400, "context_length_exceeded");
+    refused(ask(&mina, "triage", json!({ "temperature": 9 })), 400, "invalid_value");
+    refused(ask(&mina, "triage", json!({ "n": 3 })), 400, "unsupported_parameter");
+    refused(post(&format!("{{\"model\": \"triage\", \"prompt\": \"{}\"}}", "x".repeat(5 << 20))), 413, "request_too_large");
+    refused(ask(&mina, "nothing", json!({})), 404, "model_not_found");
+    refused(ask(&mina, "", json!({})), 404, "model_not_found");
+    refused(ask(&mina, "triage@9", json!({})), 404, "model_not_found");
+    // In dev: trained, but promoted to nowhere.
+    refused(ask(&mina, "triage@2", json!({})), 404, "model_not_found");
+    refused(ask(&stella, "triage@1", json!({})), 403, "forbidden");
+    assert_eq!(ask(&stella, "triage", json!({})).status, 200, "by its name it is for everyone with a role");
+    refused(ask(&Client { token: String::new(), ..mina.clone() }, "triage", json!({})), 401, "invalid_api_key");
+    refused(ask(&Client { token: "sk-nonsense".into(), ..mina.clone() }, "triage", json!({})), 401, "invalid_api_key");
+    refused(mina.post("/v1/embeddings", "{}"), 404, "not_found");
+    let tool = json!({ "model": "triage", "messages": [{ "role": "tool", "content": "x" }] });
+    let answer = mina.post("/v1/chat/completions", &tool.to_string());
+    assert!(answer.body.contains("no tools"), "{}", answer.body);
+    refused(answer, 400, "invalid_value");
+
+    let again = ask(&mina, "triage", json!({}));
+    assert_eq!(again.json()["choices"], good.json()["choices"]);
+}
+
+#[test]
+fn two_hundred_streams_and_clients_that_hang_up_are_borne() {
+    let ledger = in_production();
+    let served = Served::start(&ledger);
+    let mina = served.client(&ledger, "mina");
+    let expected = ask(&mina, "triage", json!({ "max_tokens": 40 })).json()["choices"][0]["text"].clone();
+
+    let request = completion("triage", json!({ "max_tokens": 40, "stream": true }));
+    let streams: Vec<_> = (0..200).map(|_| mina.send("POST", "/v1/completions", request.as_bytes())).collect();
+    // As many others begin and leave.
+    let leaving: Vec<_> = (0..20).map(|_| mina.send("POST", "/v1/completions", request.as_bytes())).collect();
+    drop(leaving);
+    for stream in streams {
+        let answer = stream.answer();
+        assert!(answer.status == 200 || answer.status == 429, "{}", answer.body);
+        if answer.status == 429 {
+            assert!(answer.header("retry-after").is_some());
+            continue;
+        }
+        let text: String = answer.events().iter().filter_map(|event| event["choices"][0]["text"].as_str()).map(str::to_owned).collect();
+        assert_eq!(json!(text), expected);
+    }
+
+    // Room for one long answer: whoever leaves makes it for the next.
+    served.up.terminate();
+    let served = Served::with(&ledger, &["--serve-cache", "1"]);
+    let mina = served.client(&ledger, "mina");
+    let long = completion("triage", json!({ "max_tokens": 240, "stream": true }));
+    let left: Vec<_> = (0..30).map(|_| mina.send("POST", "/v1/completions", long.as_bytes()).begun()).collect();
+    drop(left);
+    assert_eq!(ask(&mina, "triage", json!({})).status, 200);
+}
+
+#[test]
+fn a_promotion_a_rollback_and_a_halt_hold_from_their_position_on() {
+    let ledger = in_production();
+    ledger.train_and_evaluate("2", "triage@2");
+    let served = Served::start(&ledger);
+    let mina = served.client(&ledger, "mina");
+    let version = |client: &Client| ask(client, "triage", json!({})).header("x-attestune-version").map(str::to_owned);
+    assert_eq!(version(&mina).as_deref(), Some("triage@1"));
+    until_confirmed(&ledger, 1);
+
+    ledger.promote("triage@2");
+    // No wait: what the log says when the request comes is what answers.
+    assert_eq!(version(&mina).as_deref(), Some("triage@2"));
+    let confirmed = until_confirmed(&ledger, 2);
+    assert_ne!(confirmed["canary_digest"], confirmations(&ledger)[0]["canary_digest"], "another version answers otherwise");
+
+    ledger.ok(&["rollback", "triage", "--to", "1", "--reason", "drill", "--as", "omar"]);
+    assert_eq!(version(&mina).as_deref(), Some("triage@1"));
+    until_confirmed(&ledger, 1);
+
+    let halt = ServingHalted { model: "triage".into(), reason: RollbackReason::Safety.into(), version: None };
+    act(&ledger, &served, "mina", Body::ServingHalted(halt));
+    let halted = ask(&mina, "triage", json!({}));
+    assert_eq!((halted.status, halted.code().as_str()), (503, "model_halted"), "{}", halted.body);
+    assert!(halted.body.contains("safety"), "{}", halted.body);
+    assert_eq!(ask(&mina, "triage@1", json!({})).status, 503);
+    until_confirmed(&ledger, 0);
+    assert!(mina.get("/v1/models").json()["data"].as_array().unwrap().iter().all(|model| model["id"] != "triage"));
+}
+
+#[test]
+fn killed_in_the_middle_of_a_switch_it_serves_what_is_in_force_when_it_is_back() {
+    let ledger = in_production();
+    ledger.train_and_evaluate("2", "triage@2");
+    ledger.promote("triage@2");
+    let mut expected = "triage@2";
+    for (round, to) in ["1", "none"].into_iter().enumerate() {
+        let mut served = Served::start(&ledger);
+        let mina = served.client(&ledger, "mina");
+        assert_eq!(ask(&mina, "triage", json!({})).header("x-attestune-version"), Some(expected));
+        if to != "none" {
+            ledger.ok(&["rollback", "triage", "--to", to, "--reason", "drill", "--as", "omar"]);
+            expected = "triage@1";
+        }
+        // While it loads, confirms, or has done neither: a little later each time.
+        std::thread::sleep(Duration::from_millis(3 * round as u64));
+        assert!(served.up.kill());
+    }
+    let served = Served::start(&ledger);
+    let mina = served.client(&ledger, "mina");
+    assert_eq!(ask(&mina, "triage", json!({})).header("x-attestune-version"), Some("triage@1"));
+    assert_eq!(ledger.json(&["in-force", "triage"])["version"], 1);
+    until("it confirms", || confirmations(&ledger).pop().filter(|last| last["version"] == 1));
+}
+
+#[test]
+fn an_adapter_that_is_not_what_the_log_names_is_not_served_and_the_others_are() {
+    let ledger = in_production();
+    ledger.train_and_evaluate("2", "triage@2");
+    ledger.ok(&["promote", "request", "triage@2", "--to", "staging", "--as", "mina"]);
+    ledger.ok(&["promote", "approve", "triage@2", "--as", "omar"]);
+    let version = ledger.json(&["provenance", "triage@2"]);
+    let pack = version["version"]["adapter"]["pack"].as_str().unwrap().to_owned();
+    damage(&ledger, &pack);
+
+    let served = Served::start(&ledger);
+    let mina = served.client(&ledger, "mina");
+    let spoilt = ask(&mina, "triage@2", json!({}));
+    assert_eq!(spoilt.status, 503, "{}", spoilt.body);
+    assert!(spoilt.header("retry-after").is_some() && spoilt.body.contains("triage@2"), "{}", spoilt.body);
+    assert_eq!(ask(&mina, "triage", json!({})).status, 200);
+
+    // In force it can't be served either: no other version takes its place, and an alert says so.
+    ledger.ok(&["promote", "request", "triage@2", "--to", "production", "--replaces", "1", "--as", "mina"]);
+    ledger.ok(&["promote", "approve", "triage@2", "--as", "omar"]);
+    ledger.ok(&["promote", "approve", "triage@2", "--meaning", "responsible-for-release", "--as", "pia"]);
+    assert_eq!(ask(&mina, "triage", json!({})).status, 503);
+    let alert = until("an alert is raised", || events_of_alerts(&ledger).pop());
+    assert_eq!((&alert["kind"], &alert["subject"]), (&json!("ALERT_KIND_SERVING_MISMATCH"), &json!("one")));
+    assert_eq!(ask(&mina, "triage@1", json!({})).status, 200);
+}
+
+/// Flips a bit of a pack's content, wherever the vault keeps it.
+fn damage(ledger: &Ledger, pack: &str) {
+    let mut folders = vec![ledger.folder().join("vault/contents")];
+    let mut found = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_string_lossy().replace('/', "").contains(pack) {
+                flip(&path, 40);
+                found += 1;
+            }
+        }
+    }
+    assert_eq!(found, 1, "the pack {pack}");
+}
