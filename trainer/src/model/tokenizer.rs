@@ -90,6 +90,11 @@ impl ModelTokenizer {
         encode(self.onward.as_ref().unwrap_or(&self.tokenizer), text, false)
     }
 
+    /// The bytes of the `tokenizer.json` that defines it.
+    pub fn json(&self) -> &[u8] {
+        &self.json
+    }
+
     /// What a token stands for; nothing where it has no place in the vocabulary.
     pub fn piece(&self, token: u32) -> Option<TokenPiece> {
         if let Some((text, special)) = self.added.get(&token) {
@@ -104,11 +109,6 @@ impl ModelTokenizer {
             },
         };
         Some(TokenPiece { bytes, special: false })
-    }
-
-    /// The number of a token by its text, such as `<|im_end|>`.
-    pub fn token(&self, text: &str) -> Option<u32> {
-        self.tokenizer.token_to_id(text)
     }
 
     /// The text of `tokens` that go on from others, without special ones.
