@@ -172,9 +172,9 @@ impl openai::Loaded for Ready {
     fn encode_chat(&self, messages: &[openai::Message]) -> Result<Vec<u32>, openai::AskError> {
         let bad = |error: &dyn std::fmt::Display| openai::AskError::Bad(error.to_string());
         let base = self.engine.base();
-        let template = base.template().ok_or_else(|| {
-            bad(&"this model's base has no chat template: send its prompt to /v1/completions")
-        })?;
+        let template = base
+            .template()
+            .ok_or_else(|| bad(&"this model's base has no chat template: send its prompt to /v1/completions"))?;
         let turn = |turn: &openai::Message| serve::Message { role: turn.role.clone(), content: turn.content.clone() };
         let messages: Vec<serve::Message> = messages.iter().map(turn).collect();
         let text = base.render(template, &messages).map_err(|error| bad(&error))?;

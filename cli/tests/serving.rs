@@ -153,8 +153,12 @@ fn it_answers_with_what_is_in_force_and_says_so() {
     assert_eq!(chat["choices"][0]["message"]["role"], "assistant");
     assert_eq!(chat["choices"][0]["logprobs"]["content"].as_array().unwrap().len(), 3);
 
-    let models: Vec<String> = mina.get("/v1/models").json()["data"].as_array().unwrap().iter()
-        .map(|model| model["id"].as_str().unwrap().to_owned()).collect();
+    let models: Vec<String> = mina.get("/v1/models").json()["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|model| model["id"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(models, ["triage", "triage@1"]);
     assert_eq!(mina.get("/v1/models/triage%401").json()["id"], "triage@1");
 
@@ -169,7 +173,11 @@ fn it_answers_with_what_is_in_force_and_says_so() {
     served.up.terminate();
     let windows = events_of(&ledger, "window-observed");
     assert_eq!(windows.iter().map(|window| window["requests"].as_u64().unwrap()).sum::<u64>(), 7);
-    assert!(windows.iter().all(|window| window["requests_root"].is_string() && !window["packs"].as_array().unwrap().is_empty()));
+    assert!(
+        windows
+            .iter()
+            .all(|window| window["requests_root"].is_string() && !window["packs"].as_array().unwrap().is_empty())
+    );
     assert_eq!(confirmations(&ledger).last().unwrap()["occasion"], "SERVING_OCCASION_STOPPED");
 }
 
@@ -213,7 +221,11 @@ fn every_bad_request_gets_its_status_and_the_server_goes_on() {
     refused(ask(&mina, "triage", json!({ "max_tokens": 1_000_000_000_000_u64 })), 400, "context_length_exceeded");
     refused(ask(&mina, "triage", json!({ "temperature": 9 })), 400, "invalid_value");
     refused(ask(&mina, "triage", json!({ "n": 3 })), 400, "unsupported_parameter");
-    refused(post(&format!("{{\"model\": \"triage\", \"prompt\": \"{}\"}}", "x".repeat(5 << 20))), 413, "request_too_large");
+    refused(
+        post(&format!("{{\"model\": \"triage\", \"prompt\": \"{}\"}}", "x".repeat(5 << 20))),
+        413,
+        "request_too_large",
+    );
     refused(ask(&mina, "nothing", json!({})), 404, "model_not_found");
     refused(ask(&mina, "", json!({})), 404, "model_not_found");
     refused(ask(&mina, "triage@9", json!({})), 404, "model_not_found");
@@ -252,7 +264,12 @@ fn two_hundred_streams_and_clients_that_hang_up_are_borne() {
             assert!(answer.header("retry-after").is_some());
             continue;
         }
-        let text: String = answer.events().iter().filter_map(|event| event["choices"][0]["text"].as_str()).map(str::to_owned).collect();
+        let text: String = answer
+            .events()
+            .iter()
+            .filter_map(|event| event["choices"][0]["text"].as_str())
+            .map(str::to_owned)
+            .collect();
         assert_eq!(json!(text), expected);
     }
 
@@ -280,7 +297,11 @@ fn a_promotion_a_rollback_and_a_halt_hold_from_their_position_on() {
     // No wait: what the log says when the request comes is what answers.
     assert_eq!(version(&mina).as_deref(), Some("triage@2"));
     let confirmed = until_confirmed(&ledger, 2);
-    assert_ne!(confirmed["canary_digest"], confirmations(&ledger)[0]["canary_digest"], "another version answers otherwise");
+    assert_ne!(
+        confirmed["canary_digest"],
+        confirmations(&ledger)[0]["canary_digest"],
+        "another version answers otherwise"
+    );
 
     ledger.ok(&["rollback", "triage", "--to", "1", "--reason", "drill", "--as", "omar"]);
     assert_eq!(version(&mina).as_deref(), Some("triage@1"));

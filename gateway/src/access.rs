@@ -37,8 +37,7 @@ const DENIED_MAX: usize = 10_000;
 /// Roles of persons that open texts, each read on the record.
 const PERSONS_OPEN: [Role; 5] = [Role::Steward, Role::Reviewer, Role::Engineer, Role::Approver, Role::Officer];
 /// Roles of workers that open texts.
-const WORKERS_OPEN: [Role; 5] =
-    [Role::Scanner, Role::Checker, Role::Trainer, Role::Evaluator, Role::Monitor];
+const WORKERS_OPEN: [Role; 5] = [Role::Scanner, Role::Checker, Role::Trainer, Role::Evaluator, Role::Monitor];
 /// Kinds of events that hold sealed texts.
 const SEALED: [Kind; 10] = [
     Kind::DocumentsIngested,

@@ -186,9 +186,8 @@ pub fn emergencies() -> World {
     let second = world.must("axel", now(2, Some(1)));
     world.must("otto", rolled_back(2, 1));
     world.refused("axel", now(2, Some(1)), "emergency-unreviewed");
-    let reject = |promotion| {
-        Body::PromotionRejected(PromotionRejected { promotion, reason: RejectionReason::Risk as i32 })
-    };
+    let reject =
+        |promotion| Body::PromotionRejected(PromotionRejected { promotion, reason: RejectionReason::Risk as i32 });
     world.must("otto", reject(second));
     let third = world.must("axel", now(2, Some(1)));
     world.must("anja", reject(third));

@@ -302,8 +302,7 @@ impl Adapter {
         mut matrix: impl FnMut(String, char, [usize; 2]) -> Result<Matrix, AdapterError>,
     ) -> Result<Vec<LayerAdapters>, AdapterError> {
         let (hidden, inner) = (base.hidden_size, base.intermediate_size);
-        let (query, key_value) =
-            (base.num_attention_heads * base.head_dim, base.num_key_value_heads * base.head_dim);
+        let (query, key_value) = (base.num_attention_heads * base.head_dim, base.num_key_value_heads * base.head_dim);
         let mut layers = Vec::with_capacity(base.num_hidden_layers);
         for i in 0..base.num_hidden_layers {
             let mut group = |width: usize, outputs: &[(Target, usize)]| {

@@ -85,7 +85,8 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Results> {
         switches.extend(switch(&engine, &adapter).await?);
     }
     let what = format!("decoding, {THREADS} threads, {kernels}, weights of {:.0} MB", bytes as f64 / 1e6);
-    let beside = |figure: Figure, theirs: Vec<f64>| if theirs.is_empty() { figure } else { figure.beside(PEER, theirs) };
+    let beside =
+        |figure: Figure, theirs: Vec<f64>| if theirs.is_empty() { figure } else { figure.beside(PEER, theirs) };
     let one = beside(Figure::new(PART, what, "tokens/s", alone.clone()), theirs_alone.clone());
     let eight = beside(Figure::new(PART, format!("{STREAMS} streams together"), "tokens/s", together), theirs_together);
     let with = beside(Figure::new(PART, "one stream, with an adapter of rank 8", "tokens/s", adapted), theirs_alone);
@@ -93,7 +94,8 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Results> {
         one.with_goal(Goal::RatioAtLeast(0.9)),
         eight,
         with.with_goal(Goal::RatioAtLeast(0.5)),
-        Figure::new(PART, "an adapter, from the vault to its first use", "ms", switches).with_goal(Goal::ValueAtMost(200.0)),
+        Figure::new(PART, "an adapter, from the vault to its first use", "ms", switches)
+            .with_goal(Goal::ValueAtMost(200.0)),
     ];
     Ok(results)
 }
@@ -174,7 +176,9 @@ fn python(install: bool) -> Result<PathBuf, String> {
     let bar = wait::bar("building llama.cpp (some minutes)");
     let run = |command: &mut Command| match command.output() {
         Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("no reason given").to_owned()),
+        Ok(output) => {
+            Err(String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("no reason given").to_owned())
+        }
         Err(error) => Err(error.to_string()),
     };
     let outcome = run(Command::new("python3").args(["-m", "venv"]).arg(&folder))

@@ -1,12 +1,12 @@
 //! Answering: a request's prompts go to the version that was chosen, and what comes back is put together or streamed. How
 //! it was, the record of requests gets to know, also of whoever left in the middle.
 
+use super::Serving;
 use super::choose::Chosen;
 use super::engine::{Ask, Event, Token};
 use super::error::ApiError;
 use super::request::{AnswerMax, Prompt, Prompts, Request};
 use super::windows::Answered;
-use super::Serving;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
@@ -94,7 +94,8 @@ impl Answering {
         let mut events = StreamMap::new();
         for (index, prompt) in prompts.into_iter().enumerate() {
             let room = loaded.tokens_max().saturating_sub(prompt.len());
-            let of_tokens = matches!(&request.prompts, Prompts::Plain(p) if matches!(p.get(index), Some(Prompt::Tokens(_))));
+            let of_tokens =
+                matches!(&request.prompts, Prompts::Plain(p) if matches!(p.get(index), Some(Prompt::Tokens(_))));
             let ask = Ask {
                 answer_max: match request.answer_max {
                     AnswerMax::Asked(max) => max,

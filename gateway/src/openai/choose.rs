@@ -98,7 +98,10 @@ fn by_number(view: &View<'_>, caller: &Caller, model: &str, number: u32) -> Resu
         unfailed(view)?;
         let who = &caller.actor.actor;
         let message = format!("{who} holds no role that may ask for a version by its number; ask for `{model}`");
-        return Err(ApiError { param: Some("model"), ..ApiError::new(http::StatusCode::FORBIDDEN, "forbidden", message) });
+        return Err(ApiError {
+            param: Some("model"),
+            ..ApiError::new(http::StatusCode::FORBIDDEN, "forbidden", message)
+        });
     }
     let name = || format!("{model}@{number}");
     let version = view.get(&Versions::key(model, number)).ok_or_else(|| unread_or(view, || no_model(&name())))?;

@@ -85,7 +85,9 @@ impl<'a> Follower<'a> {
             kept.extend([wanted.0, wanted.1].map(|version| (model.model.clone(), version)));
             let occasion = match self.said.get(&model.model) {
                 None if wanted.0 == 0 || self.not_here.contains(&format!("{}@{}", model.model, wanted.0)) => continue,
-                Some(said) if said.wanted == wanted && said.served == wanted && said.at.elapsed() < heartbeat => continue,
+                Some(said) if said.wanted == wanted && said.served == wanted && said.at.elapsed() < heartbeat => {
+                    continue;
+                }
                 Some(said) if said.wanted == wanted && said.served != wanted && said.at.elapsed() < RETRY => continue,
                 Some(said) if said.wanted == wanted && said.served == wanted => ServingOccasion::Heartbeat,
                 _ => ServingOccasion::Changed,
@@ -165,10 +167,12 @@ impl<'a> Follower<'a> {
         if row.differs.is_empty() || view.get(&ServingChanges::key(model, position)).is_none() {
             return;
         }
-        let parts: Vec<String> = row.differs().map(|part: ServingPart| plain(part.as_str_name(), "SERVING_PART_")).collect();
+        let parts: Vec<String> =
+            row.differs().map(|part: ServingPart| plain(part.as_str_name(), "SERVING_PART_")).collect();
         tracing::error!(model, position, differs = parts.join(", "), "what is served is not what the log says");
         let in_force = view.get(&Models::key(model)).map_or(0, |row| row.in_force);
-        let version = row.confirmed.map(|confirmed| confirmed.version).filter(|version| *version != 0).unwrap_or(in_force);
+        let version =
+            row.confirmed.map(|confirmed| confirmed.version).filter(|version| *version != 0).unwrap_or(in_force);
         let alert = AlertRaised {
             model: model.to_owned(),
             version,

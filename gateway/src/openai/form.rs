@@ -60,7 +60,9 @@ impl Heading {
             let echoed = |(index, choice): (usize, &Choice)| {
                 // With log-probabilities the prompt comes by itself, with its tokens.
                 let at_once = !choice.echo.is_empty() && answering.request.thoughts.is_none();
-                at_once.then(|| self.event(json!({ "index": index, "text": choice.echo, "logprobs": null, "finish_reason": null })))
+                at_once.then(|| {
+                    self.event(json!({ "index": index, "text": choice.echo, "logprobs": null, "finish_reason": null }))
+                })
             };
             return answering.choices.iter().enumerate().filter_map(echoed).collect();
         }
@@ -129,7 +131,8 @@ fn usage(answering: &Answering) -> Value {
 
 /// `choices[].logprobs` of a conversation. The mark that ended the answer is no part of its content.
 fn chat_logprobs(tokens: &[Token]) -> Value {
-    let one = |bytes: &[u8], log: f32| json!({ "token": String::from_utf8_lossy(bytes), "logprob": log, "bytes": bytes });
+    let one =
+        |bytes: &[u8], log: f32| json!({ "token": String::from_utf8_lossy(bytes), "logprob": log, "bytes": bytes });
     let content = tokens.iter().filter(|token| !token.special).map(|token| {
         let mut entry = one(&token.bytes, token.log_probability.unwrap_or(0.0));
         entry["top_logprobs"] = token.top.iter().map(|(bytes, log)| one(bytes, *log)).collect();
@@ -173,7 +176,8 @@ mod tests {
 
     #[test]
     fn a_completions_logprobs_are_four_lists_of_one_length() {
-        let tokens = [token(b"<s>", true, None), token("é".as_bytes(), false, Some(-0.5)), token(b"\xE2", false, Some(-1.0))];
+        let tokens =
+            [token(b"<s>", true, None), token("é".as_bytes(), false, Some(-0.5)), token(b"\xE2", false, Some(-1.0))];
         let form = completion_logprobs(&tokens, &mut 0);
         assert_eq!(form["tokens"], json!(["<s>", "é", "bytes:\\xe2"]));
         assert_eq!(form["token_logprobs"], json!([null, -0.5, -1.0]));

@@ -238,7 +238,11 @@ fn refuse_unsupported(common: &Common) -> Result<(), ApiError> {
         ("suffix", common.suffix.as_ref().is_some_and(|text| !text.is_empty()), "no text is filled in before a suffix"),
         ("tools", common.tools.as_ref().is_some_and(|list| !list.is_empty()), "tools are not called here"),
         ("functions", common.functions.as_ref().is_some_and(|list| !list.is_empty()), "functions are not called here"),
-        ("response_format", common.response_format.as_ref().is_some_and(|f| !is_plain(f)), "answers are not constrained"),
+        (
+            "response_format",
+            common.response_format.as_ref().is_some_and(|f| !is_plain(f)),
+            "answers are not constrained",
+        ),
     ];
     match refused.into_iter().find(|(_, asked, _)| *asked) {
         Some((param, _, why)) => Err(ApiError::unsupported(param, format!("{param} is not supported: {why}"))),
@@ -261,7 +265,8 @@ fn message(message: ChatMessage) -> Result<Message, ApiError> {
 
 /// A text, some texts, tokens, or some lists of tokens.
 fn prompts(value: Value) -> Result<Vec<Prompt>, ApiError> {
-    let bad = || ApiError::bad("prompt", "prompt must be a text, a list of texts, a list of tokens, or a list of such lists");
+    let bad =
+        || ApiError::bad("prompt", "prompt must be a text, a list of texts, a list of tokens, or a list of such lists");
     let tokens = |list: &[Value]| {
         let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
         list.iter().map(number).collect::<Option<Vec<u32>>>().map(Prompt::Tokens)
@@ -280,7 +285,10 @@ fn prompts(value: Value) -> Result<Vec<Prompt>, ApiError> {
         _ => return Err(bad()),
     };
     if prompts.is_empty() || prompts.len() > PROMPTS_MAX {
-        return Err(ApiError::bad("prompt", format!("there are {} prompts; 1 to {PROMPTS_MAX} are possible", prompts.len())));
+        return Err(ApiError::bad(
+            "prompt",
+            format!("there are {} prompts; 1 to {PROMPTS_MAX} are possible", prompts.len()),
+        ));
     }
     Ok(prompts)
 }
@@ -295,7 +303,9 @@ mod tests {
     }
 
     fn chat(more: &str) -> Result<Request, ApiError> {
-        Request::chat(format!(r#"{{"model": "m", "messages": [{{"role": "user", "content": "hi"}}]{more}}}"#).as_bytes())
+        Request::chat(
+            format!(r#"{{"model": "m", "messages": [{{"role": "user", "content": "hi"}}]{more}}}"#).as_bytes(),
+        )
     }
 
     fn completion(more: &str) -> Result<Request, ApiError> {
@@ -307,7 +317,8 @@ mod tests {
         let request = completion("").unwrap();
         assert_eq!((request.temperature, request.top_p, request.answer_max), (1.0, 1.0, AnswerMax::UpTo(16)));
         assert!(request.seed.is_none() && request.thoughts.is_none() && !request.stream && !request.echo);
-        let request = chat(r#", "logprobs": true, "top_logprobs": 3, "max_completion_tokens": 9, "stop": "x""#).unwrap();
+        let request =
+            chat(r#", "logprobs": true, "top_logprobs": 3, "max_completion_tokens": 9, "stop": "x""#).unwrap();
         assert_eq!((request.thoughts, request.answer_max), (Some(3), AnswerMax::Asked(9)));
         assert_eq!(request.stops, ["x"]);
     }
@@ -355,7 +366,11 @@ mod tests {
 
     #[test]
     fn prompts_come_in_four_forms() {
-        let prompts = |text: &str| match Request::completion(format!(r#"{{"model": "m", "prompt": {text}}}"#).as_bytes())?.prompts {
+        let prompts = |text: &str| match Request::completion(
+            format!(r#"{{"model": "m", "prompt": {text}}}"#).as_bytes(),
+        )?
+        .prompts
+        {
             Prompts::Plain(prompts) => Ok::<_, ApiError>(prompts),
             Prompts::Chat(_) => panic!("no conversation was sent"),
         };

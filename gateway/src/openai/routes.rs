@@ -1,11 +1,11 @@
 //! The endpoints: `/v1/models`, `/v1/chat/completions`, `/v1/completions`.
 
+use super::Serving;
 use super::answer::{Answering, Asked};
 use super::choose::{Chosen, is_served, unfailed};
 use super::error::ApiError;
 use super::form::Heading;
 use super::request::Request;
-use super::Serving;
 use crate::Gateway;
 use crate::access::{Caller, blocking, reader_of};
 use crate::metrics::count_answer;
@@ -150,7 +150,9 @@ impl Api {
                 }
                 let versions = if may { view.scan(&Versions::under(model.model.as_str())) } else { Vec::new() };
                 let served = versions.into_iter().filter(is_served);
-                listed.extend(served.map(|version| entry(format!("{}@{}", version.model, version.version), version.position)));
+                listed.extend(
+                    served.map(|version| entry(format!("{}@{}", version.model, version.version), version.position)),
+                );
             }
             unfailed(&view).map(|()| listed)
         });

@@ -142,7 +142,8 @@ impl Versions {
     fn source(&self, model: &str, number: u32) -> Result<(Source, Vec<u8>), Unready> {
         let store = self.replica.view();
         let view = store.view();
-        let missing = |what: &str| read(&view, || Unready::Unfit(format!("{what} of {model}@{number} is not in the state")));
+        let missing =
+            |what: &str| read(&view, || Unready::Unfit(format!("{what} of {model}@{number} is not in the state")));
         let version = view.get(&VersionTable::key(model, number)).ok_or_else(|| missing("the version"))?;
         let base = view.get(&Bases::key(version.base)).ok_or_else(|| missing("the base model"))?;
         let hyperparameters = match version.run {
@@ -155,7 +156,8 @@ impl Versions {
         let found = Sha256::digest(&adapter);
         if found.as_slice() != version.adapter_digest {
             let (found, named) = (hex::encode(found), hex::encode(&version.adapter_digest));
-            let why = format!("the adapter of {model}@{number} in the vault has SHA-256 {found}, the log names {named}");
+            let why =
+                format!("the adapter of {model}@{number} in the vault has SHA-256 {found}, the log names {named}");
             return Err(Unready::Unfit(why));
         }
         Ok((Source { weights_digest: base.weights_digest, adapter, hyperparameters }, version.adapter_digest))

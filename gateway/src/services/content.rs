@@ -98,10 +98,10 @@ impl Content for Services {
             response.pack = sealed.pack.to_vec();
             response.commitments = sealed.items.iter().map(|i| i.commitment.to_vec()).collect();
             response.salts = sealed.items.iter().map(|i| i.salt.to_vec()).collect();
-            let texts = response.commitments.iter().map(|commitment| Sealed {
-                pack: response.pack.clone(),
-                commitment: commitment.clone(),
-            });
+            let texts = response
+                .commitments
+                .iter()
+                .map(|commitment| Sealed { pack: response.pack.clone(), commitment: commitment.clone() });
             let owned = owners.into_iter().zip(texts).filter(|(subject, _)| !subject.trim().is_empty());
             vault.index_subjects(owned).await.map_err(vault_failed)?;
         }

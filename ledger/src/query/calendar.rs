@@ -62,13 +62,8 @@ mod tests {
     fn lines_that_are_empty_fit_all_and_several_must_fit_together() {
         let hourly = Calendar { minutes: vec![15, 45], ..Default::default() };
         assert_eq!(after(&hourly, "2026-02-28T23:46:00Z").unwrap(), "2026-03-01T00:15");
-        let leap_monday = Calendar {
-            minutes: vec![0],
-            hours: vec![0],
-            days: vec![29],
-            months: vec![2],
-            weekdays: vec![1],
-        };
+        let leap_monday =
+            Calendar { minutes: vec![0], hours: vec![0], days: vec![29], months: vec![2], weekdays: vec![1] };
         assert_eq!(after(&leap_monday, "2026-01-01T00:00:00Z").unwrap(), "2044-02-29T00:00");
         let never = Calendar { days: vec![31], months: vec![2], minutes: vec![0], ..Default::default() };
         assert_eq!(after(&never, "2026-01-01T00:00:00Z"), None);

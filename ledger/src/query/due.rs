@@ -5,11 +5,12 @@ use super::{QueryError, answer, calendar};
 use crate::replica::StoreView;
 use crate::rules::{eligibility, policy};
 use crate::state::{
-    Alerts, Assignments, Erasures, LatestWindows, Models, Promotions, Reviews, Runs, Schedules, Servings, Versions, View,
+    Alerts, Assignments, Erasures, LatestWindows, Models, Promotions, Reviews, Runs, Schedules, Servings, Versions,
+    View,
 };
 use attestune_proto::v1::{
-    AlertKind, AlertRow, AssignmentRow, DueItem, DueKind, DueResponse, ErasureStatus, ModelRow, Policy,
-    ScheduleRow, ServingOccasion,
+    AlertKind, AlertRow, AssignmentRow, DueItem, DueKind, DueResponse, ErasureStatus, ModelRow, Policy, ScheduleRow,
+    ServingOccasion,
 };
 
 /// Everything that somebody or something owes, the most overdue first.

@@ -5,7 +5,8 @@ use crate::replica::StoreView;
 use crate::rules::erasure::{Closure, Named, holds_against};
 use crate::rules::policy;
 use crate::state::{
-    DatasetErasures, Datasets, Documents, ErasedContents, ErasureDecisions, Erasures, Models, Runs, Uses, Versions, View,
+    DatasetErasures, Datasets, Documents, ErasedContents, ErasureDecisions, Erasures, Models, Runs, Uses, Versions,
+    View,
 };
 use attestune_proto::v1::{
     self as pb, BatchIndices, DueItem, DueKind, ErasedContentsRow, ErasureReached, ErasureRow, ErasureStatus,
@@ -118,7 +119,10 @@ pub fn prepare_erasure(
 }
 
 fn batches(by_batch: BTreeMap<u64, BTreeSet<u32>>) -> Vec<BatchIndices> {
-    by_batch.into_iter().map(|(batch, indices)| BatchIndices { batch, indices: indices.into_iter().collect() }).collect()
+    by_batch
+        .into_iter()
+        .map(|(batch, indices)| BatchIndices { batch, indices: indices.into_iter().collect() })
+        .collect()
 }
 
 /// Where contents of the vault stand on the log: as documents by batch and index, the rest as others. What is not on the log

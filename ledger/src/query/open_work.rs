@@ -4,7 +4,8 @@ use super::{QueryError, answer};
 use crate::replica::StoreView;
 use crate::rules;
 use crate::state::{
-    Actors, Checks, DatasetErasures, Evaluations, Examples, Keys, Leakages, Ledgers, RowKey, Runs, Scans, Versions, View,
+    Actors, Checks, DatasetErasures, Evaluations, Examples, Keys, Leakages, Ledgers, RowKey, Runs, Scans, Versions,
+    View,
 };
 use attestune_proto::v1 as pb;
 use pb::{ActorKind, EvaluationRow, ExamplesRow, Kind, OpenWork, Policy, RunRow, Signer, Tool, WorkStatus};

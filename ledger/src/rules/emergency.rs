@@ -45,8 +45,7 @@ pub fn reviewed(act: &Act<'_>, promotion: PromotionRow, model: ModelRow) -> Effe
 pub fn reject(view: &View<'_>, act: &Act<'_>, promotion: PromotionRow, model: ModelRow) -> Result<Effects, Refusal> {
     let version = promotion::version(view, &promotion.model, promotion.version)?;
     let replaced = promotion.replaces.and_then(|number| view.get(&Versions::key(&promotion.model, number)));
-    let promotion =
-        PromotionRow { status: PromotionStatus::Rejected as i32, reviewed_at: act.position, ..promotion };
+    let promotion = PromotionRow { status: PromotionStatus::Rejected as i32, reviewed_at: act.position, ..promotion };
     let closed = Effects::none().and(&Promotions::key(promotion.position), &promotion);
     let model = ModelRow { unreviewed: None, ..model };
     if check::stage(promotion.to) == Stage::Staging && check::stage(version.stage) == Stage::Staging {

@@ -152,12 +152,9 @@ pub fn holder_kind(role: Role) -> ActorKind {
         Role::Admin | Role::Steward | Role::Reviewer | Role::Engineer | Role::Approver | Role::Officer => {
             ActorKind::Person
         }
-        Role::Scanner
-        | Role::Checker
-        | Role::Trainer
-        | Role::Evaluator
-        | Role::Monitor
-        | Role::Scheduler => ActorKind::Worker,
+        Role::Scanner | Role::Checker | Role::Trainer | Role::Evaluator | Role::Monitor | Role::Scheduler => {
+            ActorKind::Worker
+        }
         Role::Gateway => ActorKind::Gateway,
     }
 }

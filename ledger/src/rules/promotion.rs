@@ -221,7 +221,9 @@ fn one_step(version: &VersionRow, model: &ModelRow, promotion: &PromotionRow) ->
     let (is, to) = (check::stage(version.stage), check::stage(promotion.to));
     match (is, to) {
         (Stage::Dev, Stage::Staging) | (Stage::Staging, Stage::Production) => Ok(()),
-        (Stage::Production, Stage::Production) if model.challenger == version.version && !promotion.challenger => Ok(()),
+        (Stage::Production, Stage::Production) if model.challenger == version.version && !promotion.challenger => {
+            Ok(())
+        }
         _ => Err(Refusal::WrongStage { is: stage_name(is), to: stage_name(to) }),
     }
 }

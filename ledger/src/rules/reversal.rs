@@ -65,8 +65,7 @@ pub fn may_return(view: &View<'_>, version: &VersionRow) -> bool {
 
 /// From a version to one that was in force before.
 pub fn return_to(view: &View<'_>, act: &Act<'_>, model: ModelRow, from: VersionRow, to: u32) -> Effects {
-    let mut model =
-        ModelRow { in_force: to, since: act.position, halted_at: None, halted_version: 0, ..model };
+    let mut model = ModelRow { in_force: to, since: act.position, halted_at: None, halted_version: 0, ..model };
     let from = left(VersionRow { rolled_back_at: act.position, ..from });
     let ended = end_experiment(view, act, &mut model);
     let effects = Effects::none().and(&Models::key(&model.model), &model);

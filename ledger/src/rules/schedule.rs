@@ -32,7 +32,9 @@ fn when(body: &ScheduleSet) -> Result<(), Refusal> {
     match (&body.calendar, body.interval_ms) {
         (Some(calendar), 0) => dates(calendar),
         (None, HOUR_MS..=TEN_YEARS_MS) => Ok(()),
-        _ => Err(Refusal::BadField { field: "interval_ms", rule: "must be an hour to ten years, or 0 with a calendar" }),
+        _ => {
+            Err(Refusal::BadField { field: "interval_ms", rule: "must be an hour to ten years, or 0 with a calendar" })
+        }
     }
 }
 

@@ -70,12 +70,7 @@ fn well_formed(body: &ServingConfirmed) -> Result<(), Refusal> {
 
 /// What is served against what was decided as of the position served, and against the record of the version. The first
 /// word on a version becomes the reference of what no other event names.
-fn differences(
-    view: &View<'_>,
-    act: &Act<'_>,
-    body: &ServingConfirmed,
-    effects: &mut Effects,
-) -> Vec<ServingPart> {
+fn differences(view: &View<'_>, act: &Act<'_>, body: &ServingConfirmed, effects: &mut Effects) -> Vec<ServingPart> {
     let then = view.as_of(body.as_of + 1);
     let decided = then.get(&Models::key(&body.model)).unwrap_or_default();
     view.absorb(&then);
@@ -143,7 +138,13 @@ fn challenger_agrees(
 }
 
 /// What was said first of a version; if this is the first word, this.
-fn reference(view: &View<'_>, act: &Act<'_>, body: &ServingConfirmed, version: u32, canary: &[u8]) -> ServedReferenceRow {
+fn reference(
+    view: &View<'_>,
+    act: &Act<'_>,
+    body: &ServingConfirmed,
+    version: u32,
+    canary: &[u8],
+) -> ServedReferenceRow {
     view.get(&ServedReferences::key(&body.model, version)).unwrap_or_else(|| ServedReferenceRow {
         position: act.position,
         template_digest: body.template_digest.clone(),

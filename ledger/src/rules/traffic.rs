@@ -86,9 +86,7 @@ pub fn conclude(view: &View<'_>, act: &Act<'_>, body: &ExperimentConcluded) -> R
     let mut model = view.get(&Models::key(&started.model)).unwrap_or_default();
     let ended = reversal::end_experiment(view, act, &mut model);
     let row = ExperimentRow { concluded: Some(body.clone()), ..ended.unwrap_or(experiment) };
-    Ok(Effects::none()
-        .and(&Experiments::key(body.experiment), &row)
-        .and(&Models::key(&started.model), &model))
+    Ok(Effects::none().and(&Experiments::key(body.experiment), &row).and(&Models::key(&started.model), &model))
 }
 
 /// The signs of the interval's ends, from figures that are numbers.

@@ -129,10 +129,8 @@ mod tests {
     async fn sealed(vault: &Vault, texts: &[&str]) -> Vec<Sealed> {
         let contents: Vec<_> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
         let pack = vault.seal(&contents).await.unwrap();
-        let sealed = |item: super::super::SealedItem| Sealed {
-            pack: pack.pack.to_vec(),
-            commitment: item.commitment.to_vec(),
-        };
+        let sealed =
+            |item: super::super::SealedItem| Sealed { pack: pack.pack.to_vec(), commitment: item.commitment.to_vec() };
         pack.items.into_iter().map(sealed).collect()
     }
 
@@ -178,7 +176,8 @@ mod tests {
             let named = bytes.windows(32).any(|w| w == texts[0].commitment);
             assert_eq!(named, !is_entry, "an entry names no content in the clear");
         }
-        let mut bytes = std::fs::read(dir.path().join("keys").join(hex::encode(vault.subject("ann@bank.example")))).unwrap();
+        let mut bytes =
+            std::fs::read(dir.path().join("keys").join(hex::encode(vault.subject("ann@bank.example")))).unwrap();
         bytes[20] ^= 1;
         std::fs::write(dir.path().join("keys").join(hex::encode(vault.subject("ann@bank.example"))), bytes).unwrap();
         assert!(matches!(vault.find_subject("ann@bank.example").await, Err(VaultError::Corrupt { .. })));

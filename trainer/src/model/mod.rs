@@ -27,7 +27,7 @@ pub(crate) use quantised::{QuantisedFile, folder_chat_template};
 #[cfg(test)]
 pub(crate) use tiny::tiny;
 pub use tiny::write_tiny_model;
-pub use tokenizer::ModelTokenizer;
+pub use tokenizer::{ModelTokenizer, TokenPiece};
 
 /// The largest weights file that is read, in bytes.
 const WEIGHTS_BYTES_MAX: u64 = 64 << 30;

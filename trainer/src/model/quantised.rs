@@ -44,7 +44,8 @@ impl QuantisedFile {
 
     /// A tensor's kind and bytes; its shape must be this.
     pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<(GgmlDType, &[u8]), ModelError> {
-        let info = self.tensors().info(name, shape)?;
+        let tensors = self.tensors();
+        let info = tensors.info(name, shape)?;
         let kind = info.ggml_dtype;
         let size = shape.iter().product::<usize>() / kind.block_size() * kind.type_size();
         let start = usize::try_from(self.content.tensor_data_offset.saturating_add(info.offset)).ok();

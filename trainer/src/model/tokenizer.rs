@@ -104,7 +104,9 @@ impl ModelTokenizer {
         let bytes = match self.byte_level {
             true => text.chars().flat_map(byte_of).collect(),
             false => match text.strip_prefix("<0x").and_then(|hex| hex.strip_suffix('>')) {
-                Some(hex) if hex.len() == 2 => u8::from_str_radix(hex, 16).map_or_else(|_| text.clone().into_bytes(), |b| vec![b]),
+                Some(hex) if hex.len() == 2 => {
+                    u8::from_str_radix(hex, 16).map_or_else(|_| text.clone().into_bytes(), |b| vec![b])
+                }
                 _ => text.replace('\u{2581}', " ").into_bytes(),
             },
         };

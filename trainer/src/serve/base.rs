@@ -158,8 +158,7 @@ fn of_file(file: &QuantisedFile) -> Result<Network, ModelError> {
             (&*named("attn_k"), heads.key_value_width(), Order::HalvesApart),
             (&*named("attn_v"), heads.key_value_width(), Order::AsItStands),
         ];
-        let gate_up =
-            [(&*named("ffn_gate"), inner, Order::AsItStands), (&*named("ffn_up"), inner, Order::AsItStands)];
+        let gate_up = [(&*named("ffn_gate"), inner, Order::AsItStands), (&*named("ffn_up"), inner, Order::AsItStands)];
         Ok::<_, ModelError>(Layer {
             attention_norm: file.numbers(&named("attn_norm"), hidden)?,
             qkv: linear(&qkv, hidden)?,

@@ -221,9 +221,7 @@ fn adapt(slots: &[Slot<'_>], rows: &[Range<usize>], layer: usize, place: Place, 
 
 /// The query heads that share a key and value head (Ainslie and others, "GQA", 2023), of one row.
 #[inline(always)]
-fn attend_group(
-    (held, length, heads, shared, query, out): (&KeyValues, usize, Heads, usize, &[f32], &mut [f32]),
-) {
+fn attend_group((held, length, heads, shared, query, out): (&KeyValues, usize, Heads, usize, &[f32], &mut [f32])) {
     let (dim, width) = (heads.dim, heads.key_value_width());
     let scale = 1.0 / (dim as f32).sqrt();
     let mut weights = vec![0.0; length];

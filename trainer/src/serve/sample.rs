@@ -62,7 +62,10 @@ impl Sampler {
 fn nucleus(weights: &[f32], total: f64, top_p: f64) -> Vec<(u32, f64)> {
     // All tokens below this together have less than what may be left out, so none of them is needed.
     let least = (1.0 - top_p) * total / weights.len() as f64;
-    let mut kept: Vec<(u32, f64)> = weights.iter().map(|weight| f64::from(*weight)).enumerate()
+    let mut kept: Vec<(u32, f64)> = weights
+        .iter()
+        .map(|weight| f64::from(*weight))
+        .enumerate()
         .filter(|(_, weight)| *weight >= least)
         .map(|(token, weight)| (token as u32, weight))
         .collect();

@@ -45,9 +45,10 @@ impl ChatTemplate {
         environment.add_function("raise_exception", |why: String| {
             Err::<Value, Error>(Error::new(ErrorKind::InvalidOperation, why))
         });
-        environment
-            .add_template_owned(NAME, text)
-            .map_err(|error| ModelError::Malformed { path: path.to_owned(), reason: format!("its chat template: {error}") })?;
+        environment.add_template_owned(NAME, text).map_err(|error| ModelError::Malformed {
+            path: path.to_owned(),
+            reason: format!("its chat template: {error}"),
+        })?;
         Ok(Self { environment, digest })
     }
 
@@ -110,7 +111,8 @@ mod tests {
         assert_eq!(strict.render(&[said("user", "  hi ")], "<s>", "").unwrap(), "<s>[hi]");
         let error = strict.render(&[said("tool", "x")], "", "").unwrap_err().to_string();
         assert!(error.ends_with("only user and assistant"), "{error}");
-        let endless = template("{% for i in range(9999) %}{% for j in range(9999) %}x{% endfor %}{% endfor %}").unwrap();
+        let endless =
+            template("{% for i in range(9999) %}{% for j in range(9999) %}x{% endfor %}{% endfor %}").unwrap();
         assert!(endless.render(&[], "", "").is_err());
     }
 

@@ -95,7 +95,8 @@ fn the_engine_answers_as_the_trainers_model_does() {
 fn thoughts_on_prompt_and_answer_are_the_models_own() {
     let tiny = Tiny::new(Limits { prompt_tokens_per_step: 3, ..Limits::default() });
     let model = Model::new(&tiny.base, Some(&tiny.adapter)).unwrap();
-    let ask = Ask { adapter: Some(tiny.served.clone()), thoughts: Some(3), on_prompt: true, ..tiny.ask("Hello there", 4) };
+    let ask =
+        Ask { adapter: Some(tiny.served.clone()), thoughts: Some(3), on_prompt: true, ..tiny.ask("Hello there", 4) };
     let answer = tiny.answer(ask);
     let (tokens, logits) = model.logits(&format!("Hello there{}", answer.text)).unwrap();
     let width = tiny.base.config.vocab_size;

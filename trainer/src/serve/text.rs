@@ -48,7 +48,11 @@ impl TextStream {
         let end = self.given + self.held.len();
         // A token that begins where a stop string cut belongs to what was cut off; an end token has no text at all.
         self.tokens.retain(|(start, token)| *start < end || token.piece.special);
-        Given { text: std::mem::take(&mut self.held), tokens: self.tokens.drain(..).map(|(_, token)| token).collect(), stopped: false }
+        Given {
+            text: std::mem::take(&mut self.held),
+            tokens: self.tokens.drain(..).map(|(_, token)| token).collect(),
+            stopped: false,
+        }
     }
 
     fn give(&mut self, length: usize) -> Given {
@@ -132,7 +136,10 @@ mod tests {
 
     #[test]
     fn what_may_begin_a_stop_string_waits_and_is_cut_or_given() {
-        assert_eq!(streamed(&["END"], &[b"a", b"EN", b"D", b"x"]), (vec!["a".into(), "".into(), "".into()], vec![0], true));
+        assert_eq!(
+            streamed(&["END"], &[b"a", b"EN", b"D", b"x"]),
+            (vec!["a".into(), "".into(), "".into()], vec![0], true)
+        );
         assert_eq!(streamed(&["END"], &[b"aE", b"N", b"E"]).0, ["a", "", "EN", "E"]);
         assert_eq!(streamed(&["\n", "b"], &[b"ab\n"]), (vec!["a".into()], vec![0], true));
         assert_eq!(streamed(&["aab"], &[b"a", b"a", b"a", b"b"]).0.concat(), "a");

@@ -122,7 +122,9 @@ impl Part {
             Self::Dense(matrix) => 4 * matrix.data().len(),
             Self::Candle { matrix, .. } => match matrix.as_ref() {
                 QMatMul::QTensor(tensor) => tensor.storage_size_in_bytes(),
-                QMatMul::Tensor(tensor) | QMatMul::TensorF16(tensor) => tensor.elem_count() * tensor.dtype().size_in_bytes(),
+                QMatMul::Tensor(tensor) | QMatMul::TensorF16(tensor) => {
+                    tensor.elem_count() * tensor.dtype().size_in_bytes()
+                }
             },
         }
     }

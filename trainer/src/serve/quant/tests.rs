@@ -22,8 +22,7 @@ fn exact(x: &Matrix, weights: &Matrix) -> Vec<f64> {
     (0..x.rows()).flat_map(|t| (0..weights.rows()).map(move |r| row(x.row(t), weights.row(r)))).collect()
 }
 
-const KINDS: [GgmlDType; 5] =
-    [GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q8_0, GgmlDType::Q6K, GgmlDType::F32];
+const KINDS: [GgmlDType; 5] = [GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q8_0, GgmlDType::Q6K, GgmlDType::F32];
 
 #[test]
 fn products_are_near_those_of_the_numbers_that_the_bytes_stand_for() {
