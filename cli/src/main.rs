@@ -5,6 +5,7 @@
 //!
 //! Exit codes: 0 yes or done; 1 no (refused, does not verify); 2 could not (misuse, I/O).
 
+mod alert;
 mod append;
 mod base;
 mod bench;
@@ -20,9 +21,15 @@ mod device;
 mod doctor;
 mod doctor_kafka;
 mod draft;
+mod due;
+mod erase;
+mod erasure;
 mod eval;
+mod experiment;
 mod folder;
+mod halt;
 mod history;
+mod hold;
 mod in_force;
 mod ingest;
 mod init;
@@ -36,6 +43,7 @@ mod model;
 mod output;
 mod pii;
 mod policy;
+mod policy_operations;
 mod policy_yaml;
 mod probe;
 mod problem;
@@ -54,6 +62,8 @@ mod rollback;
 mod rows;
 mod running;
 mod scan;
+mod schedule;
+mod served;
 mod serving;
 mod session;
 mod spread;
@@ -66,6 +76,7 @@ mod up;
 mod vault;
 mod verify;
 mod wait;
+mod words;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use context::Context;
@@ -149,6 +160,31 @@ enum Command {
     Promote(promote::Command),
     /// Go back to an earlier version that was in force
     Rollback(rollback::Args),
+    /// Serve a model no more, at once
+    Halt(halt::Args),
+    /// What is decided, and what each server says it serves
+    Served(served::Args),
+    /// Experiments: two versions side by side
+    #[command(subcommand)]
+    Experiment(experiment::Command),
+    /// Alerts on what is served: list, acknowledge
+    #[command(subcommand)]
+    Alert(alert::Command),
+    /// Retraining: set a schedule, pause it, show it
+    #[command(subcommand)]
+    Schedule(schedule::Command),
+    /// What is due and what is late, reckoned now from the log
+    Due(due::Args),
+    /// Only what is late or missing; that there is something is an answer of no
+    Gaps(due::Args),
+    /// Erase a person's data: the trail stays
+    Erase(erase::Args),
+    /// Erasures: list, show what each reached, decide what becomes of that
+    #[command(subcommand)]
+    Erasure(erasure::Command),
+    /// Legal holds: place, release, list
+    #[command(subcommand)]
+    Hold(hold::Command),
     /// List what the ledger knows
     Registry(registry::Args),
     /// Everything that made a version and everything decided on it
@@ -236,6 +272,16 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::Eval(command) => eval::run(context, command).await,
         Command::Promote(command) => promote::run(context, command).await,
         Command::Rollback(args) => rollback::run(context, args).await,
+        Command::Halt(args) => halt::run(context, args).await,
+        Command::Served(args) => served::run(context, args).await,
+        Command::Experiment(command) => experiment::run(context, command).await,
+        Command::Alert(command) => alert::run(context, command).await,
+        Command::Schedule(command) => schedule::run(context, command).await,
+        Command::Due(args) => due::run(context, args, false).await,
+        Command::Gaps(args) => due::run(context, args, true).await,
+        Command::Erase(args) => erase::run(context, args).await,
+        Command::Erasure(command) => erasure::run(context, command).await,
+        Command::Hold(command) => hold::run(context, command).await,
         Command::Registry(args) => registry::run(context, args).await,
         Command::Provenance(args) => provenance::run(context, args).await,
         Command::Lineage(args) => lineage::run(context, args).await,

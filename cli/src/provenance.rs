@@ -1,6 +1,6 @@
 //! `attestune provenance`: a version with everything that made it and everything decided on it.
 
-use crate::{context::Context, output, promote, session::Session};
+use crate::{context::Context, erasure, output, promote, session::Session};
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{
     AsOf, BatchProvenance, GetModelVersionRequest, ModelVersion, PromotionRow, Signer, as_of::When,
@@ -119,6 +119,9 @@ fn print(answer: &ModelVersion) {
     if version.run.is_none() {
         println!("├─ trained elsewhere, registered by {}: leakage is not checkable", name(&version.registered_by));
     }
+    for reached in &answer.erasures {
+        println!("├─ {}", erasure::line(reached));
+    }
     for leakage in &answer.leakage {
         let row = leakage.leakage.clone().unwrap_or_default();
         println!(
@@ -206,10 +209,14 @@ fn print_promotion(promotion: &PromotionRow, last: bool, by: &impl Fn(&Option<Si
         by(&promotion.requested_by),
         promotion.policy_version
     );
+    if promotion.emergency {
+        println!("{stem}    in an emergency, approvals due by {}", output::time(promotion.review_by_ms));
+    }
     for approval in &promotion.approvals {
+        let late = if approval.late { ", LATE" } else { "" };
         let at = approval.signer.as_ref().map_or(0, |signer| signer.position);
         println!(
-            "{stem}    {} at {at} by {}",
+            "{stem}    {} at {at} by {}{late}",
             plain(approval.meaning().as_str_name(), "APPROVAL_MEANING_"),
             by(&approval.signer)
         );

@@ -4,10 +4,6 @@
 
 mod common;
 
-use attestune_ledger::{draft::draft, keyfile::KeyFile};
-use attestune_proto::v1::{
-    AppendRequest, HeadRequest, RollbackReason, Seen, ServingHalted, Verdict, event::Body, ledger_client::LedgerClient,
-};
 use attestune_replay_tests::free_port;
 use common::{
     Ledger, flip,
@@ -90,20 +86,6 @@ fn until_confirmed(ledger: &Ledger, version: u64) -> Value {
     until("the server confirms", || {
         confirmations(ledger).pop().filter(|last| last["version"].as_u64().unwrap_or(0) == version)
     })
-}
-
-/// A person's signed act, by gRPC.
-fn act(ledger: &Ledger, served: &Served, actor: &str, body: Body) {
-    let key = KeyFile::load(&ledger.folder().join("keys").join(format!("{actor}.key"))).unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let receipt = runtime.block_on(async {
-        let mut log = LedgerClient::connect(format!("http://{}", served.address)).await.unwrap();
-        let head = log.head(HeadRequest {}).await.unwrap().into_inner();
-        let seen = Some(Seen { size: head.size, root: head.entry_root });
-        let event = draft(&head.ledger, actor, uuid::Uuid::now_v7().into_bytes(), 1, seen, body);
-        log.append(AppendRequest { envelope: key.sign_event(&event) }).await.unwrap().into_inner()
-    });
-    assert_eq!(receipt.verdict(), Verdict::Accepted, "{:?}", receipt.refusal);
 }
 
 #[test]
@@ -303,17 +285,16 @@ fn a_promotion_a_rollback_and_a_halt_hold_from_their_position_on() {
         "another version answers otherwise"
     );
 
-    ledger.ok(&["rollback", "triage", "--to", "1", "--reason", "drill", "--as", "omar"]);
+    ledger.ok(&["rollback", "triage", "--to", "1", "--reason", "drill", "--wait", "--as", "omar"]);
     assert_eq!(version(&mina).as_deref(), Some("triage@1"));
-    until_confirmed(&ledger, 1);
+    assert_eq!(confirmations(&ledger).last().unwrap()["version"], 1);
 
-    let halt = ServingHalted { model: "triage".into(), reason: RollbackReason::Safety.into(), version: None };
-    act(&ledger, &served, "mina", Body::ServingHalted(halt));
+    ledger.ok(&["halt", "triage", "--reason", "safety", "--wait", "--as", "mina"]);
     let halted = ask(&mina, "triage", json!({}));
     assert_eq!((halted.status, halted.code().as_str()), (503, "model_halted"), "{}", halted.body);
     assert!(halted.body.contains("safety"), "{}", halted.body);
     assert_eq!(ask(&mina, "triage@1", json!({})).status, 503);
-    until_confirmed(&ledger, 0);
+    assert_eq!(confirmations(&ledger).last().unwrap()["version"], 0);
     assert!(mina.get("/v1/models").json()["data"].as_array().unwrap().iter().all(|model| model["id"] != "triage"));
 }
 

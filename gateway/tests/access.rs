@@ -25,7 +25,7 @@ async fn list(world: &World, request: Request<ListRequest>) -> Result<usize, Sta
 
 async fn sealed(world: &World, texts: &[&str]) -> Vec<Sealed> {
     let contents = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
-    let request = world.ask("sten", SealRequest { contents, collection: String::new() });
+    let request = world.ask("sten", SealRequest { contents, collection: String::new(), ..Default::default() });
     let answer = content(world).seal(request).await.unwrap().into_inner();
     answer.commitments.into_iter().map(|commitment| Sealed { pack: answer.pack.clone(), commitment }).collect()
 }
@@ -191,7 +191,7 @@ async fn documents_that_a_collection_holds_are_known_by_their_content() {
     let world = World::new().await;
     let seal = async |texts: &[&str]| {
         let contents = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
-        let request = world.ask("sten", SealRequest { contents, collection: "tickets".into() });
+        let request = world.ask("sten", SealRequest { contents, collection: "tickets".into(), ..Default::default() });
         content(&world).seal(request).await.unwrap().into_inner()
     };
     // A text that repeats in one request is sealed once.
@@ -206,7 +206,7 @@ async fn documents_that_a_collection_holds_are_known_by_their_content() {
     assert_eq!((none.pack.len(), none.known.len()), (0, 2));
 
     // Another collection knows nothing of them.
-    let request = SealRequest { contents: vec![b"a".to_vec()], collection: "letters".into() };
+    let request = SealRequest { contents: vec![b"a".to_vec()], collection: "letters".into(), ..Default::default() };
     assert!(content(&world).seal(world.ask("sten", request)).await.unwrap().into_inner().known.is_empty());
 }
 
@@ -214,7 +214,11 @@ async fn documents_that_a_collection_holds_are_known_by_their_content() {
 async fn a_batch_whose_pack_is_not_in_the_vault_holds_nobody_up() {
     let world = World::new().await;
     let seal = async |text: &str| {
-        let request = SealRequest { contents: vec![text.as_bytes().to_vec()], collection: "tickets".into() };
+        let request = SealRequest {
+            contents: vec![text.as_bytes().to_vec()],
+            collection: "tickets".into(),
+            ..Default::default()
+        };
         content(&world).seal(world.ask("sten", request)).await.unwrap().into_inner()
     };
     world.must("sten", ingested(vec![7; 16], vec![vec![7; 32]]));
@@ -231,7 +235,7 @@ async fn only_who_may_record_sealed_texts_seals_them() {
     world.cast("trainer", ActorKind::Worker, Some(Role::Trainer));
     world.cast("checker", ActorKind::Worker, Some(Role::Checker));
     let seal = async |actor: &str| {
-        let request = SealRequest { contents: vec![b"a".to_vec()], collection: String::new() };
+        let request = SealRequest { contents: vec![b"a".to_vec()], collection: String::new(), ..Default::default() };
         content(&world).seal(world.ask(actor, request)).await
     };
     for actor in ["sten", "rita", "mina", "otto", "trainer"] {

@@ -139,7 +139,8 @@ pub fn suite() -> SuiteRegistered {
 
 /// A training request.
 pub fn training(dataset: u64, base: u64) -> TrainingRequested {
-    TrainingRequested { model: "triage".into(), dataset, base, hyperparameters: Some(hyperparameters()) }
+    let hyperparameters = Some(hyperparameters());
+    TrainingRequested { model: "triage".into(), dataset, base, hyperparameters, schedule: None }
 }
 
 /// What a run came to.
@@ -184,7 +185,8 @@ pub fn results(evaluation: u64, token: u64, passed: u32) -> EvaluationCompleted 
 
 /// A promotion request.
 pub fn promotion(version: u32, to: Stage, replaces: Option<u32>) -> Body {
-    Body::PromotionRequested(PromotionRequested { model: "triage".into(), version, to: to as i32, replaces })
+    let (model, to) = ("triage".into(), to as i32);
+    Body::PromotionRequested(PromotionRequested { model, version, to, replaces, ..Default::default() })
 }
 
 /// An approval.

@@ -7,6 +7,7 @@ use attestune_ledger::{
     log::{Clock as _, SystemClock},
     query::{self, OpenWorkCursor, QueryError, Word},
     replica::{Replica, StoreView},
+    state::ErasedExamples,
     vault::{SealedPack, Vault},
 };
 use attestune_proto::v1::{
@@ -274,7 +275,7 @@ impl Context {
         Ok(self.runtime.block_on(self.vault.seal(contents))?)
     }
 
-    /// The event that made a batch of examples, with its texts in order.
+    /// The event that made a batch of examples, with its texts in order; empty where an example was erased.
     ///
     /// # Errors
     /// If a text can't be opened or is no example.
@@ -285,8 +286,13 @@ impl Context {
             return Err(WorkerError::Content { what: "batch", position, why });
         };
         let sealed = |commitment: &Vec<u8>| Sealed { pack: body.pack.clone(), commitment: commitment.clone() };
-        let contents: Vec<_> = body.commitments.iter().map(sealed).collect();
-        let texts = parse_examples(position, &self.open_all("example", position, &contents)?)?;
+        let erased = self.view().view().get(&ErasedExamples::key(position)).unwrap_or_default().erased;
+        let is_erased = |index: usize| erased.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1);
+        let left = (0..).zip(&body.commitments).filter(|(index, _)| !is_erased(*index));
+        let contents: Vec<_> = left.map(|(_, commitment)| sealed(commitment)).collect();
+        let mut opened = parse_examples(position, &self.open_all("example", position, &contents)?)?.into_iter();
+        let text = |index| if is_erased(index) { None } else { opened.next() };
+        let texts = (0..body.commitments.len()).map(text).map(Option::unwrap_or_default).collect();
         Ok((body, texts))
     }
 }

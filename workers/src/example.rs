@@ -5,7 +5,7 @@ use attestune_proto::v1::Finding;
 use serde::{Deserialize, Serialize};
 
 /// What the model is shown and what it shall answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExampleText {
     /// What the model is shown.

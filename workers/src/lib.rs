@@ -18,6 +18,7 @@ mod context;
 mod error;
 mod evaluator;
 pub mod example;
+pub mod experiment;
 mod leakage;
 mod lease;
 mod pii;

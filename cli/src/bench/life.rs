@@ -413,6 +413,7 @@ impl Life {
             dataset,
             base: self.base.0,
             hyperparameters: Some(hyperparameters(members)),
+            schedule: None,
         };
         let run = self.act("ella", Body::TrainingRequested(body));
         let claim = TrainingClaimed { run, previous: None };
@@ -487,7 +488,8 @@ impl Life {
     }
 
     fn request(&mut self, place: usize, version: u32, to: Stage, replaces: Option<u32>) -> u64 {
-        let body = PromotionRequested { model: MODELS[place].into(), version, to: to.into(), replaces };
+        let body =
+            PromotionRequested { model: MODELS[place].into(), version, to: to.into(), replaces, ..Default::default() };
         self.act("ella", Body::PromotionRequested(body))
     }
 

@@ -137,6 +137,10 @@ impl OpenWorkCursor {
         let counts = |s: &Signer| rules::counts(view, policy, s, Kind::LeakageChecked);
         let mut open = Vec::new();
         for (dataset, suite) in self.pairs.iter().copied() {
+            // What was erased can't be compared any more.
+            if !view.scan(&DatasetErasures::under(dataset)).is_empty() {
+                continue;
+            }
             let leakage = view.get(&Leakages::key(dataset, suite));
             if !leakage.as_ref().is_some_and(|l| l.signer.as_ref().is_some_and(counts)) {
                 open.push(pb::LeakageProvenance { dataset, suite, leakage });

@@ -330,7 +330,7 @@ impl Team {
             Task::RequestTraining => {
                 let hyperparameters = Some(hyperparameters());
                 let (model, dataset, base) = (self.model.clone(), self.dataset, self.base);
-                let body = TrainingRequested { model, dataset, base, hyperparameters };
+                let body = TrainingRequested { model, dataset, base, hyperparameters, schedule: None };
                 self.run = desk.act(&self.engineer, Body::TrainingRequested(body));
                 self.step = 0;
             }
@@ -400,6 +400,7 @@ impl Team {
             version: self.versions,
             to: if production { Stage::Production } else { Stage::Staging } as i32,
             replaces: if production { self.in_force.last().copied() } else { None },
+            ..Default::default()
         });
         if self.passed < CASES * 95 / 100 {
             desk.err(&self.engineer, body);
@@ -428,7 +429,13 @@ impl Team {
             // Training on what nobody froze.
             3 => {
                 let (model, dataset, base) = (self.model.clone(), self.documents, self.base);
-                let body = TrainingRequested { model, dataset, base, hyperparameters: Some(hyperparameters()) };
+                let body = TrainingRequested {
+                    schedule: None,
+                    model,
+                    dataset,
+                    base,
+                    hyperparameters: Some(hyperparameters()),
+                };
                 desk.err(&self.engineer, Body::TrainingRequested(body));
             }
             // Back to a version that never was.

@@ -191,7 +191,13 @@ fn promotion(view: &View<'_>, version: &VersionRow, eager: bool) -> Option<Body>
         Stage::Production | Stage::Unspecified => return None,
     };
     let replaces = (in_force > 0).then_some(in_force);
-    let body = PromotionRequested { model: model.model, version: version.version, to: to.into(), replaces };
+    let body = PromotionRequested {
+        model: model.model,
+        version: version.version,
+        to: to.into(),
+        replaces,
+        ..Default::default()
+    };
     Some(Body::PromotionRequested(body))
 }
 

@@ -259,7 +259,7 @@ impl World {
     /// Asks for a run.
     pub fn request_training(&self, dataset: u64, base: u64, hyperparameters: Hyperparameters) -> u64 {
         let hyperparameters = Some(hyperparameters);
-        let asked = TrainingRequested { model: "triage".into(), dataset, base, hyperparameters };
+        let asked = TrainingRequested { model: "triage".into(), dataset, base, hyperparameters, schedule: None };
         self.act("mina", Body::TrainingRequested(asked))
     }
 
