@@ -1,11 +1,11 @@
 //! Following the log: what comes into force is made ready, and said on the log; again and again, so that silence shows.
 
-use super::engine::{Ask, Event};
+use super::choose::is_served;
 use super::versions::{Unready, Version};
 use super::{ActError, Serving};
 use attestune_ledger::draft::plain;
 use attestune_ledger::rules::policy;
-use attestune_ledger::state::{Models, ServingChanges, Servings};
+use attestune_ledger::state::{Models, ServingChanges, Servings, Versions, View};
 use attestune_proto::v1::{
     AlertKind, AlertRaised, ModelRow, ServedArm, ServingConfirmed, ServingOccasion, ServingPart, event::Body,
 };
@@ -22,11 +22,10 @@ const HEARTBEAT: Duration = Duration::from_secs(300);
 /// What could not be loaded is looked at again after this long.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// What a version answers shows that it is the same everywhere: the likeliest 16 tokens after this.
-const CANARY: &str = "The quick brown fox";
-const CANARY_TOKENS: usize = 16;
-/// How long a canary may take on a busy server.
-const CANARY_WAIT: Duration = Duration::from_secs(60);
+/// Versions of a model that may come into force next and are held ready for it: in staging, or before in production.
+const READY_MAX: usize = 4;
+/// So soon is looked again for a canary that was asked.
+const SOON: Duration = Duration::from_millis(20);
 
 /// What was said of a model last.
 struct Said {
@@ -44,12 +43,23 @@ pub struct Follower<'a> {
     serving: &'a Serving,
     said: BTreeMap<String, Said>,
     not_here: BTreeSet<String>,
+    /// How long changes took that are not confirmed yet, microseconds.
+    switched_us: BTreeMap<(String, (u32, u32)), u64>,
+    /// Whether a canary is waited for.
+    waits: bool,
     sequence: u64,
 }
 
 impl<'a> Follower<'a> {
     pub fn new(serving: &'a Serving) -> Self {
-        Self { serving, said: BTreeMap::new(), not_here: BTreeSet::new(), sequence: 0 }
+        Self {
+            serving,
+            said: BTreeMap::new(),
+            not_here: BTreeSet::new(),
+            switched_us: BTreeMap::new(),
+            waits: false,
+            sequence: 0,
+        }
     }
 
     pub fn run(mut self) {
@@ -59,7 +69,7 @@ impl<'a> Follower<'a> {
             let size = replica.position();
             self.look(folded);
             self.serving.close_windows(false);
-            replica.wait_past(size, WAIT);
+            replica.wait_past(size, if self.waits { SOON } else { WAIT });
         }
         self.serving.close_windows(true);
         for (_, said) in std::mem::take(&mut self.said) {
@@ -70,34 +80,49 @@ impl<'a> Follower<'a> {
 
     /// Compares what is served with what is in force.
     fn look(&mut self, folded: Instant) {
+        self.waits = false;
         let store = self.serving.replica.view();
         let view = store.view();
         let models = view.scan(&Models::all());
         let silence = policy::in_force(&view).serving_silence_ms;
+        let next: Vec<(String, u32)> = models.iter().flat_map(|model| ready_next(&view, model)).collect();
         if let Some(failure) = view.failure() {
             tracing::warn!(%failure, "what is in force can't be read; it is tried again");
             return;
         }
         let heartbeat = if silence == 0 { HEARTBEAT } else { Duration::from_millis(silence) / 3 };
-        let mut kept = BTreeSet::new();
+        let mut kept: BTreeSet<(String, u32)> = next.iter().cloned().collect();
         for model in &models {
             let wanted = wanted(model);
             kept.extend([wanted.0, wanted.1].map(|version| (model.model.clone(), version)));
-            let occasion = match self.said.get(&model.model) {
-                None if wanted.0 == 0 || self.not_here.contains(&format!("{}@{}", model.model, wanted.0)) => continue,
-                Some(said) if said.wanted == wanted && said.served == wanted && said.at.elapsed() < heartbeat => {
-                    continue;
-                }
-                Some(said) if said.wanted == wanted && said.served != wanted && said.at.elapsed() < RETRY => continue,
-                Some(said) if said.wanted == wanted && said.served == wanted => ServingOccasion::Heartbeat,
-                _ => ServingOccasion::Changed,
-            };
-            self.serve(&model.model, wanted, view.size().saturating_sub(1), occasion, folded);
+            if let Some(occasion) = self.occasion(&model.model, wanted, heartbeat) {
+                self.serve(&model.model, wanted, view.size().saturating_sub(1), occasion, folded);
+            }
         }
         self.serving.versions.let_go(&kept);
+        // What comes into force next shall not have to be loaded then. One at a time: what is in force comes first.
+        if let Some((model, number)) = next.iter().find(|(model, number)| !self.serving.versions.has(model, *number)) {
+            if let Ok(version) = self.serving.versions.ready(model, *number) {
+                version.canary(None);
+            }
+        }
     }
 
-    /// Makes ready what is wanted, and says what came of it.
+    /// Whether something is to be said of a model now.
+    fn occasion(&self, model: &str, wanted: (u32, u32), heartbeat: Duration) -> Option<ServingOccasion> {
+        let Some(said) = self.said.get(model) else {
+            let elsewhere = self.not_here.contains(&format!("{model}@{}", wanted.0));
+            return (wanted.0 != 0 && !elsewhere).then_some(ServingOccasion::Changed);
+        };
+        let since = said.at.elapsed();
+        match (said.wanted == wanted, said.served == wanted) {
+            (true, true) => (since >= heartbeat).then_some(ServingOccasion::Heartbeat),
+            (true, false) => (since >= RETRY).then_some(ServingOccasion::Changed),
+            (false, _) => Some(ServingOccasion::Changed),
+        }
+    }
+
+    /// Makes ready what is wanted, and says what came of it, once the canaries have answered.
     fn serve(&mut self, model: &str, wanted: (u32, u32), as_of: u64, occasion: ServingOccasion, folded: Instant) {
         let ready = |number: u32| (number != 0).then(|| self.serving.versions.ready(model, number)).transpose();
         let version = match ready(wanted.0) {
@@ -110,34 +135,42 @@ impl<'a> Follower<'a> {
             Err(_) => None, // said in the log when it was tried
         };
         let challenger = version.as_ref().and_then(|_| ready(wanted.1).ok().flatten());
+        let took_us = u64::try_from(folded.elapsed().as_micros()).unwrap_or(u64::MAX);
         let switch_us = match occasion {
-            ServingOccasion::Changed => u64::try_from(folded.elapsed().as_micros()).unwrap_or(u64::MAX),
+            ServingOccasion::Changed => *self.switched_us.entry((model.to_owned(), wanted)).or_insert(took_us),
             _ => 0,
         };
-        let before = self.said.get(model).and_then(|said| said.version.clone());
-        let draining = before.filter(|before| before.number != wanted.0).map_or(0, |before| before.in_flight());
+        let before = self.said.get(model);
+        let since = before.filter(|_| occasion == ServingOccasion::Heartbeat).map(|said| said.at);
+        let described = match &version {
+            None => Some(ServingConfirmed::default()),
+            Some(version) => version.canary(since).map(|canary| describe(version, canary)),
+        };
+        let arm = match &challenger {
+            None => Some(None),
+            Some(arm) => arm.canary(since).map(|canary| Some(describe_arm(arm, canary))),
+        };
+        let (Some(described), Some(arm)) = (described, arm) else {
+            self.waits = true;
+            return;
+        };
+        let before = before.and_then(|said| said.version.clone()).filter(|before| before.number != wanted.0);
         let confirmed = ServingConfirmed {
             server: self.serving.server.clone(),
             model: model.to_owned(),
             as_of,
+            challenger: arm,
             switch_us,
-            draining,
-            ..version.as_deref().map_or_else(ServingConfirmed::default, describe)
+            draining: before.map_or(0, |before| before.in_flight()),
+            ..described
         };
-        let arm = challenger.as_deref().map(|arm| ServedArm {
-            version: arm.number,
-            adapter_digest: arm.adapter_digest.clone(),
-            canary_digest: canary(arm),
-        });
-        let confirmed = ServingConfirmed { challenger: arm, ..confirmed };
         let served = (confirmed.version, challenger.map_or(0, |arm| arm.number));
         if occasion == ServingOccasion::Changed {
             tracing::info!(model, version = served.0, challenger = served.1, as_of, switch_us, "serving");
         }
-        self.said.insert(
-            model.to_owned(),
-            Said { wanted, served, confirmed: confirmed.clone(), version, at: Instant::now() },
-        );
+        self.switched_us.retain(|(other, _), _| other != model);
+        let said = Said { wanted, served, confirmed: confirmed.clone(), version, at: Instant::now() };
+        self.said.insert(model.to_owned(), said);
         self.confirm(confirmed, occasion);
     }
 
@@ -197,8 +230,19 @@ fn wanted(model: &ModelRow) -> (u32, u32) {
     }
 }
 
+/// The newest versions that a promotion or a rollback can bring into force.
+fn ready_next(view: &View<'_>, model: &ModelRow) -> Vec<(String, u32)> {
+    let served = model.in_force != 0 || model.halted_at.is_some();
+    let versions = if served { view.scan(&Versions::under(model.model.as_str())) } else { Vec::new() };
+    let may = versions
+        .into_iter()
+        .rev()
+        .filter(|version| is_served(version) && version.rolled_back_at == 0 && version.version != model.in_force);
+    may.take(READY_MAX).map(|version| (version.model, version.version)).collect()
+}
+
 /// What was loaded.
-fn describe(version: &Version) -> ServingConfirmed {
+fn describe(version: &Version, canary_digest: Vec<u8>) -> ServingConfirmed {
     let facts = version.loaded.facts();
     let mut settings: Vec<String> = super::settings(&facts).map(|(name, value)| format!("{name}={value}\n")).collect();
     settings.sort();
@@ -209,49 +253,11 @@ fn describe(version: &Version) -> ServingConfirmed {
         tokenizer_digest: facts.tokenizer_digest,
         template_digest: facts.template_digest,
         decoding_digest: Sha256::digest(settings.concat()).to_vec(),
-        canary_digest: canary(version),
+        canary_digest,
         ..ServingConfirmed::default()
     }
 }
 
-/// The digest of the canary's answer; of another text where there is none, so that it differs.
-fn canary(version: &Version) -> Vec<u8> {
-    let answer = ask_canary(version).unwrap_or_else(|why| {
-        tracing::warn!(model = version.model, version = version.number, why, "the canary gave no answer");
-        format!("no answer: {why}")
-    });
-    Sha256::digest(answer).to_vec()
-}
-
-fn ask_canary(version: &Version) -> Result<String, String> {
-    let prompt = version.loaded.encode(CANARY).map_err(|error| error.to_string())?;
-    let ask = Ask {
-        answer_max: CANARY_TOKENS.min(version.loaded.tokens_max().saturating_sub(prompt.len())),
-        prompt,
-        temperature: 0.0,
-        top_p: 1.0,
-        seed: 0,
-        stops: Vec::new(),
-        thoughts: None,
-        on_prompt: false,
-    };
-    let until = Instant::now() + CANARY_WAIT;
-    let mut events = loop {
-        match version.loaded.ask(ask.clone()) {
-            Ok(events) => break events,
-            // All places are taken: it waits for one like everybody.
-            Err(_) if Instant::now() < until => std::thread::sleep(WAIT),
-            Err(error) => return Err(error.to_string()),
-        }
-    };
-    let mut text = String::new();
-    loop {
-        match events.blocking_recv() {
-            Some(Event::Piece { text: more, .. }) => text.push_str(&more),
-            Some(Event::End { .. }) => return Ok(text),
-            Some(Event::Prompt(_)) => {}
-            Some(Event::Failed(why)) => return Err(why),
-            None => return Err("the engine has ended".into()),
-        }
-    }
+fn describe_arm(arm: &Version, canary_digest: Vec<u8>) -> ServedArm {
+    ServedArm { version: arm.number, adapter_digest: arm.adapter_digest.clone(), canary_digest }
 }

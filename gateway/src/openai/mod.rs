@@ -6,6 +6,7 @@
 //! requests.
 
 mod answer;
+mod canary;
 mod choose;
 mod engine;
 mod error;

@@ -1,5 +1,6 @@
 //! The versions that are ready to answer: loaded when the log says so, or when somebody who may asks for one.
 
+use super::canary::Canary;
 use super::engine::{Engines, LoadError, Loaded, Source};
 use attestune_ledger::replica::Replica;
 use attestune_ledger::state::{Bases, Runs, Versions as VersionTable, View};
@@ -22,6 +23,7 @@ pub struct Version {
     pub number: u32,
     pub adapter_digest: Vec<u8>,
     pub loaded: Arc<dyn Loaded>,
+    pub canary: Canary,
     in_flight: AtomicU32,
 }
 
@@ -110,6 +112,11 @@ impl Versions {
         outcome
     }
 
+    /// Whether a version is ready, or was tried lately.
+    pub fn has(&self, model: &str, number: u32) -> bool {
+        self.known(model, number).is_some()
+    }
+
     /// Lets go of what is neither named nor asked for.
     pub fn let_go(&self, but: &BTreeSet<(String, u32)>) {
         self.kept().retain(|name, kept| but.contains(name) || kept.outcome.is_ok() && kept.used.elapsed() < KEEP);
@@ -135,7 +142,14 @@ impl Versions {
             LoadError::NotHere(why) => Unready::NotHere(why),
             LoadError::Unfit(why) => Unready::Unfit(why),
         })?;
-        Ok(Arc::new(Version { model: model.to_owned(), number, adapter_digest, loaded, in_flight: AtomicU32::new(0) }))
+        Ok(Arc::new(Version {
+            model: model.to_owned(),
+            number,
+            adapter_digest,
+            loaded,
+            canary: Canary::default(),
+            in_flight: AtomicU32::new(0),
+        }))
     }
 
     /// What a version is made of, its adapter compared with the log's digest.
