@@ -1,6 +1,7 @@
 //! Following the log: what comes into force is made ready, and said on the log; again and again, so that silence shows.
 
 use super::choose::is_served;
+use super::retention::Retention;
 use super::versions::{Unready, Version};
 use super::{ActError, Serving};
 use attestune_ledger::draft::plain;
@@ -45,6 +46,7 @@ pub struct Follower<'a> {
     not_here: BTreeSet<String>,
     /// How long changes took that are not confirmed yet, microseconds.
     switched_us: BTreeMap<(String, (u32, u32)), u64>,
+    retention: Retention,
     /// Whether a canary is waited for.
     waits: bool,
     sequence: u64,
@@ -57,6 +59,7 @@ impl<'a> Follower<'a> {
             said: BTreeMap::new(),
             not_here: BTreeSet::new(),
             switched_us: BTreeMap::new(),
+            retention: Retention::default(),
             waits: false,
             sequence: 0,
         }
@@ -69,6 +72,7 @@ impl<'a> Follower<'a> {
             let size = replica.position();
             self.look(folded);
             self.serving.close_windows(false);
+            self.retention.look(self.serving);
             replica.wait_past(size, if self.waits { SOON } else { WAIT });
         }
         self.serving.close_windows(true);

@@ -13,6 +13,7 @@ mod error;
 mod follow;
 mod form;
 mod request;
+mod retention;
 mod routes;
 mod versions;
 mod windows;
