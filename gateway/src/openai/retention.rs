@@ -4,6 +4,7 @@
 use super::Serving;
 use attestune_ledger::rules::policy;
 use attestune_ledger::state::{Holds, Models, View, Windows};
+use attestune_ledger::vault::VaultError;
 use attestune_proto::v1::event::Body;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -62,10 +63,13 @@ impl Retention {
     }
 }
 
-async fn erase(serving: &Serving, pack: &[u8]) -> Result<(), attestune_ledger::vault::VaultError> {
-    // What is erased has no fingerprint any more.
-    if serving.vault.fingerprints(pack).await?.is_empty() {
-        return Ok(());
+async fn erase(serving: &Serving, pack: &[u8]) -> Result<(), VaultError> {
+    match serving.vault.fingerprints(pack).await {
+        // What is erased has no fingerprint any more.
+        Ok(prints) if prints.is_empty() => return Ok(()),
+        Ok(_) => {}
+        Err(VaultError::Unknown { .. }) => return Ok(()),
+        Err(error) => return Err(error),
     }
     let commitments = serving.vault.commitments(pack).await?;
     serving.vault.erase(pack, &commitments).await
