@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn each_user_counts_once_in_the_arm_that_the_key_gives() {
         let outcome = |user: &str, value: f64| Outcome { user: user.into(), value };
-        let outcomes: Vec<_> = (0..1000).flat_map(|n| {
+        let outcomes = (0..1000).flat_map(|n| {
             let user = format!("user-{n}");
             [outcome(&user, 1.0), outcome(&user, 0.0)]
         });

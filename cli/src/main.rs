@@ -7,6 +7,7 @@
 
 mod alert;
 mod append;
+mod backup;
 mod base;
 mod bench;
 mod cases;
@@ -199,6 +200,10 @@ enum Command {
     Replay(replay::Args),
     /// Check a folder's log, an export or a proof offline, without trust in the server
     Verify(verify::Args),
+    /// Back up log, vault and the server's keys
+    Backup(backup::BackupArgs),
+    /// Restore a backup into a folder
+    Restore(backup::RestoreArgs),
     /// The raw log: tail, export, decode, append, checkpoint, prove, restore
     #[command(subcommand)]
     Log(log::Command),
@@ -289,6 +294,8 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::InForce(args) => in_force::run(context, args).await,
         Command::Replay(args) => replay::run(context, args).await,
         Command::Verify(args) => verify::run(context, args).await,
+        Command::Backup(args) => backup::backup(context, args).await,
+        Command::Restore(args) => backup::restore(context, args).await,
         Command::Log(command) => log::run(context, command).await,
         Command::Token(args) => token::run(context, args).await,
         Command::Bench(args) => bench::run(context, args).await,

@@ -63,5 +63,9 @@ async fn show(context: &Context, session: &Session, collection: &str) -> anyhow:
     println!("  rejected         {}", count(ExampleStatus::Rejected));
     println!("  excluded         {}", count(ExampleStatus::Excluded));
     println!("  unchecked        {}", count(ExampleStatus::Unchecked));
+    match count(ExampleStatus::Erased) {
+        0 => {}
+        erased => println!("  erased           {erased}"),
+    }
     Ok(())
 }

@@ -21,7 +21,7 @@ use attestune_ledger::{
     replica::{Replica, ReplicaOptions},
     vault::Vault,
 };
-use attestune_workers::{BaseModels, Evaluator, Limits, Pii, Quality, Share, Trainer, Worker, WorkerError};
+use attestune_workers::{BaseModels, Evaluator, Limits, Pii, Quality, Scheduler, Share, Trainer, Worker, WorkerError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,6 +88,8 @@ enum WorkerName {
     Quality,
     /// Runs evaluations
     Evaluator,
+    /// Has models trained anew when their schedules say so
+    Scheduler,
 }
 
 #[derive(clap::Args)]
@@ -153,6 +155,7 @@ pub async fn worker(context: &Context, args: &WorkerArgs) -> anyhow::Result<()> 
         WorkerName::Pii => Box::new(Pii::default()),
         WorkerName::Quality => Box::new(Quality::default()),
         WorkerName::Evaluator => Box::new(Evaluator::new(args.work.bases()?).on(device)),
+        WorkerName::Scheduler => Box::new(Scheduler),
     };
     work(context, &args.work, worker).await
 }

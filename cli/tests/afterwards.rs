@@ -8,7 +8,6 @@ use common::Ledger;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A ledger with an officer, too, and version 1 of `triage` in force.
@@ -171,9 +170,8 @@ fn a_persons_data_are_erased_and_an_old_key_store_that_comes_back_loses_them_aga
     ledger.ok(&["dataset", "freeze", "triage", "--collection", "tickets", "--as", "mina"]);
     ledger.train_and_evaluate("1", "triage@1");
     ledger.promote("triage@1");
-    let keys = ledger.folder().join("vault/keys");
-    let backup = ledger.path("keys-of-yesterday");
-    copy(&keys, &backup);
+    let yesterday = ledger.path("yesterday");
+    ledger.ok(&["backup", yesterday.to_str().unwrap(), "--with-kek"]);
 
     let ann = ["erase", "--subject", "ANN@bank.example", "--ground", "consent-withdrawn"];
     let error = ledger.fails(2, &[&ann[..], &["--as", "mina"]].concat());
@@ -199,25 +197,26 @@ fn a_persons_data_are_erased_and_an_old_key_store_that_comes_back_loses_them_aga
     let error = ledger.fails(1, &[&train[..], &common::life::TRAINING].concat());
     assert!(error.contains("members-erased"), "{error}");
 
-    // The backup of yesterday comes back: the texts open again, until a server has started.
-    fs::remove_dir_all(&keys).unwrap();
-    copy(&backup, &keys);
+    // Today's log comes back with the key store of yesterday: the texts would open again, were no server started.
+    let today = ledger.path("today");
+    ledger.ok(&["backup", today.to_str().unwrap(), "--with-kek"]);
+    fs::remove_dir_all(today.join("key-store")).unwrap();
+    fs::rename(yesterday.join("key-store"), today.join("key-store")).unwrap();
+    let restored = ledger.path("restored");
+    let there = ["--folder", restored.to_str().unwrap()];
+    ledger.ok(&[&["restore", today.to_str().unwrap()], &there[..]].concat());
     let began = Instant::now();
-    while ledger.json(&["erasure", "show", &erasure])["left"] != 0 {
+    while ledger.json(&[&["erasure", "show", &erasure], &there[..]].concat())["left"] != 0 {
         assert!(began.elapsed() < Duration::from_secs(120), "the vault still opens what was erased");
     }
+    let status = |folder: &[&str]| ledger.json(&[&["replay"], folder].concat())["verdict_root"].clone();
+    assert_eq!(status(&there), status(&[]));
+    let error = ledger.fails(2, &[&["restore", today.to_str().unwrap()], &there[..]].concat());
+    assert!(error.contains("there is a ledger in"), "{error}");
     ledger.ok(&["erasure", "decide", &erasure, "triage@1", "retrain", "--as", "otto"]);
     assert!(ledger.ok(&["in-force", "triage"]).contains("decided: retrain"));
     let due = ledger.json(&["due", "triage"]);
     let open = due["items"].as_array().unwrap().iter().any(|item| item["kind"] == "DUE_KIND_ERASURE_DECISION");
     assert!(!open, "{due}");
     assert!(ledger.json(&["replay"])["rows"].as_u64().unwrap() > 50);
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
 }

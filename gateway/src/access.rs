@@ -39,7 +39,7 @@ const PERSONS_OPEN: [Role; 5] = [Role::Steward, Role::Reviewer, Role::Engineer, 
 /// Roles of workers that open texts.
 const WORKERS_OPEN: [Role; 5] = [Role::Scanner, Role::Checker, Role::Trainer, Role::Evaluator, Role::Monitor];
 /// Kinds of events that hold sealed texts.
-const SEALED: [Kind; 10] = [
+const SEALED: [Kind; 9] = [
     Kind::DocumentsIngested,
     Kind::ExamplesDerived,
     Kind::ExamplesReviewed,
@@ -49,7 +49,6 @@ const SEALED: [Kind; 10] = [
     Kind::ModelRegistered,
     Kind::ExperimentStarted,
     Kind::ExperimentConcluded,
-    Kind::WindowObserved,
 ];
 
 /// An actor whose token holds.

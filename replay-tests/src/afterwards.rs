@@ -312,8 +312,11 @@ pub fn erasure_and_holds() -> World {
     let ask = || Body::TrainingRequested(training(life.dataset, life.base));
     let run = world.must("ella", ask());
     let token = world.must("trainer", Body::TrainingClaimed(TrainingClaimed { run, previous: None }));
+    let before = frozen(&world, "tickets", &["tickets"]);
     world.must("sten", erase(second.clone()));
     world.refused("sten", erase(second), "ended");
+    world.refused("sten", Body::DatasetFrozen(before), "member-lost");
+    world.refused("rita", reviewed(life.batch, 1, ReviewVerdict::Redact), "content-erased");
     let progress = TrainingProgressed { run, token, step: 1, steps: 20, loss_micro: 1, tokens: 50 };
     world.refused("trainer", Body::TrainingProgressed(progress), "members-erased");
     let done = completed(&world, run, token);

@@ -222,6 +222,11 @@ impl Context {
         Ok(Outcome::Refused(receipt))
     }
 
+    /// Whether an act was signed before, whatever came of it.
+    pub(crate) fn was_tried(&self, cause: u64, part: &str, kind: Kind) -> Result<bool, WorkerError> {
+        Ok(self.replica.receipt(&self.signer.actor, &worker_id(cause, kind, part, 0))?.is_some())
+    }
+
     /// Whether an act was refused, or failed, so lately that it is not tried again yet.
     pub(crate) fn rests(&self, cause: u64, kind: Kind, part: &str) -> bool {
         let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);

@@ -24,6 +24,7 @@ mod lease;
 mod pii;
 pub mod quality;
 mod runner;
+mod scheduler;
 mod share;
 mod trainer;
 
@@ -34,5 +35,6 @@ pub use error::WorkerError;
 pub use evaluator::{Evaluator, adapter_config};
 pub use pii::Pii;
 pub use runner::{Progress, Worker, run};
+pub use scheduler::Scheduler;
 pub use share::{Group, Held, Limits, Share};
 pub use trainer::{Trainer, settings, train_config};

@@ -40,6 +40,18 @@ pub fn due(store: &StoreView, model: &str, now_ms: u64) -> Result<DueResponse, Q
     answer(&view, DueResponse { items, as_of_position: store.size().saturating_sub(1) })
 }
 
+/// When a model in production is due for retraining; nothing where none is in force, or its schedule is paused.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn retraining_due(store: &StoreView, model: &str) -> Result<Option<DueItem>, QueryError> {
+    let view = store.view();
+    let policy = policy::in_force(&view);
+    let row = view.get(&Models::key(model)).unwrap_or_default();
+    let due = retraining(&view, &policy, &row, &view.scan(&Alerts::all()));
+    answer(&view, due)
+}
+
 fn item(kind: DueKind, model: &ModelRow, position: u64, due_ms: u64) -> DueItem {
     let (kind, version) = (kind as i32, model.in_force);
     DueItem { kind, model: model.model.clone(), version, position, due_ms, ..Default::default() }

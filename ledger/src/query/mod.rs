@@ -17,7 +17,7 @@ mod serving;
 
 pub use aggregate::aggregate;
 pub use calendar::next_after;
-pub use due::due;
+pub use due::{due, retraining_due};
 pub use erased::{documents_among, erasure, erasures_of, prepare_erasure, to_erase};
 pub use examples::{list_examples, list_members, members_of, prepare_dataset};
 pub use history::{event_of, history, summary};

@@ -2,7 +2,7 @@
 
 use super::{Act, check, data, eligibility};
 use crate::refusal::Refusal;
-use crate::state::{Assignments, Effects, Reviews, View};
+use crate::state::{Assignments, Effects, ErasedExamples, Reviews, View};
 use attestune_proto::v1::{
     AssignmentRow, BatchReview, ExamplesReviewed, ReviewAssigned, ReviewReason, ReviewReopened, ReviewRow,
     ReviewVerdict,
@@ -29,7 +29,7 @@ pub fn assign(view: &View<'_>, act: &Act<'_>, body: &ReviewAssigned) -> Result<E
 
 /// Decisions, one signature for many.
 ///
-/// Refusals, in this order: malformed, no such batch, the reviewer made it, an index outside, decided before.
+/// Refusals, in this order: malformed, no such batch, the reviewer made it, an index outside, erased, decided before.
 pub fn decide(view: &View<'_>, act: &Act<'_>, body: &ExamplesReviewed) -> Result<Effects, Refusal> {
     check::batch_len("decisions", body.batches.iter().map(|b| b.decisions.len()).sum())?;
     check::ascending("batches", body.batches.iter().map(|b| b.batch))?;
@@ -39,8 +39,13 @@ pub fn decide(view: &View<'_>, act: &Act<'_>, body: &ExamplesReviewed) -> Result
         let batch = data::examples(view, review.batch)?;
         not_its_maker(&act.event.actor, &batch)?;
         let before = view.scan(&Reviews::under(review.batch));
+        let erased = view.get(&ErasedExamples::key(review.batch)).unwrap_or_default().erased;
         for decision in &review.decisions {
             check::inside(decision.index, batch.count)?;
+            // What is erased gets no redaction, which would be text of the person again.
+            if data::bit(&erased, decision.index) {
+                return Err(Refusal::ContentErased { batch: review.batch, index: decision.index });
+            }
             if eligibility::latest(&before, decision.index).is_some() {
                 return Err(Refusal::ReviewedBefore { batch: review.batch, index: decision.index });
             }
