@@ -20,14 +20,14 @@ fn a_rollback_under_load_reaches_three_servers_and_no_request_fails() {
     ledger.train_and_evaluate("2", "triage@2");
     ledger.promote("triage@2");
     let spread = Spread::over(&ledger, cluster);
-    let models = ledger.file("models", b"");
-    std::fs::remove_file(&models).unwrap();
-    std::fs::create_dir(&models).unwrap();
-    std::os::unix::fs::symlink(ledger.path("tiny"), ledger.path("models").join("tiny")).unwrap();
+    let folder = ledger.path("models");
+    std::fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::symlink(ledger.path("tiny"), folder.join("tiny")).unwrap();
+    let models = folder.to_str().unwrap();
     let servers: Vec<_> = ["s1", "s2", "s3"]
         .map(|name| {
             let address = format!("127.0.0.1:{}", free_port());
-            let gateway = ["gateway", "--serve", "--models", &models, "--server-name", name, "--listen", &address];
+            let gateway = ["gateway", "--serve", "--models", models, "--server-name", name, "--listen", &address];
             (spread.start(&gateway, name, "gateway"), address)
         })
         .into();
