@@ -54,8 +54,9 @@ fn a_rollback_under_load_reaches_three_servers_and_no_request_fails() {
 
     let (stop, answered, versions) = (AtomicBool::new(false), AtomicU64::new(0), Mutex::new(Vec::new()));
     let told = thread::scope(|scope| {
+        let (stop, answered, versions) = (&stop, &answered, &versions);
         for client in clients.iter().flat_map(|client| [client; 2]) {
-            scope.spawn(|| {
+            scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let begun = Instant::now();
                     let answer = ask(client, "triage", json!({ "max_tokens": 16 }));
