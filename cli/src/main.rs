@@ -66,6 +66,7 @@ mod running;
 mod scan;
 mod schedule;
 mod served;
+mod serving;
 mod session;
 mod spread;
 mod suite;

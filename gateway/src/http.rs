@@ -29,9 +29,11 @@ const READYZ: &str = "/readyz";
 const METRICS: &str = "/metrics";
 const HEAD: &str = "/head";
 
-/// gRPC's routes with the pages, all calls counted.
-pub fn with_pages(routes: Routes, watched: Watched) -> Routes {
-    Routes::from(routes.into_axum_router().merge(pages(watched)).layer(from_fn(measure)))
+/// gRPC's routes with the pages, all calls counted, and OpenAI's endpoints where there are any, which count for
+/// themselves.
+pub fn with_pages(routes: Routes, watched: Watched, openai: Option<Router>) -> Routes {
+    let routes = routes.into_axum_router().merge(pages(watched)).layer(from_fn(measure));
+    Routes::from(openai.into_iter().fold(routes, Router::merge))
 }
 
 /// Serves the pages alone on a loopback address until told to stop: for processes that serve no gRPC. `share` counts the

@@ -3,6 +3,7 @@
 use crate::health;
 use crate::http::{listen_tcp, with_pages};
 use crate::metrics::Watched;
+use crate::openai;
 use crate::services::routes;
 use crate::stop::Stop;
 use crate::sweep;
@@ -139,9 +140,10 @@ where
 {
     let replica = gateway.replica.clone();
     let watched = Watched::new(replica.clone(), gateway.vault.clone(), gateway.published.clone(), stop.clone());
+    let openai = gateway.serving.clone().map(|serving| openai::routes(gateway.clone(), serving));
     let vault = gateway.vault.clone();
     let (routes, reporter) = routes(gateway, stop.clone()).await?;
-    let server = Server::builder().accept_http1(true).add_routes(with_pages(routes, watched));
+    let server = Server::builder().accept_http1(true).add_routes(with_pages(routes, watched, openai));
     let server = server.serve_with_incoming_shutdown(incoming, stop.clone().wait());
     let followed = async {
         let swept = sweep::follow(replica.clone(), vault, stop.clone());

@@ -19,7 +19,7 @@ async fn with_batch() -> (World, u64) {
     world.cast("rolf", ActorKind::Person, Some(Role::Reviewer));
     world.cast("checker", ActorKind::Worker, Some(Role::Checker));
     let contents = (0..4).map(|n| format!("text {n}").into_bytes()).collect();
-    let request = world.ask("sten", SealRequest { contents, collection: String::new() });
+    let request = world.ask("sten", SealRequest { contents, collection: String::new(), subjects: Vec::new() });
     let sealed = ContentClient::new(world.channel.clone()).seal(request).await.unwrap().into_inner();
     let ingested = DocumentsIngested {
         collection: "tickets".into(),
@@ -38,7 +38,9 @@ async fn with_batch() -> (World, u64) {
     let tool = |name: &str| Some(Tool { name: name.into(), version: "1".into() });
     let span = Finding { entity: "email".into(), start: 1, end: 4, score_ppm: 900_000 };
     let findings = [1, 3].map(|index| ExampleFindings { index, spans: vec![span.clone()] }).to_vec();
-    let scanned = ExamplesScanned { batch, detector: tool("pii"), looked_for: vec!["email".into()], findings };
+    let looked_for = vec!["email".into()];
+    let scanned =
+        ExamplesScanned { batch, detector: tool("pii"), looked_for, findings, coverage: None, languages: Vec::new() };
     world.must("scanner", Body::ExamplesScanned(scanned));
     world.must("checker", Body::ExamplesChecked(ExamplesChecked { batch, checker: tool("quality"), issues: vec![] }));
     (world, batch)

@@ -14,6 +14,7 @@ mod postgres;
 mod query;
 mod replay;
 mod scan;
+mod serve;
 mod spans;
 mod train;
 
@@ -34,10 +35,10 @@ pub struct Args {
     /// How often each is measured, in turns
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// The model that is trained, instead of the one that `scripts/fetch-model` places
+    /// The model that is trained and served, instead of the one that `scripts/fetch-model` places
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Install PostgreSQL by apt where it is missing; needs root
+    /// Install what is missing: PostgreSQL by apt, which needs root, llama.cpp by pip
     #[arg(long)]
     install: bool,
     /// A turn that a bench runs in a process of its own
@@ -60,6 +61,8 @@ pub enum Part {
     Query,
     /// LoRA training, beside plain candle
     Train,
+    /// Decoding with the served model, beside llama.cpp; an adapter's switch
+    Serve,
     /// The log on Kafka, beside plain rdkafka on brokers of its own
     Kafka,
     /// Scans by one worker and by two that share them over Kafka
@@ -143,6 +146,9 @@ async fn measure(part: Part, plan: &Plan) -> anyhow::Result<Results> {
     }
     if wants(Part::Train) {
         results.add(train::run(plan)?);
+    }
+    if wants(Part::Serve) {
+        results.add(serve::run(plan).await?);
     }
     Ok(results)
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses a part
 
 pub mod acknowledged;
+pub mod http;
 pub mod life;
 pub mod process;
 pub mod spread;
