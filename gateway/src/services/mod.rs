@@ -2,6 +2,7 @@
 
 mod admin;
 mod append;
+mod compliance;
 mod content;
 mod ledger;
 mod operations;
@@ -14,6 +15,7 @@ use crate::health::set_all;
 use crate::stop::Stop;
 use attestune_ledger::log::{Clock as _, SystemClock};
 use attestune_proto::v1::admin_server::AdminServer;
+use attestune_proto::v1::compliance_server::ComplianceServer;
 use attestune_proto::v1::content_server::ContentServer;
 use attestune_proto::v1::ledger_server::LedgerServer;
 use attestune_proto::v1::operations_server::OperationsServer;
@@ -78,6 +80,7 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         .add_service(server!(RegistryServer, services.clone()))
         .add_service(server!(ContentServer, services.clone()))
         .add_service(server!(OperationsServer, services.clone()))
+        .add_service(server!(ComplianceServer, services.clone()))
         .add_service(server!(AdminServer, services));
     Ok((routes, health))
 }
