@@ -95,7 +95,12 @@ fn print(pack: &PackAnswer, answer: &ComplyResponse) {
     println!("{} ({}@{} of {})", pack.title, pack.pack, pack.version, pack.dated);
     paragraph(&pack.edition, "");
     paragraph(&pack.notice, "");
-    println!("as of position {} ({}), asked at {}", answer.as_of_position, output::time(answer.as_of_ms), output::time(answer.now_ms));
+    println!(
+        "as of position {} ({}), asked at {}",
+        answer.as_of_position,
+        output::time(answer.as_of_ms),
+        output::time(answer.now_ms)
+    );
     for clause in &pack.clauses {
         print_clause(clause, &answer.questions);
     }
@@ -107,7 +112,6 @@ fn print(pack: &PackAnswer, answer: &ComplyResponse) {
         with(pack, ClauseStatus::ForPeople)
     );
 }
-
 
 fn print_clause(clause: &ClauseAnswer, answers: &[QuestionAnswer]) {
     println!("\n{}  {}", clause.clause, clause_word(clause.status()));

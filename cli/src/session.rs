@@ -9,9 +9,9 @@ use attestune_ledger::{
 };
 use attestune_proto::v1::{
     AccessToken, AppendRequest, Event, HeadRequest, HeadResponse, ListRequest, OpenRequest, ReadRequest, Receipt,
-    SealRequest, SealResponse, Sealed, Seen, Verdict, admin_client::AdminClient, compliance_client::ComplianceClient, content_client::ContentClient,
-    event::Body, ledger_client::LedgerClient, operations_client::OperationsClient, provenance_client::ProvenanceClient,
-    registry_client::RegistryClient,
+    SealRequest, SealResponse, Sealed, Seen, Verdict, admin_client::AdminClient, compliance_client::ComplianceClient,
+    content_client::ContentClient, event::Body, ledger_client::LedgerClient, operations_client::OperationsClient,
+    provenance_client::ProvenanceClient, registry_client::RegistryClient,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;

@@ -41,7 +41,9 @@ fn a_gap_is_an_answer_of_no_and_was_none_before_it_came() {
 fn all_packs_have_a_line_each_and_a_pack_of_ones_own_is_judged_alike() {
     let ledger = Ledger::staffed();
     let overview = String::from_utf8(ledger.run(&["comply", "--as", "mina"]).stdout).unwrap();
-    for pack in ["eu-ai-act", "gdpr", "hipaa", "soc-2", "21-cfr-11", "sec-17a-4", "iso-42001", "nist-ai-rmf", "pra-ss1-23"] {
+    for pack in
+        ["eu-ai-act", "gdpr", "hipaa", "soc-2", "21-cfr-11", "sec-17a-4", "iso-42001", "nist-ai-rmf", "pra-ss1-23"]
+    {
         assert!(overview.contains(pack), "{overview}");
     }
     let own = "pack: house\nversion: 3\ndated: 2026-11-28\ntitle: House rules\nedition: the third\nclauses:\n  - clause: '1'\n    \

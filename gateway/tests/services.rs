@@ -7,11 +7,11 @@ mod world;
 use attestune_gateway::{ServeError, serve_tcp, serve_uds};
 use attestune_ledger::store::{Family, state_key};
 use attestune_proto::v1::{
-    AppendRequest, AsOf, ClauseStatus, ComplyRequest, DoctorRequest, DocumentsIngested, GetModelVersionRequest, GetPolicyRequest, HeadRequest,
-    HistoryRequest, Kind, LineageRequest, ListRequest, PrepareDatasetRequest, RowsRequest, StatusRequest,
-    SubscribeRequest, Verdict, WhyInForceRequest, admin_client::AdminClient, as_of::When,
-    compliance_client::ComplianceClient, event::Body,
-    ledger_client::LedgerClient, provenance_client::ProvenanceClient, registry_client::RegistryClient,
+    AppendRequest, AsOf, ClauseStatus, ComplyRequest, DoctorRequest, DocumentsIngested, GetModelVersionRequest,
+    GetPolicyRequest, HeadRequest, HistoryRequest, Kind, LineageRequest, ListRequest, PrepareDatasetRequest,
+    RowsRequest, StatusRequest, SubscribeRequest, Verdict, WhyInForceRequest, admin_client::AdminClient, as_of::When,
+    compliance_client::ComplianceClient, event::Body, ledger_client::LedgerClient, provenance_client::ProvenanceClient,
+    registry_client::RegistryClient,
 };
 use hyper_util::rt::TokioIo;
 use std::{

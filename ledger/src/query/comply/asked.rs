@@ -5,8 +5,8 @@ use crate::replica::StoreView;
 use crate::rules::policy;
 use crate::state::{Actors, Keys, Models, Promotions, View};
 use attestune_proto::v1::{
-    ActorRow, DueItem, DueKind, KeyRow, Kind, ModelRow, Policy, PromotionRow, PromotionStatus, RevocationReason, Signer,
-    Stage,
+    ActorRow, DueItem, DueKind, KeyRow, Kind, ModelRow, Policy, PromotionRow, PromotionStatus, RevocationReason,
+    Signer, Stage,
 };
 use std::sync::Arc;
 
@@ -73,14 +73,18 @@ impl<'a> Asked<'a> {
             RevocationReason::Compromised => "compromised",
             RevocationReason::Unspecified | RevocationReason::Superseded | RevocationReason::Left => return None,
         };
-        Some(format!("rests on the word of {} at {}, whose key was reported {why} at {at}", signer.actor, signer.position))
+        Some(format!(
+            "rests on the word of {} at {}, whose key was reported {why} at {at}",
+            signer.actor, signer.position
+        ))
     }
 
     /// Persons who can do a kind of act now: they hold a role that the policy asks for, and a key that stands.
     pub fn able(&self, kind: Kind) -> Vec<ActorRow> {
         let roles = self.roles_for(kind);
         let mut actors = self.view.scan(&Actors::all());
-        actors.retain(|actor| actor.roles.iter().any(|role| roles.contains(role)) && !self.active_keys(actor).is_empty());
+        actors
+            .retain(|actor| actor.roles.iter().any(|role| roles.contains(role)) && !self.active_keys(actor).is_empty());
         actors
     }
 

@@ -67,7 +67,10 @@ fn evaluation_short(asked: &Asked<'_>, change: &PromotionRow, position: u64) -> 
     let suite = asked.view.get(&Suites::key(evaluation.suite)).unwrap_or_default();
     let trained_from = version.run.unwrap_or(version.position);
     if suite.position >= trained_from {
-        return Some(format!("was held against bars fixed at {}, after its training at {trained_from}", suite.position));
+        return Some(format!(
+            "was held against bars fixed at {}, after its training at {trained_from}",
+            suite.position
+        ));
     }
     if let Some(category) = failed_category(&suite, &evaluation) {
         return Some(format!("fell short in {}/{category}", suite.suite));
@@ -143,7 +146,7 @@ fn approvals_short(asked: &Asked<'_>, change: &PromotionRow, persons: usize, pen
         let asked_for_it = change.requested_by.as_ref().is_some_and(|signer| signer.actor == **actor);
         asked_for_it || part_in_making(&asked.view, &version, actor).is_some()
     };
-    if let Some(actor) = approvers(change).iter().find(took_part) {
+    if let Some(actor) = approvers(change).into_iter().find(took_part) {
         return Some(format!("was approved by {actor}, who took part in it"));
     }
     if let Some(doubt) = change.approvals.iter().find_map(|approval| asked.doubt(approval.signer.as_ref())) {
@@ -234,7 +237,12 @@ fn name(change: &PromotionRow) -> String {
 }
 
 fn approvers(change: &PromotionRow) -> BTreeSet<&str> {
-    change.approvals.iter().filter_map(|approval| approval.signer.as_ref()).map(|signer| signer.actor.as_str()).collect()
+    change
+        .approvals
+        .iter()
+        .filter_map(|approval| approval.signer.as_ref())
+        .map(|signer| signer.actor.as_str())
+        .collect()
 }
 
 fn version_of(asked: &Asked<'_>, change: &PromotionRow) -> Option<VersionRow> {

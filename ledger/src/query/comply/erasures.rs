@@ -22,7 +22,9 @@ pub fn decided(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
             .collect();
         let shortfall = match (erasure.status(), open.is_empty()) {
             (ErasureStatus::InEffect, true) => None,
-            (ErasureStatus::InEffect, false) => Some(format!("nothing is decided on {}, which it reached", open.join(", "))),
+            (ErasureStatus::InEffect, false) => {
+                Some(format!("nothing is decided on {}, which it reached", open.join(", ")))
+            }
             _ => Some(format!("{} of {} parts are on the record, so nothing is erased", erasure.chunk, erasure.chunks)),
         };
         tally.judge(erasure.position, shortfall.map(|what| format!("erasure {}: {what}", erasure.position)));

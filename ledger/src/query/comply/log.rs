@@ -65,10 +65,8 @@ mod tests {
             let positions: Vec<u64> = sample(size).collect();
             assert_eq!(positions.len() as u64, size.min(64));
             assert!(positions.windows(2).all(|pair| pair[0] < pair[1]), "{size}: {positions:?}");
-            assert_eq!((positions.first(), positions.last()), match size {
-                0 => (None, None),
-                _ => (Some(&0), Some(&(size - 1))),
-            });
+            let ends = (positions.first().copied(), positions.last().copied());
+            assert_eq!(ends, (size.min(1) == 1).then(|| (Some(0), Some(size - 1))).unwrap_or_default());
         }
     }
 }

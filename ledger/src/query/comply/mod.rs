@@ -26,7 +26,7 @@ mod questions;
 mod running;
 
 pub use data::SAFE_HARBOR;
-pub use pack::{Asks, Clause, Pack, judge, packs, parse};
+pub use pack::{Asks, Clause, Pack, PackError, judge, packs, parse};
 pub use questions::{QUESTIONS, Question, question};
 
 use super::{QueryError, answer as sound, not_found};

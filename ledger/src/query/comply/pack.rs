@@ -3,9 +3,7 @@
 use super::question;
 use crate::query::QueryError;
 use crate::rules::is_identifier;
-use attestune_proto::v1::{
-    AnswerStatus, ClauseAnswer, ClauseQuestion, ClauseStatus, PackAnswer, QuestionAnswer,
-};
+use attestune_proto::v1::{AnswerStatus, ClauseAnswer, ClauseQuestion, ClauseStatus, PackAnswer, QuestionAnswer};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -179,11 +177,8 @@ pub fn judge(pack: &Pack, answers: &[QuestionAnswer]) -> PackAnswer {
 
 fn status(clause: &Clause, answers: &[QuestionAnswer]) -> ClauseStatus {
     let answer = |asked: &Asks| answers.iter().find(|answer| answer.question == asked.question);
-    let all: Vec<AnswerStatus> = clause
-        .questions
-        .iter()
-        .map(|asked| answer(asked).map_or(AnswerStatus::Gap, QuestionAnswer::status))
-        .collect();
+    let all: Vec<AnswerStatus> =
+        clause.questions.iter().map(|asked| answer(asked).map_or(AnswerStatus::Gap, QuestionAnswer::status)).collect();
     if all.is_empty() {
         ClauseStatus::ForPeople
     } else if all.iter().any(|one| matches!(one, AnswerStatus::Gap | AnswerStatus::Unspecified)) {

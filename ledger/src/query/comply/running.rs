@@ -6,7 +6,7 @@ use crate::query::{QueryError, serving};
 use crate::rules::may_return;
 use crate::state::{Alerts, Assignments, LatestWindows, Versions};
 use attestune_proto::v1::{
-    AlertRow, AssignmentRow, DueItem, DueKind, Kind, ModelRow, ModelServing, QuestionAnswer, ServerStatus,
+    AlertRow, AssignmentRow, DueItem, DueKind, Kind, ModelRow, ModelServing, QuestionAnswer, ServerStatus, WindowRow,
 };
 
 const DAY_MS: u64 = 86_400_000;
@@ -122,12 +122,8 @@ pub fn watched(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
 /// The newest window of the version in force, by servers or by monitors.
 fn newest_window(asked: &Asked<'_>, model: &ModelRow, by_monitor: bool) -> Option<u64> {
     let windows = asked.view.scan(&LatestWindows::under(model.model.as_str()));
-    let of_this = |row: &&_| is_of(row, model.in_force, by_monitor);
+    let of_this = |row: &&WindowRow| row.version == model.in_force && row.server.is_empty() == by_monitor;
     windows.iter().filter(of_this).map(|row| row.position).max()
-}
-
-fn is_of(row: &attestune_proto::v1::WindowRow, version: u32, by_monitor: bool) -> bool {
-    row.version == version && row.server.is_empty() == by_monitor
 }
 
 /// Why the newest window is too old; a version that has just come into force has time for its first.
@@ -155,7 +151,8 @@ pub fn alerts_answered(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> 
         });
         tally.judge(alert.position, shortfall);
     }
-    let text = format!("{}, {} answered in time or with time left; {open} open", count(tally.of(), "alert"), tally.good());
+    let text =
+        format!("{}, {} answered in time or with time left; {open} open", count(tally.of(), "alert"), tally.good());
     Ok(tally.answer(text))
 }
 
@@ -167,7 +164,9 @@ fn answered_late(asked: &Asked<'_>, alert: &AlertRow) -> Option<String> {
         (None, 0) => Some("is open, and the policy sets no time for it".into()),
         (Some(_), 0) => None,
         (None, _) => (asked.now_ms > due_ms).then(|| "is overdue".into()),
-        (Some(signer), _) => (time(signer.position) > due_ms).then(|| format!("was answered late, at {}", signer.position)),
+        (Some(signer), _) => {
+            (time(signer.position) > due_ms).then(|| format!("was answered late, at {}", signer.position))
+        }
     }
 }
 
@@ -200,7 +199,8 @@ pub fn reviews_in_time(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> 
     asked.view.each(&Assignments::all(), |_, row: AssignmentRow| {
         let position = row.signer.map_or(0, |signer| signer.position);
         let late = overdue.iter().any(|item| item.position == position);
-        tally.judge(position, late.then(|| format!("the review assigned to {} at {position} is overdue", row.reviewer)));
+        tally
+            .judge(position, late.then(|| format!("the review assigned to {} at {position} is overdue", row.reviewer)));
         true
     });
     let text = format!("{} of review, {} done or with time left", count(tally.of(), "assignment"), tally.good());

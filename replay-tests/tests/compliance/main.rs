@@ -23,7 +23,7 @@ const DAY_MS: u64 = 86_400_000;
 
 /// A replica that has folded a world's log, and its store.
 struct Folded {
-    replica: Replica,
+    replica: Arc<Replica>,
     store: Arc<Store>,
     _folder: tempfile::TempDir,
 }
@@ -74,7 +74,13 @@ impl Answers {
     /// The answer to what must be met.
     fn met(&self, code: &str) -> &QuestionAnswer {
         let answer = self.of_question(code);
-        assert_eq!((answer.status(), answer.short), (AnswerStatus::Met, 0), "{code}: {} {:?}", answer.text, answer.gaps);
+        assert_eq!(
+            (answer.status(), answer.short),
+            (AnswerStatus::Met, 0),
+            "{code}: {} {:?}",
+            answer.text,
+            answer.gaps
+        );
         assert!(!answer.positions.is_empty() && answer.gaps.is_empty(), "{code} names what is behind it");
         answer
     }

@@ -17,14 +17,9 @@ fn in_production() -> (World, Life) {
 #[test]
 fn before_anything_came_into_production_there_is_nothing_to_ask() {
     let answers = Answers::now(&World::new());
-    for code in [
-        "sources-known",
-        "evaluated-before",
-        "no-leakage",
-        "approved-by-others",
-        "emergencies-reviewed",
-        "repeated",
-    ] {
+    for code in
+        ["sources-known", "evaluated-before", "no-leakage", "approved-by-others", "emergencies-reviewed", "repeated"]
+    {
         answers.not_applicable(code);
     }
 }
@@ -51,8 +46,7 @@ fn a_change_that_was_tested_and_approved_by_others_is_met_with_its_counts() {
 
 #[test]
 fn words_of_keys_that_were_later_compromised_are_gaps() {
-    for (actor, code) in
-        [("alma", "approved-by-others"), ("evaluator", "evaluated-before"), ("checker", "no-leakage")]
+    for (actor, code) in [("alma", "approved-by-others"), ("evaluator", "evaluated-before"), ("checker", "no-leakage")]
     {
         let (mut world, _) = in_production();
         revoke(&mut world, actor, RevocationReason::Compromised);
@@ -67,10 +61,8 @@ fn words_of_keys_that_were_later_compromised_are_gaps() {
 
 #[test]
 fn a_model_trained_elsewhere_has_unknown_sources_and_unchecked_leakage() {
-    let open = |stage| attestune_proto::v1::Gate {
-        unchecked_leakage: true,
-        ..gate(&policy(), stage).cloned().unwrap()
-    };
+    let open =
+        |stage| attestune_proto::v1::Gate { unchecked_leakage: true, ..gate(&policy(), stage).cloned().unwrap() };
     let gates = vec![open(Stage::Staging), open(Stage::Production)];
     let mut world = World::with_policy(Policy { gates, ..policy() });
     let life = world.with_dataset();

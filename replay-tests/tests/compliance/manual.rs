@@ -15,7 +15,7 @@ fn the_manual_lists_every_pack_and_question() {
     let have = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         have == wanted,
-        "docs/compliance.md is not what the packs say: run ATTESTUNE_WRITE_DOCS=1 cargo test --workspace --test comply"
+        "docs/compliance.md is not what the packs say: run ATTESTUNE_WRITE_DOCS=1 cargo test --workspace --test compliance"
     );
 }
 
@@ -39,7 +39,11 @@ fn manual() -> String {
 }
 
 fn section(text: &mut String, pack: &Pack) {
-    let _ = write!(text, "\n## {}\n\n**{}**, version {} of {}. {}\n", pack.pack, pack.title, pack.version, pack.dated, pack.edition);
+    let _ = write!(
+        text,
+        "\n## {}\n\n**{}**, version {} of {}. {}\n",
+        pack.pack, pack.title, pack.version, pack.dated, pack.edition
+    );
     text.push_str("\n| clause | what it asks | what answers it |\n| --- | --- | --- |\n");
     for clause in &pack.clauses {
         let mut answers: Vec<String> =
