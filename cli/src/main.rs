@@ -56,6 +56,7 @@ mod publish;
 mod refold;
 mod registry;
 mod replay;
+mod report;
 mod reproduce;
 mod restore;
 mod review;
@@ -66,6 +67,7 @@ mod running;
 mod scan;
 mod schedule;
 mod served;
+mod serving;
 mod session;
 mod spread;
 mod suite;
@@ -132,12 +134,14 @@ enum Command {
     Derive(derive::Args),
     /// Scan examples for personal data and check their quality
     Scan(scan::Args),
-    /// Personal data in a file, without a ledger: scan
+    /// Personal data without a ledger: scan, serve; and what a ledger's worker looks for
     #[command(subcommand)]
     Pii(pii::Command),
-    /// Review examples: list, show, approve, reject, redact
+    /// Review examples, full-screen or one command at a time
+    Review(review::Args),
+    /// Reports: what was found and what people made of it
     #[command(subcommand)]
-    Review(review::Command),
+    Report(report::Command),
     /// Datasets: freeze, show, list
     #[command(subcommand)]
     Dataset(dataset::Command),
@@ -270,7 +274,8 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::Derive(args) => derive::run(context, args).await,
         Command::Scan(args) => scan::run(context, args).await,
         Command::Pii(command) => pii::run(context, command).await,
-        Command::Review(command) => review::run(context, command).await,
+        Command::Review(args) => review::run(context, args).await,
+        Command::Report(command) => report::run(context, command).await,
         Command::Dataset(command) => dataset::run(context, command).await,
         Command::Base(command) => base::run(context, command).await,
         Command::Train(command) => train::run(context, command).await,

@@ -30,7 +30,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for model in &answer.models {
         println!("{}", decided(model));
-        rows.extend(model.servers.iter().map(|server| cells(server)));
+        rows.extend(model.servers.iter().map(cells));
     }
     output::table(&["server", "serves", "status", "as of", "since", "last word"], rows);
     Ok(())

@@ -11,7 +11,7 @@ use attestune_proto::v1::{
     AccessToken, AppendRequest, Event, HeadRequest, HeadResponse, ListRequest, OpenRequest, ReadRequest, Receipt,
     SealRequest, SealResponse, Sealed, Seen, Verdict, admin_client::AdminClient, compliance_client::ComplianceClient,
     content_client::ContentClient, event::Body, ledger_client::LedgerClient, operations_client::OperationsClient,
-    provenance_client::ProvenanceClient, registry_client::RegistryClient,
+    provenance_client::ProvenanceClient, registry_client::RegistryClient, review_client::ReviewClient,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
@@ -137,6 +137,11 @@ impl Session {
     /// The service Compliance.
     pub fn compliance(&self) -> ComplianceClient<Signed> {
         ComplianceClient::new(self.signed()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The service Review.
+    pub fn review(&self) -> ReviewClient<Signed> {
+        ReviewClient::new(self.signed()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// The service Admin.

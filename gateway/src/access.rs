@@ -39,7 +39,7 @@ const PERSONS_OPEN: [Role; 5] = [Role::Steward, Role::Reviewer, Role::Engineer, 
 /// Roles of workers that open texts.
 const WORKERS_OPEN: [Role; 5] = [Role::Scanner, Role::Checker, Role::Trainer, Role::Evaluator, Role::Monitor];
 /// Kinds of events that hold sealed texts.
-const SEALED: [Kind; 10] = [
+const SEALED: [Kind; 9] = [
     Kind::DocumentsIngested,
     Kind::ExamplesDerived,
     Kind::ExamplesReviewed,
@@ -49,7 +49,6 @@ const SEALED: [Kind; 10] = [
     Kind::ModelRegistered,
     Kind::ExperimentStarted,
     Kind::ExperimentConcluded,
-    Kind::WindowObserved,
 ];
 
 /// An actor whose token holds.
@@ -87,10 +86,14 @@ impl Denials {
 /// # Errors
 /// If there is no token, or it does not hold here and now.
 pub fn caller<T>(gateway: &Gateway, request: &Request<T>) -> Result<Caller, Status> {
+    caller_of(gateway, request.metadata().get("authorization").and_then(|value| value.to_str().ok()))
+}
+
+/// The same, by the header `authorization`.
+fn caller_of(gateway: &Gateway, header: Option<&str>) -> Result<Caller, Status> {
     let no = |reason: Reason, what: &str| {
         status(reason, format!("{what}; send `authorization: Bearer TOKEN`, `attestune token` prints one"))
     };
-    let header = request.metadata().get("authorization").and_then(|v| v.to_str().ok());
     let text = header.and_then(|h| h.strip_prefix("Bearer "));
     let text = text.ok_or_else(|| no(Reason::TokenMissing, "the call carries no token"))?;
     let malformed = || no(Reason::TokenMalformed, "the token is not base64url of a signed access token");
@@ -127,7 +130,18 @@ pub fn caller<T>(gateway: &Gateway, request: &Request<T>) -> Result<Caller, Stat
 /// # Errors
 /// As [`caller`]; if the actor holds no role.
 pub fn reader<T>(gateway: &Gateway, request: &Request<T>) -> Result<Caller, Status> {
-    let caller = caller(gateway, request)?;
+    may_read(caller(gateway, request)?)
+}
+
+/// The same, by the header `authorization`.
+///
+/// # Errors
+/// As [`reader`].
+pub fn reader_of(gateway: &Gateway, header: Option<&str>) -> Result<Caller, Status> {
+    may_read(caller_of(gateway, header)?)
+}
+
+fn may_read(caller: Caller) -> Result<Caller, Status> {
     if caller.actor.roles.is_empty() {
         let actor = caller.actor.actor;
         return Err(with_figures(Reason::NoRole, format!("{actor} holds no role"), [("actor", actor)]));

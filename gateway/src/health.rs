@@ -11,6 +11,7 @@ use attestune_proto::v1::operations_server::OperationsServer;
 use attestune_proto::v1::provenance_server::ProvenanceServer;
 use attestune_proto::v1::receipts_server::ReceiptsServer;
 use attestune_proto::v1::registry_server::RegistryServer;
+use attestune_proto::v1::review_server::ReviewServer;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::server::NamedService;
@@ -21,13 +22,14 @@ use tonic_health::server::HealthReporter;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Every service of ours; the empty name is the server as a whole.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "",
     LedgerServer::<Services>::NAME,
     ReceiptsServer::<Services>::NAME,
     ProvenanceServer::<Services>::NAME,
     RegistryServer::<Services>::NAME,
     ContentServer::<Services>::NAME,
+    ReviewServer::<Services>::NAME,
     AdminServer::<Services>::NAME,
     OperationsServer::<Services>::NAME,
     ComplianceServer::<Services>::NAME,

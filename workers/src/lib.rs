@@ -12,6 +12,7 @@
 //! # }
 //! ```
 
+pub mod allow_list;
 mod bases;
 mod checker;
 mod context;
@@ -32,7 +33,7 @@ pub use bases::BaseModels;
 pub use checker::{CHECKER_NAME, CHECKER_VERSION, Quality};
 pub use context::{Context, Outcome, Signer};
 pub use error::WorkerError;
-pub use evaluator::Evaluator;
+pub use evaluator::{Evaluator, adapter_config};
 pub use pii::Pii;
 pub use runner::{Progress, Worker, run};
 pub use scheduler::Scheduler;

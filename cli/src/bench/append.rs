@@ -119,7 +119,7 @@ impl Split {
         self.verify.push(verify);
         self.fsync.push(fsync);
         self.fold.push(fold);
-        self.rest.push(all.mean_us() - verify - fsync - fold);
+        self.rest.push(all.mean_us() - verify - fsync);
     }
 
     fn figures(self) -> [Figure; 4] {
@@ -128,7 +128,7 @@ impl Split {
             mean("the wire, and of handing over", self.rest),
             mean("decoding and verifying at the door", self.verify),
             mean("write and fsync", self.fsync),
-            mean("the fold", self.fold),
+            mean("the fold, while the disk takes it in", self.fold),
         ]
     }
 }
@@ -206,7 +206,8 @@ pub struct Server {
 impl Server {
     /// Serves a replica of a bench.
     pub async fn start(replica: Arc<Replica>, socket: &Path) -> anyhow::Result<Self> {
-        let gateway = Gateway { replica, vault: None, key: key(GATEWAY), actor: GATEWAY.into(), published: None };
+        let gateway =
+            Gateway { replica, vault: None, key: key(GATEWAY), actor: GATEWAY.into(), published: None, serving: None };
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(attestune_gateway::serve_uds(gateway, socket.to_owned(), stopped));
         while !socket.exists() && !serving.is_finished() {

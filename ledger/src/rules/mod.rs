@@ -5,7 +5,10 @@
 
 pub mod bound;
 mod check;
+pub mod closure;
 pub use check::is_identifier;
+pub mod claims;
+mod coverage;
 mod data;
 mod datasets;
 pub use datasets::tally;
