@@ -2,7 +2,7 @@
 
 use crate::{Answers, DAY_MS};
 use attestune_proto::v1::event::Body;
-use attestune_proto::v1::{Kind, Policy, ReviewAssigned, ReviewVerdict, ServingConfirmed, ServingOccasion};
+use attestune_proto::v1::{Kind, Policy, ReviewVerdict, ServingConfirmed, ServingOccasion};
 use attestune_replay_tests::*;
 
 /// With monitor and scheduler, version 1 in force.
@@ -116,8 +116,7 @@ fn a_review_that_was_assigned_must_be_done_in_time() {
     let life = world.with_examples();
     Answers::now(&world).not_applicable("reviews-in-time");
     let due_ms = world.now_ms + DAY_MS;
-    let assigned = ReviewAssigned { batch: life.batch, indices: vec![1], reviewer: "rita".into(), due_ms };
-    world.must("sten", Body::ReviewAssigned(assigned));
+    world.must("sten", assigned(life.batch, &[1], "rita", due_ms));
     Answers::now(&world).met("reviews-in-time");
     assert!(Answers::of(&world, due_ms + 1).gap("reviews-in-time").contains("assigned to rita"));
     world.must("rita", reviewed(life.batch, 1, ReviewVerdict::Approve));

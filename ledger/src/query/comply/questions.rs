@@ -94,7 +94,7 @@ questions! {
         "a retraining is overdue; nothing to ask without a model in production";
     running::reviews_in_time => "reviews-in-time",
         "Is no assignment of review overdue?",
-        "an assignment is past its time with something undecided; nothing to ask where nothing was assigned";
+        "an assignment is past its time with something undecided; nothing to ask where nothing was assigned with a date";
     erasures::decided => "erasures-decided",
         "Is every erasure complete, and was it decided what becomes of each version that it reached?",
         "chunks of an erasure are missing, or nothing was decided on a version; nothing to ask without an erasure";
