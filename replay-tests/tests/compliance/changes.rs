@@ -3,9 +3,7 @@
 use crate::{Answers, revoke};
 use attestune_ledger::rules::policy::gate;
 use attestune_proto::v1::event::Body;
-use attestune_proto::v1::{
-    ModelRegistered, Policy, Reproduction, RevocationReason, RollbackReason, RolledBack, Stage, TrainingReproduced,
-};
+use attestune_proto::v1::{ModelRegistered, Policy, Reproduction, RevocationReason, Stage, TrainingReproduced};
 use attestune_replay_tests::*;
 
 fn in_production() -> (World, Life) {
@@ -140,6 +138,4 @@ fn a_halt_takes_the_question_about_repeating_away() {
     let (mut world, _) = in_production();
     world.must("otto", halted(None));
     Answers::now(&world).not_applicable("repeated");
-    let back = RolledBack { model: "triage".into(), from: 1, to: 1, reason: RollbackReason::Drill as i32 };
-    world.refused("otto", Body::RolledBack(back), "no-way-back");
 }
