@@ -15,10 +15,11 @@ fn clause<'a>(answer: &'a Value, clause: &str) -> &'a Value {
 #[test]
 fn a_gap_is_an_answer_of_no_and_was_none_before_it_came() {
     let ledger = Ledger::staffed();
-    let asked = ["comply", "soc-2", "--as", "mina"];
+    let asked = ["comply", "hipaa", "--as", "mina"];
     let said = ledger.ok(&asked);
-    assert!(said.contains("SOC 2, common criteria (soc-2@1 of ") && said.contains("Not legal advice"), "{said}");
-    assert!(said.contains("CC6.1  ✓ met") && said.contains("CC8.1  – not applicable"), "{said}");
+    assert!(said.contains("(hipaa@1 of 2026-") && said.contains("Not legal advice"), "{said}");
+    assert!(said.contains("164.312(d)  ✓ met") && said.contains("164.514(b)(2)(i)  – not applicable"), "{said}");
+    assert!(said.contains("164.514(b)(1)  ○ for people"), "{said}");
     let before = ledger.size() - 1;
 
     ledger.ok(&["key", "new", "rita-2"]);
@@ -26,14 +27,17 @@ fn a_gap_is_an_answer_of_no_and_was_none_before_it_came() {
     let output = ledger.run(&asked);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("CC6.1  ✗ GAP") && said.contains("rita and rita-2 are printed alike (event "), "{said}");
+    assert!(said.contains("164.312(d)  ✗ GAP") && said.contains("rita and rita-2 are printed alike (event "), "{said}");
     assert!(ledger.fails(1, &asked).contains("1 clause with a gap"));
 
     let before = before.to_string();
     let then = ledger.json(&[&asked[..], &["--at-position", &before]].concat());
-    assert_eq!(clause(&then, "CC6.1")["status"], "CLAUSE_STATUS_MET");
+    assert_eq!(clause(&then, "164.312(d)")["status"], "CLAUSE_STATUS_MET");
     assert_eq!(then["as_of_position"].to_string(), before);
     assert_eq!(then["now_ms"], then["as_of_ms"]);
+    // A root key alone adopts policies, unless `init` was told otherwise.
+    let soc2 = ledger.run(&["comply", "soc-2", "--as", "mina"]);
+    assert!(String::from_utf8_lossy(&soc2.stdout).contains("one root key alone could adopt version 1"));
     assert!(ledger.fails(2, &["comply", "hammurabi", "--as", "mina"]).contains("no pack hammurabi"));
 }
 
