@@ -31,9 +31,12 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         Some(version) => format!("{}@{version} is halted", args.model),
         None => format!("{} is halted", args.model),
     };
-    output::receipt(context.json && !args.wait, &receipt, &said)?;
+    // In JSON there is one answer: with --wait it has the receipt in it.
+    if !(context.json && args.wait) {
+        output::receipt(context.json, &receipt, &said)?;
+    }
     if args.wait {
-        served::wait(context, &session, &args.model, &receipt, WAIT).await?;
+        served::wait(context, &session, &args.model, &receipt, args.version.is_some(), WAIT).await?;
     }
     Ok(())
 }

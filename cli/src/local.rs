@@ -1,6 +1,6 @@
 //! The ledger opened inside this process: store, log, replica, vault, gateway and, on demand, the workers.
 
-use crate::{context::load_key, folder::Folder, problem, vault};
+use crate::{context::load_key, folder::Folder, pii::Settings, problem, vault};
 use attestune_gateway::{Gateway, InProcess};
 use attestune_ledger::{
     envelope::SigningKey,
@@ -104,7 +104,7 @@ impl Local {
         let stop = Arc::new(AtomicBool::new(false));
         let models = BaseModels::new(self.folder.model_paths()?);
         let mut workers: Vec<(&str, Box<dyn Worker + Send>)> = vec![
-            ("scanner", Box::new(Pii::default())),
+            ("scanner", Box::new(Pii::new(Settings::of(&self.folder).scanner()?))),
             ("checker", Box::new(Quality::default())),
             ("trainer", Box::new(Trainer::new(models.clone()).on(device.clone()))),
             ("evaluator", Box::new(Evaluator::new(models).on(device.clone()))),

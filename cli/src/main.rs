@@ -12,6 +12,7 @@ mod base;
 mod bench;
 mod cases;
 mod clock;
+mod comply;
 mod connect;
 mod context;
 mod dataset;
@@ -55,6 +56,7 @@ mod publish;
 mod refold;
 mod registry;
 mod replay;
+mod report;
 mod reproduce;
 mod restore;
 mod review;
@@ -132,12 +134,14 @@ enum Command {
     Derive(derive::Args),
     /// Scan examples for personal data and check their quality
     Scan(scan::Args),
-    /// Personal data in a file, without a ledger: scan
+    /// Personal data without a ledger: scan, serve; and what a ledger's worker looks for
     #[command(subcommand)]
     Pii(pii::Command),
-    /// Review examples: list, show, approve, reject, redact
+    /// Review examples, full-screen or one command at a time
+    Review(review::Args),
+    /// Reports: what was found and what people made of it
     #[command(subcommand)]
-    Review(review::Command),
+    Report(report::Command),
     /// Datasets: freeze, show, list
     #[command(subcommand)]
     Dataset(dataset::Command),
@@ -178,6 +182,8 @@ enum Command {
     Due(due::Args),
     /// Only what is late or missing; that there is something is an answer of no
     Gaps(due::Args),
+    /// What the ledger says to clauses of regulations; a gap is an answer of no
+    Comply(comply::Args),
     /// Erase a person's data: the trail stays
     Erase(erase::Args),
     /// Erasures: list, show what each reached, decide what becomes of that
@@ -268,7 +274,8 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::Derive(args) => derive::run(context, args).await,
         Command::Scan(args) => scan::run(context, args).await,
         Command::Pii(command) => pii::run(context, command).await,
-        Command::Review(command) => review::run(context, command).await,
+        Command::Review(args) => review::run(context, args).await,
+        Command::Report(command) => report::run(context, command).await,
         Command::Dataset(command) => dataset::run(context, command).await,
         Command::Base(command) => base::run(context, command).await,
         Command::Train(command) => train::run(context, command).await,
@@ -284,6 +291,7 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::Schedule(command) => schedule::run(context, command).await,
         Command::Due(args) => due::run(context, args, false).await,
         Command::Gaps(args) => due::run(context, args, true).await,
+        Command::Comply(args) => comply::run(context, args).await,
         Command::Erase(args) => erase::run(context, args).await,
         Command::Erasure(command) => erasure::run(context, command).await,
         Command::Hold(command) => hold::run(context, command).await,

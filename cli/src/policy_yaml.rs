@@ -3,6 +3,8 @@
 //! Shares are percentages (`95%`, at most four decimals), times are numbers with a unit (`5m`, `24h`, `91d`), tools are
 //! `name@version`. Kinds, roles and enum values have their plain names, such as `examples-reviewed`.
 
+mod review;
+
 use crate::{policy_operations::OperationsYaml, problem};
 use anyhow::{Context as _, anyhow, bail};
 use attestune_ledger::{draft::plain, rules::policy};
@@ -56,6 +58,8 @@ struct PolicyYaml {
     browser_keys_approve: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     operations: Option<OperationsYaml>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    review: Option<review::ReviewYaml>,
     /// Without it: the default ones.
     #[serde(default)]
     permissions: Option<serde_yaml_ng::Mapping>,
@@ -105,6 +109,7 @@ pub fn parse(text: &str) -> anyhow::Result<Policy> {
         retraining_interval_ms: duration(&yaml.retraining_interval).context("retraining_interval")?,
         browser_keys_approve: yaml.browser_keys_approve,
         permissions,
+        review: yaml.review.as_ref().map(review::parse).transpose().context("review")?,
         ..Default::default()
     };
     if let Some(operations) = &yaml.operations {
@@ -137,6 +142,7 @@ pub fn write(policy: &Policy) -> anyhow::Result<String> {
         retraining_interval: show_duration(policy.retraining_interval_ms),
         browser_keys_approve: policy.browser_keys_approve,
         operations: OperationsYaml::of(policy),
+        review: policy.review.as_ref().map(review::show),
         permissions: Some(permissions.collect::<anyhow::Result<_>>()?),
     };
     Ok(serde_yaml_ng::to_string(&yaml)?)
@@ -199,7 +205,7 @@ pub fn named<T>(field: &str, prefix: &str, text: &str, from: impl Fn(&str) -> Op
 fn tools(texts: &[String]) -> anyhow::Result<Vec<Tool>> {
     let tool = |text: &String| match text.split_once('@') {
         Some((name, version)) => Ok(Tool { name: name.into(), version: version.into() }),
-        None => bail!("`{text}`: name@version is expected, such as attestune-pii@2"),
+        None => bail!("`{text}`: name@version is expected, such as attestune-pii@3"),
     };
     texts.iter().map(tool).collect()
 }

@@ -1,5 +1,7 @@
 //! `attestune provenance`: a version with everything that made it and everything decided on it.
 
+mod coverage;
+
 use crate::{context::Context, erasure, output, promote, session::Session};
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{
@@ -116,6 +118,9 @@ fn print(answer: &ModelVersion) {
             print!("{}", batch_lines(batch, at == answer.batches.len(), &name));
         }
     }
+    for coverage in &answer.coverages {
+        print!("{}", coverage::lines(coverage));
+    }
     if version.run.is_none() {
         println!("├─ trained elsewhere, registered by {}: leakage is not checkable", name(&version.registered_by));
     }
@@ -180,8 +185,13 @@ fn batch_lines(batch: &BatchProvenance, last: bool, name: &impl Fn(&str) -> Stri
     for scan in &batch.scans {
         let tool = scan.detector.clone().unwrap_or_default();
         lines.push(format!(
-            "│  {stem}    scanned at {} by {}@{} ({}): {} flagged",
-            scan.position, tool.name, tool.version, scan.actor, scan.flagged
+            "│  {stem}    scanned at {} by {}@{} ({}): {} flagged, coverage {}",
+            scan.position,
+            tool.name,
+            tool.version,
+            scan.actor,
+            scan.flagged,
+            output::short(&scan.coverage)
         ));
     }
     for review in &batch.reviews {

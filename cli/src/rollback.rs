@@ -37,10 +37,13 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let body = RolledBack { model: args.model.clone(), from, to: args.to, reason };
     let receipt = session.act(Body::RolledBack(body)).await?;
     let said = format!("{} is rolled back from version {from} to {}", args.model, args.to);
-    output::receipt(context.json && !args.wait, &receipt, &said)?;
+    // In JSON there is one answer: with --wait it has the receipt in it.
+    if !(context.json && args.wait) {
+        output::receipt(context.json, &receipt, &said)?;
+    }
     if args.wait {
         let limit = Duration::from_secs(args.wait_at_most);
-        served::wait(context, &session, &args.model, &receipt, limit).await?;
+        served::wait(context, &session, &args.model, &receipt, false, limit).await?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::{
     folder::{self, Folder},
     kafka_args::KafkaArgs,
     local::open_store,
+    pii::{self, Settings},
     problem,
     publish::PublishArgs,
     running::{Signals, failed},
@@ -70,6 +71,9 @@ pub struct WorkerArgs {
     work: Work,
     #[command(flatten)]
     device: DeviceArgs,
+    /// For the worker pii
+    #[command(flatten)]
+    settings: Settings,
 }
 
 #[derive(clap::Args)]
@@ -151,8 +155,15 @@ pub async fn worker(context: &Context, args: &WorkerArgs) -> anyhow::Result<()> 
     if device.is_card() && !matches!(args.name, WorkerName::Evaluator) {
         return Err(problem::cannot("this worker computes on no card", "leave --device out"));
     }
+    if args.settings.given() && !matches!(args.name, WorkerName::Pii) {
+        return Err(problem::cannot("this worker looks for no personal data", "leave --config and --recognizers out"));
+    }
     let worker: Box<dyn Worker + Send> = match args.name {
-        WorkerName::Pii => Box::new(Pii::default()),
+        WorkerName::Pii => {
+            let scanner = args.settings.scanner()?;
+            eprintln!("it scans as {}", pii::detector(&scanner));
+            Box::new(Pii::new(scanner))
+        }
         WorkerName::Quality => Box::new(Quality::default()),
         WorkerName::Evaluator => Box::new(Evaluator::new(args.work.bases()?).on(device)),
         WorkerName::Scheduler => Box::new(Scheduler),

@@ -16,7 +16,7 @@ mod services;
 mod stop;
 mod sweep;
 
-pub use http::serve_pages;
+pub use http::{listen_tcp, serve_pages, serve_router};
 pub use published::Published;
 pub use serve::{InProcess, ServeError, serve_in_process, serve_tcp, serve_uds};
 

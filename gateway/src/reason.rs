@@ -76,6 +76,8 @@ reasons! {
     NoLedger = "no-ledger", FailedPrecondition;
     /// The folder's log is the copy of a topic, and no Kafka was named.
     LogReadOnly = "log-read-only", FailedPrecondition;
+    /// The log does not take it, and nothing was appended. The message says why, and the way out.
+    LogRefused = "log-refused", FailedPrecondition;
     /// This server holds no checkpoint key.
     NoCheckpointKey = "no-checkpoint-key", FailedPrecondition;
     /// This server has no vault.

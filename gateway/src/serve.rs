@@ -1,7 +1,7 @@
 //! Listening: a Unix socket, a loopback port, or a channel inside the process.
 
 use crate::health;
-use crate::http::with_pages;
+use crate::http::{listen_tcp, with_pages};
 use crate::metrics::Watched;
 use crate::openai;
 use crate::services::routes;
@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::Stream;
@@ -83,11 +83,7 @@ fn listen_uds(path: &Path) -> io::Result<UnixListener> {
 /// # Errors
 /// If the address is not loopback, or taken.
 pub async fn serve_tcp(gateway: Gateway, addr: SocketAddr, stop: watch::Receiver<bool>) -> Result<(), ServeError> {
-    if !addr.ip().is_loopback() {
-        return Err(ServeError::NotLoopback(addr));
-    }
-    let listener =
-        TcpListener::bind(addr).await.map_err(|cause| ServeError::Listen { place: addr.to_string(), cause })?;
+    let listener = listen_tcp(addr).await?;
     // A receipt is one small packet: it must not wait for the next.
     serve(gateway, TcpIncoming::from(listener).with_nodelay(Some(true)), Stop::new(stop)).await
 }

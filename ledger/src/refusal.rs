@@ -166,6 +166,12 @@ reasons! {
     ReviewerMadeIt { actor: String, batch: u64 } = "reviewer-made-it", "{actor} ingested or derived the examples of batch {batch} and cannot review them";
     /// The example was decided; it must be reopened first.
     ReviewedBefore { batch: u64, index: u32 } = "reviewed-before", "example {index} of batch {batch} was decided before";
+    /// The policy names the reasons that may be given with a verdict.
+    ReasonNotTaken { verdict: String, reason: String } = "reason-not-taken", "the policy does not take {reason} as a reason to {verdict}";
+    /// Some examples are decided on by two persons, and by a third where these disagree: each must be another.
+    AnotherReviewerNeeded { actor: String, batch: u64, index: u32 } = "another-reviewer-needed", "{actor} decided on example {index} of batch {batch} before: another person must decide now";
+    /// What is assigned to somebody may be claimed by others once it is late, or assigned anew.
+    AssignedToAnother { reviewer: String, batch: u64, index: u32, due_ms: u64 } = "assigned-to-another", "example {index} of batch {batch} is assigned to {reviewer} until {due_ms} (0 for ever)";
     /// There is no decision to set aside.
     NotReviewed { batch: u64, index: u32 } = "not-reviewed", "example {index} of batch {batch} has no decision to reopen";
     /// The position to freeze at lies ahead.

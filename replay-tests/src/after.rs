@@ -1,7 +1,7 @@
 //! What comes after promotion, as bodies and as short verbs.
 
 use crate::{Life, World, approved, digest, hyperparameters, policy, promotion, sealed};
-use attestune_ledger::rules::erasure::{Closure, Named};
+use attestune_ledger::rules::closure::{Closure, Named};
 use attestune_ledger::state::{Models, Versions, View};
 use attestune_proto::v1::{
     ActorKind, AlertAcknowledged, AlertAction, AlertKind, AlertRaised, ArmFigures, BatchIndices, CategoryResult,

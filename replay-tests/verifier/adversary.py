@@ -272,6 +272,12 @@ class Author:
         def permissions(*rows: tuple[int, list[int]]) -> Message:
             return {"permissions": [{"kind": kind, "roles": roles} for kind, roles in rows]}
 
+        def review(**changes: Any) -> Message:
+            return {"review": wire.new("ReviewRules", **changes)}
+
+        def reasons(*rows: tuple[int, list[int]]) -> Message:
+            return review(reasons=[{"verdict": verdict, "reasons": taken} for verdict, taken in rows])
+
         self.event("bad-policy", 22)
         all_wrong: list[Message] = [
             {"human_review": 0}, {"human_review": 4}, {"human_review": 1, "sample_ppm": 1},
@@ -291,6 +297,11 @@ class Author:
             {"emergency": wire.new("Emergency", deadline_ms=1, roles=[5, 7])}, {"watch": wire.new("Watch")},
             {"watch": wire.new("Watch", window_ms=1, cusum_bad_ppm=5)},
             {"watch": wire.new("Watch", window_ms=1, errors_max_ppm=1_000_001)},
+            review(second_review_ppm=1_000_001),
+            review(claim_ms=316_224_000_001), review(due_ms=316_224_000_001), reasons((0, [1])), reasons((4, [1])),
+            reasons((1, [])), reasons((1, [0])), reasons((1, [6])), reasons((1, [2, 1])), reasons((1, [1, 1])),
+            reasons((2, [1]), (1, [1])), review(allow_list=wire.new("Sealed", pack=bytes(16), commitment=bytes(31))),
+            review(allow_list=wire.new("Sealed", pack=bytes(15), commitment=bytes(32))),
         ]  # fmt: skip
         for wrong in all_wrong:
             self.event("bad-policy", 22, policy=now | wrong)
@@ -301,6 +312,8 @@ class Author:
         }
         new = now | gates(approvals=16) | permissions(*sorted(rows.items()))
         new |= {"detectors": [tool, tool], "clock_lag_max_ms": 1, "human_review": 3, "sample_ppm": 1_000_000}
+        new |= reasons((1, [1, 3]), (3, [2]))
+        new["review"] |= {"second_review_ppm": 1_000_000, "claim_ms": 316_224_000_000}
         self.event("", 22, policy=new)
         self.event("bad-field", 23, size=1)
         self.event("bad-field", 23, size=1, verdict_root=bytes(33))

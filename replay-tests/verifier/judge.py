@@ -85,7 +85,28 @@ def policy_is_valid(policy: Message | None) -> bool:
             permission["roles"] and all(listed("Role", role) for role in permission["roles"])
             for permission in policy["permissions"]
         )
+        and review_is_valid(policy["review"])
         and what_comes_after_is_valid(policy)
+    )
+
+
+def review_is_valid(review: Message | None) -> bool:
+    """ "The policy", its last paragraph."""
+    if review is None:
+        return True
+    verdicts, sealed = [row["verdict"] for row in review["reasons"]], review["allow_list"]
+    return (
+        review["second_review_ppm"] <= 1_000_000
+        and max(review["claim_ms"], review["due_ms"]) <= 316_224_000_000
+        and verdicts == sorted(set(verdicts))
+        and all(listed("ReviewVerdict", verdict) for verdict in verdicts)
+        and all(
+            row["reasons"]
+            and row["reasons"] == sorted(set(row["reasons"]))
+            and all(listed("ReviewReason", reason) for reason in row["reasons"])
+            for row in review["reasons"]
+        )
+        and (sealed is None or (len(sealed["pack"]), len(sealed["commitment"])) == (16, 32))
     )
 
 
@@ -249,7 +270,8 @@ class Fold:
             need(roots.issuperset(signers) and len(signers) >= self.ledger["threshold"], "root-signatures-missing")
         else:
             need(len(signers) <= (2 if kind in (30, 32) else 1), "too-many-signatures")
-            need(kind == 30 or self.may(event["actor"], kind), "role-missing")
+            claim = kind == 55 and event["55"]["claim"]
+            need(kind == 30 or self.may(event["actor"], 56 if claim else kind), "role-missing")
         if kind in (96, 97):
             need(now - time <= self.policy["clock_lag_max_ms"], "clock-lagging")
         need(comment is None or (len(comment["pack"]), len(comment["commitment"])) == (16, 32), "bad-field")

@@ -31,6 +31,7 @@ ENUMERATIONS = {
     "Quality": 4, "ReviewVerdict": 3, "ReviewReason": 5, "FailureReason": 6, "Reproduction": 3, "Stage": 3,
     "ApprovalMeaning": 2, "RejectionReason": 3, "RollbackReason": 4, "Kind": 123, "Verdict": 4,
     "ErasureGround": 6, "ErasureDecision": 3, "ServingOccasion": 3, "MetricKind": 2, "StopMethod": 2, "Conclusion": 5, "AlertKind": 9, "AlertAction": 6,
+    "SkipReason": 4,
 }  # fmt: skip
 
 

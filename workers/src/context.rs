@@ -11,7 +11,8 @@ use attestune_ledger::{
     vault::{SealedPack, Vault},
 };
 use attestune_proto::v1::{
-    Event, ExamplesDerived, Kind, LeakageProvenance, OpenWork, Receipt, Sealed, Seen, Tool, Verdict, event::Body,
+    Event, ExamplesDerived, Kind, LeakageProvenance, OpenWork, PolicyRow, Receipt, Sealed, Seen, Tool, Verdict,
+    event::Body,
 };
 use std::{
     collections::HashMap,
@@ -122,6 +123,18 @@ impl Context {
     pub fn open_work(&self) -> Result<OpenWork, WorkerError> {
         let mut cursor = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(cursor.advance(&self.view(), BATCHES_AHEAD)?)
+    }
+
+    /// The policy in force; none before there is a ledger.
+    ///
+    /// # Errors
+    /// If the state can't be read.
+    pub(crate) fn policy(&self) -> Result<Option<PolicyRow>, WorkerError> {
+        match query::policy(&self.view(), 0) {
+            Ok(row) => Ok(Some(row)),
+            Err(QueryError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Batches for a detector to scan, of those that this worker takes up; the oldest only.

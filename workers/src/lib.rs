@@ -12,6 +12,7 @@
 //! # }
 //! ```
 
+pub mod allow_list;
 mod bases;
 mod checker;
 mod context;

@@ -304,7 +304,7 @@ impl Life {
         let detector = Tool { name: attestune_pii::DETECTOR_NAME.into(), version: attestune_pii::VERSION.into() };
         let part = format!("{}/{}", detector.name, detector.version);
         let looked_for = self.looked_for.clone();
-        let body = ExamplesScanned { batch, detector: Some(detector), looked_for, findings };
+        let body = ExamplesScanned { batch, detector: Some(detector), looked_for, findings, ..Default::default() };
         self.work("scanner", batch, &part, Body::ExamplesScanned(body));
     }
 
@@ -356,7 +356,8 @@ impl Life {
                 ReviewVerdict::Reject | ReviewVerdict::Unspecified => None,
             };
             became.insert(*index, kept);
-            decisions.push(Decision { index: *index, verdict: verdict.into(), reason: reason.into(), redacted });
+            let (verdict, reason) = (verdict.into(), reason.into());
+            decisions.push(Decision { index: *index, verdict, reason, redacted, hidden: Vec::new() });
         }
         let pack = if redacts { self.pack() } else { Vec::new() };
         let body = ExamplesReviewed { batches: vec![BatchReview { batch, decisions, pack }] };

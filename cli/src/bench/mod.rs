@@ -9,6 +9,7 @@ mod figure;
 mod kafka;
 mod life;
 mod machine;
+mod pii;
 mod postgres;
 mod query;
 mod replay;
@@ -66,6 +67,8 @@ pub enum Part {
     Kafka,
     /// Scans by one worker and by two that share them over Kafka
     Scan,
+    /// Personal data found, beside Presidio's figures; speed and memory
+    Pii,
     /// All of them
     All,
 }
@@ -93,6 +96,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
             "rounds": plan.rounds,
             "figures": results.figures,
             "skipped": results.skipped,
+            "notes": results.notes,
         }));
     }
     machine.print();
@@ -100,6 +104,9 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     figure::table(&results.figures);
     for skipped in &results.skipped {
         println!("skipped: {}: {}", skipped.part, skipped.why);
+    }
+    for note in &results.notes {
+        println!("{note}");
     }
     Ok(())
 }
@@ -134,6 +141,9 @@ async fn measure(part: Part, plan: &Plan) -> anyhow::Result<Results> {
     if wants(Part::Scan) {
         results.add(scan::run(plan).await?);
     }
+    if wants(Part::Pii) {
+        results.add(pii::run(plan)?);
+    }
     if wants(Part::Train) {
         results.add(train::run(plan)?);
     }
@@ -149,11 +159,12 @@ fn turn(work: &str, at: &std::path::Path) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string(&value)?);
         Ok(())
     }
-    match (work, work.strip_prefix("train-")) {
-        ("fold", _) => answer(replay::fold_here(at)?),
-        ("follow", _) => answer(kafka::follow_here(at)?),
-        ("verify", _) => answer(replay::verify_here(at)?),
-        (_, Some(rounds)) => answer(train::train_here(at, rounds.parse()?)?),
+    match (work, work.strip_prefix("train-"), work.strip_prefix(pii::TURN)) {
+        ("fold", ..) => answer(replay::fold_here(at)?),
+        ("follow", ..) => answer(kafka::follow_here(at)?),
+        ("verify", ..) => answer(replay::verify_here(at)?),
+        (_, Some(rounds), _) => answer(train::train_here(at, rounds.parse()?)?),
+        (_, _, Some(megabytes)) => answer(pii::stream_here(megabytes.parse()?)),
         _ => anyhow::bail!("a bench has no turn {work}"),
     }
 }

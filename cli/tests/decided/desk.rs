@@ -9,7 +9,7 @@ use attestune_ledger::log::kafka::rdkafka::{ClientConfig, Offset, TopicPartition
 use attestune_ledger::log::kafka::{Kafka, restore};
 use attestune_ledger::log::{Entry, EventLog, KafkaConfig, LogError};
 use attestune_ledger::publish::{Decisions, Encoding};
-use attestune_ledger::replica::{Replica, ReplicaOptions};
+use attestune_ledger::replica::{AppendError, Replica, ReplicaError, ReplicaOptions};
 use attestune_ledger::store::Store;
 use attestune_proto::v1::{Decided, Envelope, Event};
 use attestune_replay_tests::kafka::Cluster;
@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long anything here may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 /// The partitions of a topic of decided events.
 pub const PARTITIONS: i32 = 6;
 
@@ -29,7 +29,7 @@ pub const PARTITIONS: i32 = 6;
 pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !done() {
-        assert!(Instant::now() < until, "in two minutes: {what}");
+        assert!(Instant::now() < until, "in five minutes: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -101,12 +101,17 @@ impl Following {
         Publishing { standings, _publisher: Publisher::start(&self.config, source, options, told).unwrap() }
     }
 
-    /// An actor of a world does something more.
+    /// An actor of a world does something more; tries again while brokers are away.
     pub fn append(&self, world: &mut World, actor: &str, body: attestune_proto::v1::event::Body) {
         let mut event = world.draft(actor, body);
         let head = self.replica.head().unwrap();
         event.seen = Some(attestune_proto::v1::Seen { size: head.size, root: head.entry_root });
-        self.replica.append(vec![key(actor).sign_event(&event)]).unwrap();
+        let envelope = key(actor).sign_event(&event);
+        until("it is appended", || match self.replica.append(vec![envelope.clone()]) {
+            Ok(_) => true,
+            Err(AppendError::Failed(ReplicaError::Log(error))) if error.may_pass() => false,
+            Err(error) => panic!("{error}"),
+        });
     }
 }
 
@@ -127,7 +132,7 @@ impl Publishing {
     pub fn tells(&self, what: &str, wanted: impl Fn(&Standing) -> bool) -> Standing {
         loop {
             let told = self.standings.recv_timeout(PATIENCE);
-            let standing = told.unwrap_or_else(|_| panic!("it tells in two minutes: {what}"));
+            let standing = told.unwrap_or_else(|_| panic!("it tells in five minutes: {what}"));
             if wanted(&standing) {
                 return standing;
             }

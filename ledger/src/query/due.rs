@@ -3,14 +3,16 @@
 use super::erased::undecided;
 use super::{QueryError, answer, calendar};
 use crate::replica::StoreView;
-use crate::rules::{eligibility, policy};
+use crate::rules::{
+    eligibility::{self, Standing},
+    policy,
+};
 use crate::state::{
-    Alerts, Assignments, Erasures, LatestWindows, Models, Promotions, Reviews, Runs, Schedules, Servings, Versions,
-    View,
+    Alerts, Assignments, Erasures, LatestWindows, Models, Promotions, Runs, Schedules, Servings, Versions, View,
 };
 use attestune_proto::v1::{
-    AlertKind, AlertRow, AssignmentRow, DueItem, DueKind, DueResponse, ErasureStatus, ModelRow, Policy, ScheduleRow,
-    ServingOccasion,
+    AlertAction, AlertKind, AlertRow, AssignmentRow, DueItem, DueKind, DueResponse, ErasureStatus, ModelRow, Policy,
+    ScheduleRow, ServingOccasion,
 };
 
 /// Everything that somebody or something owes, the most overdue first.
@@ -36,7 +38,7 @@ pub fn due(store: &StoreView, model: &str, now_ms: u64) -> Result<DueResponse, Q
     for item in &mut items {
         item.overdue = now_ms > item.due_ms;
     }
-    items.sort_by(|a, b| (a.due_ms, a.kind, a.position).cmp(&(b.due_ms, b.kind, b.position)));
+    items.sort_by_key(|item| (item.due_ms, item.kind, item.position));
     answer(&view, DueResponse { items, as_of_position: store.size().saturating_sub(1) })
 }
 
@@ -70,7 +72,8 @@ fn retraining(view: &View<'_>, policy: &Policy, model: &ModelRow, alerts: &[Aler
     let on_drift = schedule.and_then(|row| row.schedule).is_some_and(|s| s.on_drift);
     let drifted = |alert: &&AlertRow| {
         let of_this = |r: &attestune_proto::v1::AlertRaised| r.model == model.model && r.kind() == AlertKind::Drift;
-        alert.position > since && alert.raised.as_ref().is_some_and(of_this)
+        let holds = alert.action() != AlertAction::FalseAlarm;
+        alert.position > since && holds && alert.raised.as_ref().is_some_and(of_this)
     };
     let brought_forward = alerts.iter().filter(|_| on_drift).find(drifted);
     let forward_ms = brought_forward.and_then(|alert| view.fold_time(alert.position));
@@ -157,12 +160,16 @@ fn unfinished(view: &View<'_>) -> Vec<DueItem> {
 
 /// Assignments of which something is still undecided; the newest one of an example counts.
 fn reviews(view: &View<'_>) -> Vec<DueItem> {
+    let policy = policy::in_force(view);
     let mut items = Vec::new();
     view.each(&Assignments::all(), |name, row: AssignmentRow| {
         // The name is the table's number, the batch and the position.
         let batch = name.get(1..9).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
-        let decided = view.scan(&Reviews::under(batch));
-        if row.indices.iter().any(|index| eligibility::latest(&decided, *index).is_none()) {
+        if row.expires_ms != 0 || row.due_ms == 0 {
+            return true; // a claim ends by itself, and what has no date is never late
+        }
+        let reviewed = eligibility::Reviewed::all(view, &policy, batch);
+        if row.indices.iter().any(|index| !matches!(reviewed.standing(*index), Standing::Decided(..))) {
             items.push(DueItem {
                 kind: DueKind::Review as i32,
                 subject: row.reviewer,

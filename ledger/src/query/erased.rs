@@ -2,7 +2,8 @@
 
 use super::{QueryError, answer, not_found};
 use crate::replica::StoreView;
-use crate::rules::erasure::{Closure, Named, holds_against};
+use crate::rules::closure::{Closure, Named};
+use crate::rules::erasure::holds_against;
 use crate::rules::policy;
 use crate::state::{
     DatasetErasures, Datasets, Documents, ErasedContents, ErasureDecisions, Erasures, Models, Runs, Uses, Versions,

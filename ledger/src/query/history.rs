@@ -142,6 +142,7 @@ fn sentence(body: &Body) -> String {
         Body::DatasetFrozen(b) => format!("froze {} with {} examples", b.dataset, b.count),
         Body::ContentAccessed(b) => format!("released {} texts to {}", b.commitments.len(), b.reader),
         Body::AccessDenied(b) => format!("refused {} texts to {}", b.commitments.len(), b.reader),
+        Body::ReviewAssigned(b) if b.claim => format!("claimed {} examples of batch {}", b.indices.len(), b.batch),
         Body::ReviewAssigned(b) => {
             format!("assigned {} examples of batch {} to {}", b.indices.len(), b.batch, b.reviewer)
         }

@@ -1,5 +1,6 @@
 //! Lists of what there is.
 
+use super::erased::erasures_of;
 use super::{QueryError, answer};
 use crate::replica::StoreView;
 use crate::state::{
@@ -25,8 +26,6 @@ macro_rules! list {
 
 list!(/// Models, all or one.
     list_models, ListModelsResponse { models }, Models, model);
-list!(/// Versions, all or those of one model.
-    list_versions, ListVersionsResponse { versions }, Versions, model);
 list!(/// Frozen datasets, all or those of one name.
     list_datasets, ListDatasetsResponse { datasets }, Datasets, dataset);
 list!(/// Training runs, all or those of one model.
@@ -43,6 +42,23 @@ list!(/// Windows, all or those of one model.
     list_windows, ListWindowsResponse { windows }, Windows, model);
 list!(/// Legal holds, all or those of one name.
     list_holds, ListHoldsResponse { holds }, Holds, hold);
+
+/// Versions, all or those of one model, with the erasures that reached them.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn list_versions(view: &StoreView, model: &str) -> Result<pb::ListVersionsResponse, QueryError> {
+    let view = view.view();
+    let mut versions = view.scan(&Versions::all());
+    versions.retain(|row| model.is_empty() || row.model == model);
+    let erased_of = |row: &pb::VersionRow| {
+        let (model, version) = (row.model.clone(), row.version);
+        let of = move |reached| pb::VersionErased { model: model.clone(), version, reached: Some(reached) };
+        erasures_of(&view, row).into_iter().map(of)
+    };
+    let erased = versions.iter().flat_map(erased_of).collect();
+    answer(&view, pb::ListVersionsResponse { versions, erased })
+}
 
 /// Experiments, all or those of one model.
 ///

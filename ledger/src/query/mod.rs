@@ -4,6 +4,7 @@
 
 mod aggregate;
 mod calendar;
+pub mod comply;
 mod due;
 mod erased;
 mod examples;
@@ -13,6 +14,7 @@ mod lineage;
 mod lists;
 mod open_work;
 mod provenance;
+mod review;
 mod serving;
 
 pub use aggregate::aggregate;
@@ -26,6 +28,7 @@ pub use lineage::lineage;
 pub use lists::*;
 pub use open_work::{OpenWorkCursor, Word, check_of, open_work, scan_of};
 pub use provenance::{evaluation_provenance, lower_bound_ppm, model_version};
+pub use review::{judged, review_counts, review_queue, review_report};
 pub use serving::{serving, status};
 
 use crate::replica::ReplicaError;

@@ -4,7 +4,7 @@ use super::Act;
 use crate::draft::plain;
 use crate::refusal::Refusal;
 use crate::state::View;
-use attestune_proto::v1::{ActorRow, Event, Kind, Policy, Role, Sealed, Stage};
+use attestune_proto::v1::{ActorRow, Event, Finding, Kind, Policy, Role, Sealed, Stage, event::Body};
 use std::cmp::Ordering;
 
 /// Most facts about documents or examples in one event.
@@ -72,10 +72,19 @@ pub fn permission(act: &Act<'_>) -> Result<(), Refusal> {
     }
     // A further key may be registered by its holder, whose right the rule itself judges.
     let own_key = act.kind == Kind::KeyRegistered;
-    if !may(&act.policy, &act.actor, act.kind) && !own_key {
-        return Err(Refusal::RoleMissing { actor: act.event.actor.clone(), needs: needs(&act.policy, act.kind) });
+    let kind = permitting(act);
+    if !may(&act.policy, &act.actor, kind) && !own_key {
+        return Err(Refusal::RoleMissing { actor: act.event.actor.clone(), needs: needs(&act.policy, kind) });
     }
     Ok(())
+}
+
+/// The kind whose permission an act needs: who claims examples assigns them to himself by the right to review.
+fn permitting(act: &Act<'_>) -> Kind {
+    match &act.event.body {
+        Some(Body::ReviewAssigned(body)) if body.claim => Kind::ExamplesReviewed,
+        _ => act.kind,
+    }
 }
 
 /// The roles that may do a kind, as text.
@@ -203,6 +212,15 @@ pub fn ascending<T: PartialOrd>(field: &'static str, mut values: impl Iterator<I
             return Err(Refusal::BadField { field, rule: "must be in ascending order, none twice" });
         }
         last = value;
+    }
+    Ok(())
+}
+
+/// A span of a finding.
+pub fn span(field: &'static str, span: &Finding) -> Result<(), Refusal> {
+    id("entity", &span.entity)?;
+    if span.start >= span.end || span.score_ppm > 1_000_000 {
+        return Err(Refusal::BadField { field, rule: "must not be empty nor score above 1,000,000" });
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Documents, examples, scans, quality checks, and reads of content.
 
-use super::{Act, check};
+use super::{Act, check, coverage};
 use crate::refusal::Refusal;
 use crate::state::{Checks, CollectionBatches, Documents, Effects, ErasedDocuments, Examples, FirstScans, Scans, View};
 use attestune_proto::v1::{
@@ -64,6 +64,7 @@ pub fn scan(view: &View<'_>, act: &Act<'_>, body: &ExamplesScanned) -> Result<Ef
         check::id("looked_for", entity)?;
     }
     check::ascending("looked_for", body.looked_for.iter())?;
+    coverage::check(body)?;
     let batch = examples(view, body.batch)?;
     let name = Scans::key(body.batch, &detector.name, &detector.version);
     done_before(view, act, view.get(&name).and_then(|done| done.signer))?;
@@ -74,13 +75,10 @@ pub fn scan(view: &View<'_>, act: &Act<'_>, body: &ExamplesScanned) -> Result<Ef
         if example.spans.is_empty() {
             return Err(Refusal::BadField { field: "findings", rule: "must leave out examples without a span" });
         }
-        for span in &example.spans {
-            check::id("entity", &span.entity)?;
-            if span.start >= span.end || span.score_ppm > 1_000_000 {
-                return Err(Refusal::BadField { field: "spans", rule: "must not be empty nor score above 1,000,000" });
-            }
+        example.spans.iter().try_for_each(|span| check::span("spans", span))?;
+        if example.spans.iter().any(|span| coverage::flags(body, span)) {
+            set_bit(&mut flagged, example.index);
         }
-        set_bit(&mut flagged, example.index);
     }
     let mut effects = Effects::none().and(&name, &ScanRow { signer: Some(act.signer()), flagged });
     let first = FirstScans::key(body.batch);

@@ -5,7 +5,10 @@
 
 pub mod bound;
 mod check;
+pub mod closure;
 pub use check::is_identifier;
+pub mod claims;
+mod coverage;
 mod data;
 mod datasets;
 pub use datasets::tally;
@@ -21,7 +24,9 @@ mod lease;
 mod ledger;
 pub mod policy;
 mod promotion;
+pub use promotion::part_in_making;
 mod reversal;
+pub use reversal::may_return;
 mod review;
 mod schedule;
 mod serving;

@@ -250,6 +250,7 @@ impl Team {
             detector: Some(detector()),
             looked_for: vec!["email".into(), "phone".into()],
             findings: flagged.map(|(index, _)| ExampleFindings { index, spans: vec![span.clone()] }).collect(),
+            ..Default::default()
         }
     }
 
@@ -297,6 +298,7 @@ impl Team {
                 verdict: verdict as i32,
                 reason: ReviewReason::PersonalData as i32,
                 redacted: if verdict == ReviewVerdict::Redact { redacted(&example.commitment) } else { Vec::new() },
+                hidden: Vec::new(),
             });
         }
         let redactions = decisions.iter().any(|d| !d.redacted.is_empty());

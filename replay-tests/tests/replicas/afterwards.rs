@@ -143,7 +143,7 @@ fn an_erasure_reaches_what_was_made_from_it_until_somebody_decides() {
     let texts: Vec<(u8, u8)> = told
         .iter()
         .flat_map(|(_, packs)| packs)
-        .flat_map(|p| p.commitments.iter().map(|c| (p.pack[0], c[0])))
+        .flat_map(|p| p.commitments.iter().map(move |c| (p.pack[0], c[0])))
         .collect();
     assert_eq!(texts, [(1, 1), (1, 3), (2, 101), (2, 103)]);
     assert!(asked(&world, |view| query::to_erase(view, world.next()).unwrap()).is_empty());

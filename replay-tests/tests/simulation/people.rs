@@ -132,6 +132,7 @@ fn reviews(me: &Me) -> Vec<Body> {
             verdict: verdict.into(),
             reason: ReviewReason::PersonalData.into(),
             redacted: if redact { me.bytes(32) } else { Vec::new() },
+            hidden: Vec::new(),
         };
         let pack = if redact { me.bytes(16) } else { Vec::new() };
         let review = BatchReview { batch: example.batch, decisions: vec![decision], pack };
