@@ -23,8 +23,7 @@ pub struct Terms {
 impl Terms {
     /// Asks the brokers; none if they give no answer.
     pub fn of(cluster: &Cluster) -> Option<Self> {
-        let asker: BaseConsumer =
-            ClientConfig::new().set("bootstrap.servers", cluster.bootstrap()).create().unwrap();
+        let asker: BaseConsumer = ClientConfig::new().set("bootstrap.servers", cluster.bootstrap()).create().unwrap();
         let told = asker.fetch_metadata(None, ASK).ok()?;
         let mut terms = Self {
             lagging: BTreeSet::new(),
