@@ -152,8 +152,16 @@ impl Cluster {
     }
 
     /// Stops a broker in its tracks: to the others it has fallen silent.
+    ///
+    /// # Panics
+    /// If it doesn't stop.
     pub fn pause(&self, broker: usize) {
-        self.signal(broker, "-STOP");
+        let pid = self.signal(broker, "-STOP");
+        let until = Instant::now() + PATIENCE;
+        while !has_stopped(&pid) {
+            assert!(Instant::now() < until, "broker {broker} stops");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Lets a paused broker go on.
@@ -211,6 +219,14 @@ impl Drop for Cluster {
             self.kill(broker);
         }
     }
+}
+
+/// Whether every thread of a process has been stopped, or it is no more.
+fn has_stopped(pid: &str) -> bool {
+    let Ok(threads) = fs::read_dir(Path::new("/proc").join(pid).join("task")) else { return true };
+    let state = |thread: PathBuf| fs::read_to_string(thread.join("stat")).unwrap_or_default();
+    // The state stands behind the name, which is in brackets.
+    threads.flatten().all(|thread| state(thread.path()).rsplit_once(')').is_none_or(|(_, rest)| rest.starts_with(" T")))
 }
 
 fn scripts() -> PathBuf {

@@ -38,33 +38,40 @@ fn moment(chance: &mut Chance, span: Duration) -> Duration {
     Duration::from_micros(chance.below(span.as_micros().max(1) as u64))
 }
 
-/// Words by chance.
-fn words(chance: &mut Chance, count: usize) -> String {
-    const WORDS: &str =
-        "card lost account close what fee transfer late where limit change please branch letter again statement";
-    let all: Vec<&str> = WORDS.split(' ').collect();
-    let words: Vec<&str> = (0..count).map(|_| all[chance.below(all.len() as u64) as usize]).collect();
-    words.join(" ")
+/// A text with nobody's data in it, another for each number below 4,096.
+fn text(chance: &mut Chance, number: usize) -> String {
+    const CLAUSES: [&str; 16] = [
+        "I lost my card",
+        "please close my account",
+        "what is the fee for a transfer",
+        "where is the next branch",
+        "my statement is late",
+        "how do I change the limit",
+        "the card does not work",
+        "send me the letter again",
+        "the transfer has not come",
+        "I can not see my account",
+        "the fee is too high",
+        "I want another limit",
+        "when does the branch open",
+        "I need a new statement",
+        "what does the card cost",
+        "the letter was wrong",
+    ];
+    let places = [number >> 8, number >> 4, number, chance.below(16) as usize, chance.below(16) as usize];
+    places.map(|clause| CLAUSES[clause % CLAUSES.len()]).join(" and ")
 }
 
-/// Rows of words, each row another.
+/// What a text may be about.
+const INTENTS: [&str; 5] = ["card", "lost", "account", "close", "what"];
+
+/// Rows of texts, each row another.
 fn rows(chance: &mut Chance) -> String {
-    const INTENTS: [&str; 5] = ["card", "lost", "account", "close", "what"];
-    let mut text = String::from("text,intent\n");
+    let mut rows = String::from("text,intent\n");
     for row in 0..ROWS {
-        text.push_str(&format!("{} {},{}\n", words(chance, 12), letters(row), INTENTS[row % 5]));
+        rows.push_str(&format!("{},{}\n", text(chance, row), INTENTS[row % 5]));
     }
-    text
-}
-
-/// A number in letters, as digits might look like somebody's.
-fn letters(mut number: usize) -> String {
-    let mut text = String::new();
-    for _ in 0..4 {
-        text.push((b'a' + (number % 26) as u8) as char);
-        number /= 26;
-    }
-    text
+    rows
 }
 
 fn documents(ledger: &Ledger, collection: &str) -> u64 {

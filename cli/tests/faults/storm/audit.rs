@@ -20,6 +20,8 @@ pub struct Audit {
     pub entries: usize,
     pub accepted: usize,
     pub duplicates: usize,
+    /// Trainings and evaluations that came to their end.
+    pub completed: usize,
     /// Leases that went over to another worker.
     pub taken_over: usize,
     /// By kind and code.
@@ -56,10 +58,11 @@ pub fn audit(place: &Place, journal: &Journal) -> Audit {
         .map(|(position, _, event)| (*position, event))
         .collect();
     batches_were_judged_once(&accepted);
-    let taken_over = work_was_done_once(&accepted);
+    let (completed, taken_over) = work_was_done_once(&accepted);
     Audit {
         entries: log.len(),
         accepted: accepted.len(),
+        completed,
         duplicates: log.iter().filter(|entry| entry.verdict() == Verdict::Duplicate).count(),
         taken_over,
         refused: refusals(&log, &events),
@@ -162,9 +165,9 @@ fn batches_were_judged_once(accepted: &[(u64, &Event)]) {
     assert_eq!(checks, once, "each batch has one accepted check");
 }
 
-/// Each run and each evaluation was completed once, and every report was of who held the lease. Answers how often a lease
-/// went over to another.
-fn work_was_done_once(accepted: &[(u64, &Event)]) -> usize {
+/// Each run and each evaluation was completed once, and every report was of who held the lease. Answers how many there were,
+/// and how often a lease went over to another.
+fn work_was_done_once(accepted: &[(u64, &Event)]) -> (usize, usize) {
     let mut taken_over = 0;
     let mut completed: BTreeMap<u64, u32> = BTreeMap::new();
     let mut holders: BTreeMap<u64, (u64, &str)> = BTreeMap::new();
@@ -198,7 +201,7 @@ fn work_was_done_once(accepted: &[(u64, &Event)]) -> usize {
         }
     }
     assert!(completed.values().all(|times| *times == 1), "each work was completed once: {completed:?}");
-    taken_over
+    (completed.len(), taken_over)
 }
 
 fn refusals(log: &[Decided], events: &[(u64, Verdict, Event)]) -> BTreeMap<(String, String), usize> {

@@ -52,7 +52,8 @@ fn storm(faults: usize) {
     let gateways = place.gateways();
     let journal = gateways.journal.clone();
     let people = People::begin(&place, &gateways, &names, seed);
-    wait("the first receipts", || journal.receipts(None) > 2 * PRODUCERS as u64);
+    let mut onlooker = people.onlooker.clone();
+    wait("there is something to train", || !open_work(&mut onlooker, None).runs.is_empty());
     let blew = Instant::now();
     let counts = faults::blow(&mut place, &people, &journal, seed, faults);
     let blew = blew.elapsed();
@@ -64,6 +65,7 @@ fn storm(faults: usize) {
     eprintln!("{receipts} receipts to {PRODUCERS} producers and an engineer, {again} calls made again");
     eprintln!("{} s in all, {} s of storm; seed {seed}", began.elapsed().as_secs(), blew.as_secs());
     assert_eq!(counts.values().map(|count| count.times).sum::<usize>(), faults);
+    assert!(audit.completed > 0, "something was trained, and so on");
 }
 
 /// Waits until everything that was begun is done and both gateways know it, compares each with a fold of its own log from
@@ -108,8 +110,9 @@ fn report(counts: &Counts, audit: &Audit, place: &Place) {
         let (name, longest) = (fault.name(), count.recovery_max.as_secs_f64());
         eprintln!("{:>5}  {name:36}  {:>9}  {mean:>12.1}  {longest:>10.1}", count.times, count.at_work);
     }
-    let Audit { entries, accepted, duplicates, taken_over, refused, replicas, root } = audit;
-    eprintln!("{entries} entries: {accepted} accepted, {duplicates} the same again; {taken_over} leases taken over");
+    let Audit { entries, accepted, duplicates, completed, taken_over, refused, replicas, root } = audit;
+    eprintln!("{entries} entries: {accepted} accepted, {duplicates} the same again");
+    eprintln!("{completed} trainings and evaluations completed; {taken_over} leases taken over");
     for ((kind, code), times) in refused {
         eprintln!("{times:>5}  refused: {kind}, {code}");
     }

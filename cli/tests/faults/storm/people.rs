@@ -2,7 +2,7 @@
 
 use super::client::{Client, Gateways, stands_at};
 use super::place::Place;
-use crate::{letters, words};
+use crate::{INTENTS, text};
 use attestune_ledger::keyfile::KeyFile;
 use attestune_proto::v1::{
     DatasetFrozen, DocumentsIngested, EvaluationRequested, ExamplesDerived, Hyperparameters, ListRequest, OpenWork,
@@ -16,9 +16,9 @@ use std::time::Duration;
 
 pub const PRODUCERS: usize = 20;
 /// Batches of a collection.
-const BATCHES: usize = 6;
+const BATCHES: usize = 4;
 /// Examples that a dataset has at least.
-const MEMBERS_MIN: u64 = 8;
+const MEMBERS_MIN: u64 = 6;
 
 /// Their names.
 pub fn producers() -> Vec<String> {
@@ -90,8 +90,8 @@ fn produce(mut client: Client, desk: &Desk) {
 fn ingest_and_derive(client: &mut Client, collection: &str, batch: usize) {
     let count = 1 + client.chance.below(4) as usize;
     let documents = (0..count).map(|row| {
-        let text = format!("{} {} {}", words(&mut client.chance, 12), letters(batch), letters(row));
-        serde_json::json!({ "text": text, "intent": words(&mut client.chance, 1) })
+        let text = text(&mut client.chance, 4 * batch + row);
+        serde_json::json!({ "text": text, "intent": INTENTS[row] })
     });
     let documents: Vec<serde_json::Value> = documents.collect();
     let sealed = client.seal(documents.iter().map(|document| document.to_string().into_bytes()).collect());
