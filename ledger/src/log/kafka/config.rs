@@ -260,7 +260,13 @@ impl KafkaConfig {
         let mut producer = self.producer();
         let timeout = self.append_timeout.max(TRANSACTION_TIMEOUT_MIN).as_millis().to_string();
         // A key stays in its partition, whatever client asks which it is: as Java's clients reckon.
-        let fixed = [("transactional.id", id), ("transaction.timeout.ms", &timeout), ("partitioner", "murmur2")];
+        let fixed = [
+            ("transactional.id", id),
+            ("transaction.timeout.ms", &timeout),
+            ("partitioner", "murmur2"),
+            // Nobody waits for one record of many.
+            ("max.in.flight", "5"),
+        ];
         self.fill(&mut producer, &[("linger.ms", "5")], &fixed);
         producer
     }
