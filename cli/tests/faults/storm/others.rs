@@ -13,8 +13,9 @@ use attestune_replay_tests::Chance;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// After so long a disk is filled up again: whoever starts on it may have cleared away what was left by before.
-const CLEARED: Duration = Duration::from_secs(20);
+/// After so long a disk is filled up again, and what lies on it started anew: whoever starts may clear away what was left
+/// by before, and a store takes room for more than it has to write yet.
+const CLEARED: Duration = Duration::from_secs(15);
 /// How long one line that was cut is waited for to be felt.
 const CUT: Duration = Duration::from_secs(5);
 
@@ -160,20 +161,25 @@ impl Others<'_> {
         part.disk.as_ref().unwrap().fill_but(left);
         part.start(self.ledger);
         let began = Instant::now();
+        let mut filled = began;
         let full = loop {
             assert!(began.elapsed() < PATIENCE, "{} ends on a disk with {left} bytes left", part.plan.name);
-            match part.take_end() {
+            let again = filled.elapsed() > CLEARED;
+            match if again { part.end() } else { part.take_end() } {
                 Some(end) if end.said.contains("disk") => break end,
                 // It gave up on brokers that were away.
-                Some(other) => {
-                    part.ends.push(other);
-                    part.start(self.ledger);
+                Some(other) => part.ends.push(other),
+                None if again => {}
+                None => {
+                    std::thread::sleep(Duration::from_millis(50));
+                    continue;
                 }
-                None => std::thread::sleep(Duration::from_millis(50)),
             }
-            if began.elapsed() > CLEARED {
+            if again {
                 part.disk.as_ref().unwrap().fill_but(0);
+                filled = Instant::now();
             }
+            part.start(self.ledger);
         };
         assert_eq!(full.status.code(), Some(2), "{} ends with a reason: {}", part.plan.name, full.said);
         assert!(full.said.contains("make room"), "{} says what to do: {}", part.plan.name, full.said);

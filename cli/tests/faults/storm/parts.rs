@@ -106,11 +106,17 @@ impl Part {
 
     /// Ends it at once (kill -9). One that had ended by itself is noted as that.
     pub fn kill(&mut self) {
-        let end = self.take_end();
+        let end = self.end();
         self.ends.extend(end);
+    }
+
+    /// The same; answers its end if it had ended by itself.
+    pub fn end(&mut self) -> Option<End> {
+        let end = self.take_end();
         if let Some(mut running) = self.running.take() {
             running.kill();
         }
+        end
     }
 
     /// The process, if it was not ended.
