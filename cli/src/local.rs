@@ -62,6 +62,7 @@ impl Local {
             key: gateway_key,
             actor: "gateway".into(),
             published: None,
+            log: attestune_gateway::LogPages::default(),
         };
         let (channel, server) = attestune_gateway::serve_in_process(gateway.clone()).await?;
         Ok(Self { replica, vault, gateway, channel, server: Some(server), store, folder: folder.clone() })

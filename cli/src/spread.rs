@@ -3,6 +3,7 @@
 
 use crate::{
     context::{Context, Signer, load_key},
+    cosigned::LogArgs,
     device::DeviceArgs,
     folder::{self, Folder},
     kafka_args::KafkaArgs,
@@ -56,6 +57,8 @@ pub struct GatewayArgs {
     checkpoint_key: Option<PathBuf>,
     #[command(flatten)]
     publish: PublishArgs,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 #[derive(clap::Args)]
@@ -117,6 +120,7 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
         key: signer.key,
         actor: signer.actor,
         published: publishing.as_ref().map(|publishing| publishing.published.clone()),
+        log: args.log.pages(&replica)?,
     };
     servers.spawn(serve_tcp(gateway, args.listen, stopped));
     eprintln!("the gateway is up at position {}: http://{}", replica.position(), args.listen);

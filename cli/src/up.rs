@@ -2,6 +2,7 @@
 
 use crate::{
     context::Context,
+    cosigned::LogArgs,
     device::DeviceArgs,
     init,
     local::Local,
@@ -28,6 +29,8 @@ pub struct Args {
     no_workers: bool,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
@@ -52,13 +55,16 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     }
     let local = Local::open(&folder, Some(ledger.id()?)).await?;
 
+    let mut gateway = local.gateway.clone();
+    gateway.log = args.log.pages(&local.replica)?;
     let (stop, stopped) = watch::channel(false);
     let mut servers = tokio::task::JoinSet::new();
     let _ = std::fs::remove_file(folder.socket()); // left by a process that was killed; nobody answered there
-    servers.spawn(attestune_gateway::serve_uds(local.gateway.clone(), folder.socket(), stopped.clone()));
+    servers.spawn(attestune_gateway::serve_uds(gateway.clone(), folder.socket(), stopped.clone()));
     if !args.no_tcp {
-        servers.spawn(attestune_gateway::serve_tcp(local.gateway.clone(), args.listen, stopped));
+        servers.spawn(attestune_gateway::serve_tcp(gateway.clone(), args.listen, stopped));
     }
+    drop(gateway); // what it holds must be free before the folder can be closed
     let working = if args.no_workers { None } else { Some(local.work(&device)?) };
 
     eprintln!("ledger {} is up at position {}", ledger.name, local.replica.position());

@@ -1,9 +1,11 @@
 //! Pages beside gRPC on the same port: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever keeps the process
-//! running, `/head` to compare replicas. They ask for no token, and hold nothing that needs one.
+//! running, `/head` to compare replicas. They ask for no token, and hold nothing that needs one. The log's own resources
+//! (`tiles.rs`) are served beside them.
 
 use crate::metrics::{Watched, measure};
 use crate::serve::ServeError;
 use crate::stop::Stop;
+use crate::tiles::{CHECKPOINT, TILES};
 use attestune_ledger::replica::Replica;
 use attestune_ledger::vault::Vault;
 use axum::Router;
@@ -23,15 +25,20 @@ use tonic::transport::server::TcpIncoming;
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What is served beside gRPC.
-pub const PAGES: [&str; 4] = [HEALTHZ, READYZ, METRICS, HEAD];
+const PAGES: [&str; 4] = [HEALTHZ, READYZ, METRICS, HEAD];
 const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
 const METRICS: &str = "/metrics";
 const HEAD: &str = "/head";
 
-/// gRPC's routes with the pages, all calls counted.
-pub fn with_pages(routes: Routes, watched: Watched) -> Routes {
-    Routes::from(routes.into_axum_router().merge(pages(watched)).layer(from_fn(measure)))
+/// Whether a path is served beside gRPC.
+pub fn is_page(path: &str) -> bool {
+    PAGES.contains(&path) || path == CHECKPOINT || path.starts_with(TILES)
+}
+
+/// gRPC's routes with the pages and the log's static resources, all calls counted.
+pub fn with_pages(routes: Routes, watched: Watched, tiles: Router) -> Routes {
+    Routes::from(routes.into_axum_router().merge(pages(watched)).merge(tiles).layer(from_fn(measure)))
 }
 
 /// Serves the pages alone on a loopback address until told to stop: for processes that serve no gRPC. `share` counts the

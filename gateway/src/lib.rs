@@ -13,10 +13,14 @@ mod reason;
 mod serve;
 mod services;
 mod stop;
+mod tiles;
+mod witness;
 
 pub use http::serve_pages;
 pub use published::Published;
 pub use serve::{InProcess, ServeError, serve_in_process, serve_tcp, serve_uds};
+pub use tiles::{Cosigned, LogPages};
+pub use witness::{Witness, serve_witness};
 
 use attestune_ledger::envelope::SigningKey;
 use attestune_ledger::replica::Replica;
@@ -36,4 +40,6 @@ pub struct Gateway {
     pub actor: String,
     /// How far decided events are published, where this process publishes them or stands by.
     pub published: Option<Arc<Published>>,
+    /// How the log is served as static resources.
+    pub log: LogPages,
 }

@@ -5,7 +5,7 @@ use crate::http::with_pages;
 use crate::metrics::Watched;
 use crate::services::routes;
 use crate::stop::Stop;
-use crate::{Gateway, stop::GRACE};
+use crate::{Gateway, stop::GRACE, tiles};
 use hyper_util::rt::TokioIo;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -142,8 +142,9 @@ where
 {
     let replica = gateway.replica.clone();
     let watched = Watched::new(replica.clone(), gateway.vault.clone(), gateway.published.clone(), stop.clone());
+    let tiles = tiles::router(gateway.clone());
     let (routes, reporter) = routes(gateway, stop.clone()).await?;
-    let server = Server::builder().accept_http1(true).add_routes(with_pages(routes, watched));
+    let server = Server::builder().accept_http1(true).add_routes(with_pages(routes, watched, tiles));
     let server = server.serve_with_incoming_shutdown(incoming, stop.clone().wait());
     let followed = async {
         health::follow(replica, reporter, stop.clone()).await;

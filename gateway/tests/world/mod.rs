@@ -125,6 +125,7 @@ impl World {
             key: key("gateway"),
             actor: "gateway".into(),
             published: Some(Arc::default()),
+            log: Default::default(),
         };
         let (channel, _) = attestune_gateway::serve_in_process(gateway.clone()).await.unwrap();
 

@@ -3,8 +3,8 @@
 use super::{QueryError, answer};
 use crate::replica::StoreView;
 use crate::state::{
-    Actors, Bases, CollectionBatches, Datasets, Documents, Evaluations, Examples, Keys, Ledgers, Models, Policies,
-    Promotions, Runs, Suites, Versions,
+    Actors, Bases, CollectionBatches, Datasets, Documents, Evaluations, Examples, Exports, Keys, Ledgers, Models,
+    Policies, Promotions, Runs, Suites, Versions,
 };
 use attestune_proto::v1 as pb;
 
@@ -39,6 +39,8 @@ list!(/// Evaluations, all or those of one model.
     list_evaluations, ListEvaluationsResponse { evaluations }, Evaluations, model);
 list!(/// Promotions, all or those of one model.
     list_promotions, ListPromotionsResponse { promotions }, Promotions, model);
+list!(/// Bundles of evidence that left the house, all or those on one model.
+    list_exports, ListExportsResponse { exports }, Exports, model);
 
 /// Actors with their keys.
 ///

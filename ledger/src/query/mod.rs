@@ -1,25 +1,49 @@
 //! Read-only questions to a replica's state, at any position.
 //!
-//! Each takes a view and answers the message of `service.proto`. Nothing here decides anything.
+//! Each takes a view and answers the message of `service.proto`. Nothing here decides anything. Without feature `store`
+//! only what the offline verifier asks is here.
 
+#[cfg(feature = "store")]
 mod aggregate;
+#[cfg(feature = "store")]
+mod diff;
+mod evaluation;
 mod examples;
+mod explain;
 mod history;
 mod in_force;
+#[cfg(feature = "store")]
 mod lineage;
+#[cfg(feature = "store")]
 mod lists;
+#[cfg(feature = "store")]
 mod open_work;
+#[cfg(feature = "store")]
 mod provenance;
+#[cfg(feature = "store")]
+mod slice;
 
-pub use aggregate::aggregate;
-pub use examples::{list_examples, list_members, members_of, prepare_dataset};
-pub use history::{event_of, history, summary};
-pub use in_force::why_in_force;
-pub use lineage::lineage;
-pub use lists::*;
-pub use open_work::{OpenWorkCursor, Word, check_of, open_work, scan_of};
-pub use provenance::{evaluation_provenance, lower_bound_ppm, model_version};
+pub use evaluation::{evaluation_provenance, lower_bound_ppm};
+pub use examples::members_of;
+pub use explain::{Wrote, wrote};
+pub use history::summary;
+pub use in_force::why;
 
+#[cfg(feature = "store")]
+pub use {
+    aggregate::aggregate,
+    diff::diff,
+    examples::{list_examples, list_members, prepare_dataset},
+    history::{event_of, history},
+    in_force::why_in_force,
+    lineage::lineage,
+    lists::*,
+    open_work::{OpenWorkCursor, Word, check_of, open_work, scan_of},
+    provenance::model_version,
+    slice::slice,
+};
+
+#[cfg(feature = "store")]
 use crate::replica::ReplicaError;
 use crate::state::{ReadFailed, View};
 
@@ -45,6 +69,7 @@ impl From<ReadFailed> for QueryError {
     }
 }
 
+#[cfg(feature = "store")]
 impl From<ReplicaError> for QueryError {
     fn from(error: ReplicaError) -> Self {
         Self::Failed(error.to_string())

@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_later_kinds_body_is_an_unknown_kind_and_nothing_else_is() {
         let not_canonical = Err(Rejection::NotCanonical { part: "payload" });
-        let later = Kind::EvidenceExported as u32;
+        let later = Kind::ServingHalted as u32;
         let mut key = Vec::new();
         prost::encoding::encode_key(later, prost::encoding::WireType::LengthDelimited, &mut key);
         let field = |rest: &[u8]| [&key[..], rest].concat();

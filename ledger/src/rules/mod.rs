@@ -12,6 +12,7 @@ pub use datasets::tally;
 pub mod decode;
 pub mod eligibility;
 mod evaluation;
+pub mod evidence;
 pub mod gate;
 mod keys;
 mod lease;
@@ -296,6 +297,7 @@ fn dispatch(view: &View<'_>, act: &Act<'_>, body: &Body) -> Result<Effects, Refu
         Body::DatasetFrozen(body) => datasets::freeze(view, act, body),
         Body::ContentAccessed(body) => data::access(view, &body.reader, &body.token_hash, &body.commitments),
         Body::AccessDenied(body) => data::deny(&body.reader, &body.token_hash, &body.commitments),
+        Body::EvidenceExported(body) => evidence::export(view, act, body),
         Body::ReviewAssigned(body) => review::assign(view, act, body),
         Body::ExamplesReviewed(body) => review::decide(view, act, body),
         Body::ReviewReopened(body) => review::reopen(view, act, body),

@@ -149,6 +149,8 @@ tables! {
     Promotions = 27: (position: u64) => pb::PromotionRow;
     /// Which of several runs was taken.
     Selections = 28: (position: u64) => pb::SelectionRow;
+    /// Bundles of evidence that left the house.
+    Exports = 60: (position: u64) => pb::ExportRow;
 }
 
 #[cfg(test)]

@@ -238,7 +238,7 @@ fn questions_are_answered(view: &StoreView) {
     answered(query::list_actors(view, ""));
     answered(query::list_batches(view, ""));
     answered(query::open_work(view));
-    answered(query::why_in_force(view, "triage"));
+    answered(query::why_in_force(view, view, "triage"));
     answered(query::model_version(view, "triage", 1));
     let mut told = 0;
     let visit = &mut |_| {
