@@ -59,6 +59,11 @@ fn promotion_and_rollback_are_guarded() {
 }
 
 #[test]
+fn evidence_leaves_the_house_on_the_record_or_not_at_all() {
+    evidence();
+}
+
+#[test]
 fn every_refusal_is_produced_by_some_scenario() {
     let scenarios = SCENARIOS[1..].iter().map(|(_, scenario)| scenario());
     let produced: BTreeSet<_> = scenarios.chain([too_large()]).flat_map(|world| world.codes).collect();

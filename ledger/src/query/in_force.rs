@@ -217,7 +217,7 @@ fn signers(found: &WhyInForceResponse) -> BTreeSet<String> {
     let mut actors: BTreeSet<String> = found.approvals.iter().map(|a| a.actor.clone()).collect();
     let mut add = |signer: &Option<Signer>| actors.extend(signer.iter().map(|s| s.actor.clone()));
     found.promotion.iter().for_each(|p| add(&p.requested_by));
-    for run in &found.run {
+    if let Some(run) = &found.run {
         add(&run.requested_by);
         run.lease.iter().for_each(|l| add(&l.holder));
     }
