@@ -1,0 +1,8 @@
+//! Bundles of evidence: what verifies, what proves what, and that nothing can be altered unseen.
+// Helpers of tests stand outside `#[test]` functions here.
+#![allow(clippy::unwrap_used)]
+
+mod altered;
+mod house;
+mod lies;
+mod sound;
