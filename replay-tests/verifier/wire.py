@@ -16,7 +16,7 @@ KINDS: dict[int, str | None] = {
     20: "LedgerCreated", 21: "RulesActivated", 22: "PolicyAdopted", 23: "StateAttested", 24: "ClockCorrected",
     30: "KeyRegistered", 31: "KeyRevoked", 32: "RoleGranted", 33: "RoleWithdrawn", 40: "DocumentsIngested",
     41: "ExamplesDerived", 42: "ExamplesScanned", 43: "ExamplesChecked", 44: "LeakageChecked", 45: "DatasetFrozen",
-    46: "ContentAccessed", 47: "AccessDenied", 48: None, 55: "ReviewAssigned", 56: "ExamplesReviewed",
+    46: "ContentAccessed", 47: "AccessDenied", 48: "EvidenceExported", 55: "ReviewAssigned", 56: "ExamplesReviewed",
     57: "ReviewReopened", 60: None, 61: None, 62: None, 63: None, 70: "BaseModelRegistered", 71: "TrainingRequested",
     72: "TrainingClaimed", 73: "TrainingProgressed", 74: "TrainingCompleted", 75: "TrainingFailed",
     76: "HyperparametersSelected", 77: "TrainingReproduced", 85: "SuiteRegistered", 86: "EvaluationRequested",
@@ -30,6 +30,7 @@ ENUMERATIONS = {
     "HumanReview": 3, "Bound": 2, "Role": 11, "ActorKind": 3, "KeyAlgorithm": 1, "KeyCustody": 2, "RevocationReason": 4,
     "Quality": 4, "ReviewVerdict": 3, "ReviewReason": 5, "FailureReason": 6, "Reproduction": 3, "Stage": 3,
     "ApprovalMeaning": 2, "RejectionReason": 3, "RollbackReason": 4, "Kind": 123, "Verdict": 4,
+    "BundleKind": 2, "ExportPurpose": 5,
 }  # fmt: skip
 
 

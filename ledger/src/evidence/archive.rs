@@ -45,11 +45,14 @@ pub fn write<'p, W: Write + Seek>(parts: impl IntoIterator<Item = (&'p str, &'p 
     Ok(zip.finish()?)
 }
 
-/// Reads the parts, in their order, without copying.
+/// The parts of an archive, in their order.
+pub type Parts<'a> = Vec<(String, &'a [u8])>;
+
+/// Reads the parts, without copying, and what is wrong if the bytes are not exactly what [`write`] makes of them.
 ///
 /// # Errors
-/// If the bytes are not exactly what [`write`] makes of them.
-pub fn read(bytes: &[u8]) -> Result<Vec<(String, &[u8])>, Broken> {
+/// If no parts can be read at all.
+pub fn read(bytes: &[u8]) -> Result<(Parts<'_>, Option<Broken>), Broken> {
     let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|error| Broken::NoArchive(error.to_string()))?;
     if zip.len() > PARTS_MAX {
         return Err(Broken::NoArchive("it has too many parts".into()));
@@ -69,10 +72,8 @@ pub fn read(bytes: &[u8]) -> Result<Vec<(String, &[u8])>, Broken> {
     }
     let same = write(parts.iter().map(|(name, data)| (name.as_str(), *data)), Compared::with(bytes));
     let same = same.map_err(|error| Broken::NoArchive(error.to_string()))?;
-    match same.first_wrong() {
-        None => Ok(parts),
-        Some(at) => Err(Broken::Form { at, near: near(bytes, &parts, at) }),
-    }
+    let wrong = same.first_wrong().map(|at| Broken::Form { at, near: near(bytes, &parts, at) });
+    Ok((parts, wrong))
 }
 
 /// Which part a byte belongs to, for people.
@@ -148,16 +149,19 @@ mod tests {
     fn parts_are_read_as_they_were_written_and_no_byte_may_be_another() {
         let parts = [("manifest.txt", &b"hello\n"[..]), ("events/0", b""), ("log", &[7; 300])];
         let bytes = write(parts, Cursor::new(Vec::new())).unwrap().into_inner();
-        let read_back: Vec<_> = read(&bytes).unwrap();
+        let (read_back, wrong) = read(&bytes).unwrap();
+        assert_eq!(wrong, None);
         assert_eq!(read_back.iter().map(|(name, data)| (name.as_str(), *data)).collect::<Vec<_>>(), parts);
         assert_eq!(bytes, write(parts, Cursor::new(Vec::new())).unwrap().into_inner(), "it is the same each time");
         for at in 0..bytes.len() {
             let mut other = bytes.clone();
             other[at] ^= 1;
-            let same = read(&other).is_ok_and(|read| read.iter().map(|(n, d)| (n.as_str(), *d)).eq(parts));
+            let same = read(&other).is_ok_and(|(_, wrong)| wrong.is_none());
             assert!(!same, "byte {at}");
         }
-        assert!(read(&bytes[..bytes.len() - 1]).is_err() && read(&[&bytes[..], &[0]].concat()).is_err());
+        for other in [&bytes[..bytes.len() - 1], &[&bytes[..], &[0]].concat()] {
+            assert!(!read(other).is_ok_and(|(_, wrong)| wrong.is_none()));
+        }
         assert!(read(b"").is_err() && read(b"hello").is_err());
     }
 }

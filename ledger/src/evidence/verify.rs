@@ -35,7 +35,12 @@ impl Anchors {
 pub fn verify(bytes: &[u8], anchors: &Anchors) -> Report {
     let mut report = Report { origin_known: anchors.tie(), ..Report::default() };
     let archive = match archive::read(bytes) {
-        Ok(archive) => archive,
+        Ok((archive, None)) => archive,
+        Ok((archive, Some(broken))) => {
+            // Gone on with, as the parts may tell more of where it is.
+            report.fail("the file", broken.to_string());
+            archive
+        }
         Err(broken) => {
             report.fail("the file", broken.to_string());
             return report;

@@ -141,7 +141,7 @@ impl Picked<'_> {
                 return Ok(());
             }
             for actor in &new {
-                self.keys_of(then, actor)?;
+                self.keys_of(now, actor)?;
             }
             done.extend(new);
         }

@@ -50,11 +50,11 @@ fn no_byte_of_a_bundle_can_be_another() {
     let (house, bundles) = both();
     for bundle in bundles {
         assert_eq!(packed(&parts(&bundle)), bundle, "the test packs as bundles are packed");
-        // Some 500 places all over the file, and every byte of its end, where the directory is.
-        let step = (bundle.len() / 500).max(1);
+        // Some 200 places all over the file, and every byte of its end, where the directory is.
+        let step = (bundle.len() / 200).max(1);
         let places = (0..bundle.len()).step_by(step).chain(bundle.len() - 120..bundle.len());
         for at in places {
-            for bit in [0, 5] {
+            for bit in [at % 8] {
                 let mut other = bundle.clone();
                 other[at] ^= 1 << bit;
                 let report = verify(&other, &house.anchors());

@@ -47,7 +47,7 @@ fn a_bundle_about_an_earlier_moment_says_what_followed() {
     assert_eq!(told(&report), "");
     assert!(texts(&report.claims, |_| true).contains("followed by version 1"), "{:?}", report.claims);
     // Before the first promotion no version was in force, which is an answer, too.
-    let draft = house.complete(60);
+    let draft = house.complete(40);
     let bundle = house.take_out(&draft);
     assert!(texts(&verify(&bundle, &house.anchors()).claims, |_| true).contains("no version of triage was in force"));
 }
@@ -70,7 +70,7 @@ fn a_slice_proves_what_was_signed_and_attests_the_rest() {
     let by_exporter = texts(&report.claims, |s| matches!(s, Standing::Attested(by) if by == "otto"));
     assert!(by_exporter.contains("nothing that is not here changed that"), "{by_exporter}");
     // A slice of a moment at which nothing was in force.
-    let draft = house.slice(60);
+    let draft = house.slice(40);
     let bundle = house.take_out(&draft);
     assert_eq!(told(&verify(&bundle, &house.anchors())), "");
 }
