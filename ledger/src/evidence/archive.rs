@@ -89,17 +89,19 @@ struct Compared<'a> {
     at: u64,
     end: u64,
     wrong: BTreeSet<u64>,
+    /// One beyond those that are remembered: it is not asked whether it was put right later.
+    beyond: Option<u64>,
 }
 
 impl<'a> Compared<'a> {
     fn with(expected: &'a [u8]) -> Self {
-        Self { expected, at: 0, end: 0, wrong: BTreeSet::new() }
+        Self { expected, at: 0, end: 0, wrong: BTreeSet::new(), beyond: None }
     }
 
     fn first_wrong(&self) -> Option<u64> {
         let length = self.expected.len() as u64;
         let other_end = (self.end != length).then_some(self.end.min(length));
-        self.wrong.first().copied().into_iter().chain(other_end).min()
+        self.wrong.first().copied().into_iter().chain(self.beyond).chain(other_end).min()
     }
 }
 
@@ -116,6 +118,8 @@ impl Write for Compared<'_> {
                     self.wrong.remove(&self.at);
                 } else if self.wrong.len() < WRONG_MAX {
                     self.wrong.insert(self.at);
+                } else {
+                    self.beyond.get_or_insert(self.at);
                 }
                 self.at += 1;
             }
