@@ -9,13 +9,14 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 /// The parts of an archive.
 pub fn parts(bundle: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut zip = ZipArchive::new(Cursor::new(bundle)).unwrap();
+    let count = zip.len();
     let part = |number| {
         let mut file = zip.by_index(number).unwrap();
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).unwrap();
         (file.name().unwrap().into_owned(), bytes)
     };
-    (0..zip.len()).map(part).collect()
+    (0..count).map(part).collect()
 }
 
 /// An archive of parts, in the form that bundles have.
