@@ -171,6 +171,15 @@ impl Store {
         self.or_poison(self.db.write_opt(batch.writes, &options))
     }
 
+    /// Waits until all that was written is on disk. Writes may go on meanwhile, which this doesn't wait for.
+    ///
+    /// # Errors
+    /// As for [`Store::write`].
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.check_writable()?;
+        self.or_poison(self.db.flush_wal(true))
+    }
+
     /// Puts all that is in memory into files, so that the next opening is quick.
     ///
     /// # Errors

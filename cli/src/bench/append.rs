@@ -119,7 +119,7 @@ impl Split {
         self.verify.push(verify);
         self.fsync.push(fsync);
         self.fold.push(fold);
-        self.rest.push(all.mean_us() - verify - fsync - fold);
+        self.rest.push(all.mean_us() - verify - fsync);
     }
 
     fn figures(self) -> [Figure; 4] {
@@ -128,7 +128,7 @@ impl Split {
             mean("the wire, and of handing over", self.rest),
             mean("decoding and verifying at the door", self.verify),
             mean("write and fsync", self.fsync),
-            mean("the fold", self.fold),
+            mean("the fold, while the disk takes it in", self.fold),
         ]
     }
 }

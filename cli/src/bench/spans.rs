@@ -1,19 +1,19 @@
 //! The embedded log with a stopwatch: when appends begin and end, and how long the fold of a window takes.
 //!
-//! A replica asks its log for what is new, reads it, folds it, and asks again; what lies between the reading and the
-//! next asking is the fold.
+//! A replica asks its log for what is new, reads it, folds it, and lets the log settle; what lies between the reading
+//! and the settling is the fold, which goes on while the disk takes the entries in.
 
 use super::figure::Times;
-use attestune_ledger::log::{Embedded, Entry, EventLog, LogError};
+use attestune_ledger::log::{Answer, Embedded, Entry, EventLog, LogError};
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 /// A log whose calls are timed.
 pub struct Timed {
     log: Embedded,
-    spans: Mutex<Spans>,
+    spans: Arc<Mutex<Spans>>,
 }
 
 /// What was timed since the last [`Timed::take`].
@@ -31,7 +31,7 @@ pub struct Spans {
 impl Timed {
     /// A stopwatch around a log.
     pub fn new(log: Embedded) -> Self {
-        Self { log, spans: Mutex::default() }
+        Self { log, spans: Arc::default() }
     }
 
     /// What was timed, which begins anew.
@@ -55,6 +55,28 @@ impl EventLog for Timed {
         outcome
     }
 
+    fn submit(&self, values: Vec<Vec<u8>>, answer: Answer) {
+        let began = Instant::now();
+        let spans = self.spans.clone();
+        let timed = move |outcome| {
+            {
+                let mut spans = spans.lock().unwrap_or_else(PoisonError::into_inner);
+                spans.appends_began.push(began);
+                spans.appends.push(began.elapsed());
+            }
+            answer(outcome);
+        };
+        self.log.submit(values, Box::new(timed));
+    }
+
+    fn settle(&self, end: u64) -> Result<(), LogError> {
+        let began = self.spans().reading.take();
+        if let Some(began) = began {
+            self.spans().folds.push(began.elapsed());
+        }
+        self.log.settle(end)
+    }
+
     fn read(&self, from: u64, max_entries: usize, max_bytes: usize) -> Result<Vec<Entry>, LogError> {
         self.spans().reading = Some(Instant::now());
         self.log.read(from, max_entries, max_bytes)
@@ -65,12 +87,6 @@ impl EventLog for Timed {
     }
 
     fn wait_past(&self, end: u64, timeout: Duration) -> Result<u64, LogError> {
-        {
-            let mut spans = self.spans();
-            if let Some(began) = spans.reading.take() {
-                spans.folds.push(began.elapsed());
-            }
-        }
         self.log.wait_past(end, timeout)
     }
 }

@@ -7,7 +7,7 @@ use attestune_gateway::Gateway;
 use attestune_ledger::{
     draft::draft,
     envelope::{SigningKey, TOKEN_PAYLOAD_TYPE, ledger_id},
-    log::{Embedded, Entry, EventLog, LogError, SystemClock},
+    log::{Answer, Embedded, Entry, EventLog, LogError, SystemClock},
     replica::{Replica, ReplicaOptions},
     rules::policy::default_policy,
     store::{Options, Store},
@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Condvar, Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -45,20 +45,21 @@ pub struct World {
 /// The embedded log, which a test may hold up or break.
 pub struct Troubled {
     log: Embedded,
-    held: Mutex<bool>,
-    released: Condvar,
+    /// What was submitted since it is held up.
+    held: Mutex<Option<Vec<(Vec<Vec<u8>>, Answer)>>>,
     broken: AtomicBool,
 }
 
 impl Troubled {
     /// Lets appends wait until [`Troubled::release`].
     pub fn hold(&self) {
-        *self.held.lock().unwrap() = true;
+        self.held.lock().unwrap().get_or_insert_default();
     }
 
     pub fn release(&self) {
-        *self.held.lock().unwrap() = false;
-        self.released.notify_all();
+        for (values, answer) in self.held.lock().unwrap().take().into_iter().flatten() {
+            self.log.submit(values, answer);
+        }
     }
 
     /// Lets the replica's next read fail.
@@ -69,8 +70,18 @@ impl Troubled {
 
 impl EventLog for Troubled {
     fn append(&self, values: Vec<Vec<u8>>) -> Result<Vec<u64>, LogError> {
-        drop(self.released.wait_while(self.held.lock().unwrap(), |held| *held).unwrap());
         self.log.append(values)
+    }
+
+    fn submit(&self, values: Vec<Vec<u8>>, answer: Answer) {
+        match &mut *self.held.lock().unwrap() {
+            Some(held) => held.push((values, answer)),
+            None => self.log.submit(values, answer),
+        }
+    }
+
+    fn settle(&self, end: u64) -> Result<(), LogError> {
+        self.log.settle(end)
     }
 
     fn read(&self, from: u64, max_entries: usize, max_bytes: usize) -> Result<Vec<Entry>, LogError> {
@@ -113,7 +124,6 @@ impl World {
         let log = Arc::new(Troubled {
             log: Embedded::open(store.clone(), Arc::new(SystemClock)).unwrap(),
             held: Mutex::default(),
-            released: Condvar::new(),
             broken: AtomicBool::new(false),
         });
         let options = ReplicaOptions { checkpoint_key: Some(key("checkpoint")), pin: None };

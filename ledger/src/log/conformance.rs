@@ -29,6 +29,7 @@ fn an_empty_log_has_an_end_and_no_entries(log: &dyn EventLog) {
 fn what_is_appended_is_read_back_in_order(log: &dyn EventLog) {
     let largest = vec![7; VALUE_BYTES_MAX];
     assert_eq!(log.append(vec![b"a".to_vec(), vec![], b"a".to_vec()]), Ok(vec![0, 1, 2]));
+    assert_eq!(log.settle(3), Ok(()), "what was appended is durable");
     assert_eq!(log.append(vec![largest.clone()]), Ok(vec![3]));
     assert_eq!(log.append(vec![]), Ok(vec![]));
     assert_eq!(log.end(), Ok(4));

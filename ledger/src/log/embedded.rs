@@ -1,13 +1,14 @@
 //! The log in a replica's own folder, with group commit.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::ops::Range;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::copy::{Copied, ENTRY_BYTES};
-use super::{Entry, EventLog, LogError, check_sizes};
+use super::{Answer, Entry, EventLog, LogError, check_sizes};
 use crate::store::{Store, StoreError};
 
 /// Bytes of values after which a group takes no further batch.
@@ -49,6 +50,15 @@ struct Shared {
     queue: Mutex<Queue>,
     /// There is something to commit, or the log closes.
     work: Condvar,
+    durable: Mutex<Durable>,
+    settled: Condvar,
+}
+
+/// How much of what can be read is on the disk.
+struct Durable {
+    end: u64,
+    /// Why nothing more can be made durable. The log must be opened anew.
+    failure: Option<LogError>,
 }
 
 #[derive(Default)]
@@ -59,7 +69,7 @@ struct Queue {
 
 struct Request {
     values: Vec<Vec<u8>>,
-    reply: SyncSender<Result<Vec<u64>, LogError>>,
+    answer: Answer,
 }
 
 impl Embedded {
@@ -73,7 +83,9 @@ impl Embedded {
             return Err(LogError::Follows { topic });
         }
         let copied = Copied::open(store)?;
-        let shared = Arc::new(Shared { copied, clock, queue: Mutex::default(), work: Condvar::new() });
+        let durable = Mutex::new(Durable { end: copied.size(), failure: None });
+        let (queue, work, settled) = (Mutex::default(), Condvar::new(), Condvar::new());
+        let shared = Arc::new(Shared { copied, clock, queue, work, durable, settled });
         let committing = Arc::clone(&shared);
         let committer = thread::Builder::new()
             .name("log-committer".into())
@@ -96,14 +108,21 @@ impl Drop for Embedded {
 
 impl EventLog for Embedded {
     fn append(&self, values: Vec<Vec<u8>>) -> Result<Vec<u64>, LogError> {
-        check_sizes(&values)?;
-        if values.is_empty() {
-            return Ok(Vec::new());
-        }
         let (reply, answer) = sync_channel(1);
-        self.shared.lock().waiting.push_back(Request { values, reply });
-        self.shared.work.notify_one();
+        // The caller below waits for it.
+        self.submit(values, Box::new(move |outcome| drop(reply.send(outcome))));
         answer.recv().unwrap_or_else(|_| Err(self.shared.failed("the committer ended".into())))
+    }
+
+    fn submit(&self, values: Vec<Vec<u8>>, answer: Answer) {
+        match check_sizes(&values) {
+            Ok(()) if values.is_empty() => answer(Ok(Vec::new())),
+            Ok(()) => {
+                self.shared.lock().waiting.push_back(Request { values, answer });
+                self.shared.work.notify_one();
+            }
+            Err(error) => answer(Err(error)),
+        }
     }
 
     fn read(&self, from: u64, max_entries: usize, max_bytes: usize) -> Result<Vec<Entry>, LogError> {
@@ -111,7 +130,16 @@ impl EventLog for Embedded {
     }
 
     fn end(&self) -> Result<u64, LogError> {
-        self.shared.copied.end()
+        Ok(self.shared.durable().end)
+    }
+
+    fn settle(&self, end: u64) -> Result<(), LogError> {
+        let waits = |durable: &mut Durable| durable.end < end && durable.failure.is_none();
+        let durable = self.shared.settled.wait_while(self.shared.durable(), waits).expect(NOT_POISONED);
+        match &durable.failure {
+            Some(failure) if durable.end < end => Err(failure.clone()),
+            _ => Ok(()),
+        }
     }
 
     fn wait_past(&self, end: u64, timeout: Duration) -> Result<u64, LogError> {
@@ -124,6 +152,10 @@ const NOT_POISONED: &str = "no code panics while it holds the log's lock";
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().expect(NOT_POISONED)
+    }
+
+    fn durable(&self) -> MutexGuard<'_, Durable> {
+        self.durable.lock().expect(NOT_POISONED)
     }
 
     fn failed(&self, what: String) -> LogError {
@@ -145,24 +177,38 @@ impl Shared {
         }
     }
 
-    /// Writes a group at the end of the log, and answers everyone in it.
+    /// Writes a group at the end of the log, and answers everyone in it. It can be read, and is folded, while the disk
+    /// takes it in.
     fn commit(&self, group: Vec<Request>) {
+        let (values, answers): (Vec<_>, Vec<_>) = group.into_iter().map(|r| (r.values, r.answer)).unzip();
+        match self.write(values) {
+            Ok(places) => answers.into_iter().zip(places).for_each(|(answer, place)| answer(Ok(place.collect()))),
+            Err(error) => answers.into_iter().for_each(|answer| answer(Err(error.clone()))),
+        }
+    }
+
+    fn write(&self, group: Vec<Vec<Vec<u8>>>) -> Result<Vec<Range<u64>>, LogError> {
+        if let Some(failure) = &self.durable().failure {
+            return Err(failure.clone());
+        }
         let time_ms = self.clock.now_ms();
         let store = self.copied.store();
         let mut batch = store.batch();
-        let values = group.iter().flat_map(|request| &request.values);
-        for (position, value) in (self.copied.size()..).zip(values) {
+        for (position, value) in (self.copied.size()..).zip(group.iter().flatten()) {
             Copied::put(&mut batch, position, time_ms, value);
         }
-        let outcome = store.write(batch, true).map_err(LogError::from);
-        for Request { values, reply } in group {
-            let extend = |()| self.copied.extend(values.into_iter().map(|value| (time_ms, value))).collect();
-            // A caller always waits for its answer; one that died needs none.
-            let _ = reply.send(outcome.clone().map(extend));
+        store.write(batch, false)?;
+        let extend = |values: Vec<Vec<u8>>| self.copied.extend(values.into_iter().map(|value| (time_ms, value)));
+        let places: Vec<_> = group.into_iter().map(extend).collect();
+        self.copied.announce();
+        let synced = store.sync();
+        let mut durable = self.durable();
+        match synced {
+            Ok(()) => durable.end = self.copied.size(),
+            Err(error) => durable.failure = Some(error.into()),
         }
-        if outcome.is_ok() {
-            self.copied.announce();
-        }
+        self.settled.notify_all();
+        durable.failure.clone().map_or(Ok(places), Err)
     }
 }
 
@@ -257,6 +303,40 @@ mod tests {
         }
         let times: Vec<_> = log.read(0, 9, 99).unwrap().iter().map(|e| e.time_ms).collect();
         assert_eq!(times, [5_000, 9_000, 1, u64::MAX]);
+    }
+
+    #[test]
+    fn an_append_that_nobody_waits_for_is_answered_by_the_log_once_it_is_durable() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open(&store_in(&folder));
+        let (send, answers) = sync_channel(3);
+        for values in [vec![vec![1], vec![2]], vec![], vec![vec![0; crate::log::VALUE_BYTES_MAX + 1]]] {
+            let send = send.clone();
+            log.submit(values, Box::new(move |outcome| send.send(outcome).unwrap()));
+        }
+        let answers: Vec<_> = answers.iter().take(3).collect();
+        for expected in [Ok(vec![0, 1]), Ok(vec![])] {
+            assert!(answers.contains(&expected), "{answers:?}");
+        }
+        assert!(answers.iter().any(|answer| matches!(answer, Err(LogError::TooLarge { index: 0, .. }))));
+        assert_eq!((log.end(), log.settle(2)), (Ok(2), Ok(())));
+    }
+
+    #[test]
+    fn what_the_disk_has_not_taken_in_does_not_settle_and_ends_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open(&store_in(&folder));
+        log.append(vec![vec![1]]).unwrap();
+        let lost = log.shared.failed("the disk is gone".into());
+        thread::scope(|scope| {
+            let settling = scope.spawn(|| log.settle(2));
+            log.shared.durable().failure = Some(lost.clone());
+            log.shared.settled.notify_all();
+            assert_eq!(settling.join().unwrap(), Err(lost.clone()));
+        });
+        assert_eq!(log.settle(1), Ok(()), "what was durable before stays so");
+        assert_eq!(log.append(vec![vec![2]]), Err(lost));
+        assert_eq!(log.end(), Ok(1));
     }
 
     #[test]

@@ -64,6 +64,9 @@ impl Entry {
     }
 }
 
+/// What takes the outcome of an append, once. A thread of the log calls it, so it must be quick.
+pub type Answer = Box<dyn FnOnce(Result<Vec<u64>, LogError>) + Send>;
+
 /// A log that entries are appended to and read from, by many threads at once.
 pub trait EventLog: Send + Sync {
     /// Appends values in their order and returns their positions, which are consecutive unless others write to the
@@ -73,6 +76,19 @@ pub trait EventLog: Send + Sync {
     /// If a value is larger than [`VALUE_BYTES_MAX`], in which case nothing was appended, or the entries could not be
     /// made durable. After the latter all or some may still turn out to be in the log.
     fn append(&self, values: Vec<Vec<u8>>) -> Result<Vec<u64>, LogError>;
+
+    /// As [`EventLog::append`], without waiting: `answer` takes what it would return, from another thread or at once.
+    fn submit(&self, values: Vec<Vec<u8>>, answer: Answer) {
+        answer(self.append(values));
+    }
+
+    /// Waits until all entries before `end` are durable. What [`EventLog::read`] gives may be on its way to that.
+    ///
+    /// # Errors
+    /// If they can't be made durable: the log stops.
+    fn settle(&self, _end: u64) -> Result<(), LogError> {
+        Ok(())
+    }
 
     /// Entries from position `from` on, at most `max_entries` of them and `max_bytes` of values;
     /// but one, whatever the limits, if there is one. Never waits.
@@ -87,7 +103,7 @@ pub trait EventLog: Send + Sync {
     /// If the log can't be reached.
     fn end(&self) -> Result<u64, LogError>;
 
-    /// Waits until the end is past `end`, or for `timeout`, and returns the end.
+    /// Waits until entries past `end` can be read, or for `timeout`, and returns the end of what can be read.
     ///
     /// # Errors
     /// If the log can't be reached.

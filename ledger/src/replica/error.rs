@@ -117,3 +117,10 @@ pub enum AppendError {
     #[error(transparent)]
     Failed(#[from] ReplicaError),
 }
+
+impl AppendError {
+    /// Nothing came of it within [`RECEIPT_WAIT`](super::RECEIPT_WAIT).
+    pub fn overdue() -> Self {
+        ReplicaError::Stopped("log or fold are too far behind to wait for: ask for the receipt later".into()).into()
+    }
+}

@@ -9,7 +9,7 @@ use crate::rules::{Folded, fold_decoded};
 use crate::state::{Keys, ReadFailed};
 use crate::store::{Batch, Family, Store, state_key};
 use crate::tree::{Frontier, Hash, TileHash};
-use attestune_proto::v1::{DecidedRow, KeyRow, Verdict};
+use attestune_proto::v1::{DecidedRow, KeyRow, Receipt, RefusalInfo, Verdict};
 use prost::Message as _;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -62,21 +62,23 @@ impl Folder {
     }
 
     /// Folds a window and writes it.
-    pub(super) fn fold(&mut self, window: Vec<(Entry, Arc<Checked>)>) -> Result<Head, ReplicaError> {
+    pub(super) fn fold(&mut self, window: Vec<(Entry, Arc<Checked>)>) -> Result<(Head, Vec<Receipt>), ReplicaError> {
         let store = self.store.clone();
-        let batch = self.decide(window, &store)?;
+        let mut receipts = Vec::with_capacity(window.len());
+        let batch = self.decide(window, &store, &mut |receipt| receipts.push(receipt()))?;
         self.writing();
         store.write(batch, false)?;
         self.written();
-        self.head()
+        Ok((self.head()?, receipts))
     }
 
     /// Folds a window into a batch that is still to be written. What was decided before the write that is under way is
-    /// in the store.
+    /// in the store. `each` is given what makes the receipt of an entry.
     pub(super) fn decide<'s>(
         &mut self,
         window: Vec<(Entry, Arc<Checked>)>,
         store: &'s Store,
+        each: &mut dyn FnMut(&dyn Fn() -> Receipt),
     ) -> Result<Batch<'s>, ReplicaError> {
         let mut batch = store.batch();
         let rows = RefCell::new(store.state_rows());
@@ -95,6 +97,7 @@ impl Folder {
                 &mut |envelope, key, index| checked.verify(envelope, key, index),
             )
             .map_err(|failure| ReplicaError::Read { position, cause: failure.0 })?;
+            each(&|| receipt(position, entry.time_ms, &folded));
             self.take_in(position, entry, folded, &mut batch);
         }
         for ((tree, level), row) in &self.growing {
@@ -198,16 +201,33 @@ fn growing(store: &Store, size: u64) -> Result<BTreeMap<(Tree, u8), Vec<u8>>, Re
     Ok(rows)
 }
 
+/// The receipt of an entry.
+fn receipt(position: u64, time_ms: u64, folded: &Folded) -> Receipt {
+    Receipt {
+        position,
+        verdict: folded.verdict as i32,
+        refusal: info(folded),
+        leaf_hash: folded.leaf_hash.0.to_vec(),
+        time_ms,
+        first_position: folded.first.unwrap_or(0),
+        checkpoint: String::new(),
+    }
+}
+
+fn info(folded: &Folded) -> Option<RefusalInfo> {
+    let refusal = folded.refusal.as_ref().map(|r| r.info());
+    refusal.or_else(|| folded.rejection.as_ref().map(|r| r.info()))
+}
+
 /// What is kept of a verdict.
 pub(super) fn decided(folded: &Folded) -> DecidedRow {
-    let refusal = folded.refusal.as_ref().map(|r| r.info());
     let nothing = folded.effects.writes().is_empty();
     DecidedRow {
         verdict: folded.verdict as i32,
         fold_time_ms: folded.fold_time_ms,
         first_position: folded.first.unwrap_or(0),
         effects_digest: if nothing { Vec::new() } else { folded.effects_digest.to_vec() },
-        refusal: refusal.or_else(|| folded.rejection.as_ref().map(|r| r.info())),
+        refusal: info(folded),
     }
 }
 

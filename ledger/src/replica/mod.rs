@@ -11,9 +11,9 @@ mod metrics;
 mod overlay;
 mod proofs;
 mod reader;
+mod receipts;
 mod tiles;
 pub(crate) mod verify;
-mod waiters;
 
 pub use error::{AppendError, ReplicaError};
 pub use folder::drop_state;
@@ -34,19 +34,20 @@ use crate::store::{Batch, Family, Store};
 use crate::tree::Hash;
 use attestune_proto::v1::{AsOf, Decided, HeadResponse, Kind, Receipt, Row, as_of::When};
 use folder::{Folder, Head};
+use receipts::{Receipts, receipt_at};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use verify::{Checked, KnownKeys, Waiting, check_window};
-use waiters::Waiters;
 
 const WINDOW_ENTRIES: usize = 1024;
 const WINDOW_BYTES: usize = 4 << 20;
-/// How long an append waits for its fold before it gives up on the receipt; the entry stays.
-const FOLD_WAIT: Duration = Duration::from_secs(60);
 /// How far the clocks of whoever asks and of this machine may differ before a moment is in the future.
 const CLOCKS_DIFFER_MS: u64 = 60_000;
+/// How long whoever appended should wait for log and fold before giving up on the receipt; the entry may stay. The log
+/// gives up earlier where it can't be reached.
+pub const RECEIPT_WAIT: Duration = Duration::from_secs(150);
 /// How often the signed head is written while entries come.
 const HEAD_EVERY: Duration = Duration::from_secs(1);
 
@@ -81,7 +82,7 @@ pub struct Replica {
     waiting: Arc<Waiting>,
     head: Mutex<Head>,
     folded: Condvar,
-    appending: Waiters,
+    receipts: Arc<Receipts>,
     failure: Mutex<Option<ReplicaError>>,
     stopping: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -100,6 +101,7 @@ impl Replica {
         compare_last(&store, log.as_ref(), size)?;
         catch_up(log.as_ref(), &mut folder, &keys, &waiting)?;
         let head = folder.head()?;
+        let receipts = Arc::new(Receipts::new(store.clone(), head.size));
         let replica = Arc::new(Self {
             store,
             log,
@@ -108,7 +110,7 @@ impl Replica {
             waiting,
             head: Mutex::new(head),
             folded: Condvar::new(),
-            appending: Waiters::default(),
+            receipts,
             failure: Mutex::new(None),
             stopping: AtomicBool::new(false),
             thread: Mutex::new(None),
@@ -128,25 +130,42 @@ impl Replica {
     /// If the door stops one, in which case none is appended; if log or fold fail.
     #[tracing::instrument(skip_all, fields(entries = envelopes.len()))]
     pub fn append(&self, envelopes: Vec<Vec<u8>>) -> Result<Vec<Receipt>, AppendError> {
+        let (send, receipts) = mpsc::sync_channel(1);
+        // It is taken below, or nobody waits any more.
+        self.submit(envelopes, move |outcome| drop(send.send(outcome)));
+        receipts.recv_timeout(RECEIPT_WAIT).unwrap_or_else(|_| Err(AppendError::overdue()))
+    }
+
+    /// As [`Replica::append`], without waiting: `done` takes what it would return, from a thread of log or fold or at
+    /// once, so it must be quick.
+    pub fn submit(
+        &self,
+        envelopes: Vec<Vec<u8>>,
+        done: impl FnOnce(Result<Vec<Receipt>, AppendError>) + Send + 'static,
+    ) {
+        let digests = match self.admit(&envelopes) {
+            Ok(digests) => digests,
+            Err(error) => return done(Err(error)),
+        };
+        let (waiting, receipts) = (self.waiting.clone(), self.receipts.clone());
+        let answer = move |outcome| match outcome {
+            Ok(positions) => receipts.wait(positions, Box::new(done)),
+            Err(error) => {
+                waiting.forget(&digests);
+                done(Err(ReplicaError::from(error).into()));
+            }
+        };
+        self.log.submit(envelopes, Box::new(answer));
+    }
+
+    /// Judges envelopes at the door, and keeps for the fold what that came to.
+    fn admit(&self, envelopes: &[Vec<u8>]) -> Result<Vec<[u8; 32]>, AppendError> {
         let mut checks = Vec::with_capacity(envelopes.len());
         for (index, value) in envelopes.iter().enumerate() {
             checks.push(self.door(value).map_err(|rejection| AppendError::Rejected { index, rejection })?);
         }
         self.working()?;
-        let checks = envelopes.iter().zip(checks);
-        let digests: Vec<_> = checks.map(|(value, checked)| self.waiting.put(value, checked)).collect();
-        let positions = self.log.append(envelopes).map_err(|error| {
-            self.waiting.forget(&digests);
-            ReplicaError::from(error)
-        })?;
-        let Some(&last) = positions.last() else { return Ok(Vec::new()) };
-        let reached = || self.position() > last;
-        self.appending.wait(last, FOLD_WAIT, || reached() || lock(&self.failure).is_some());
-        self.working()?;
-        if !reached() {
-            return Err(ReplicaError::Stopped("the fold is too far behind to wait for".into()).into());
-        }
-        positions.into_iter().map(|p| self.receipt_at(p).map_err(AppendError::from)).collect()
+        Ok(envelopes.iter().zip(checks).map(|(value, checked)| self.waiting.put(value, checked)).collect())
     }
 
     /// What costs nothing to judge: size, encoding, ledger, known keys, signatures.
@@ -177,9 +196,9 @@ impl Replica {
                 Ok(_) => {}
                 Err(error) => {
                     tracing::error!(%error, "the replica stops");
+                    self.receipts.end(&ReplicaError::Stopped(error.to_string()));
                     *lock(&self.failure) = Some(error);
                     self.folded.notify_all();
-                    self.appending.wake_all();
                     return;
                 }
             }
@@ -193,11 +212,13 @@ impl Replica {
             return Ok(false);
         }
         let window = self.log.read(size, WINDOW_ENTRIES, WINDOW_BYTES)?;
-        let head = folder.fold(check_window(&self.keys, &self.waiting, window))?;
+        let (head, receipts) = folder.fold(check_window(&self.keys, &self.waiting, window))?;
         let size = head.size;
+        // Folded while the log made it durable; nobody sees it before it is.
+        self.log.settle(size)?;
         *lock(&self.head) = head;
         self.folded.notify_all();
-        self.appending.wake(size);
+        self.receipts.folded(size, &receipts);
         Ok(true)
     }
 
@@ -385,24 +406,7 @@ impl Replica {
     pub fn receipt(&self, actor: &str, id: &[u8]) -> Result<Option<Receipt>, ReplicaError> {
         let view = self.view();
         let position = view.id(actor, id).map_err(|failure| ReplicaError::Read { position: 0, cause: failure.0 })?;
-        position.map(|p| self.receipt_at(p)).transpose()
-    }
-
-    fn receipt_at(&self, position: u64) -> Result<Receipt, ReplicaError> {
-        let row = self.decided_row(position)?;
-        let leaf = self.tile_hash(Tree::Entries, position)?;
-        let time = self.view().entry_time(position);
-        let time = time.map_err(|failure| ReplicaError::Read { position, cause: failure.0 })?;
-        Ok(Receipt {
-            position,
-            verdict: row.verdict,
-            refusal: row.refusal,
-            leaf_hash: leaf.0.to_vec(),
-            time_ms: time.unwrap_or(0),
-            first_position: row.first_position,
-            // Signing costs as much as the rest: whoever wants a checkpoint asks for one.
-            checkpoint: String::new(),
-        })
+        position.map(|p| receipt_at(&self.store, p)).transpose()
     }
 
     /// Every version of every row, in order of name, the newest version first, until `visit` says stop by `false`.
@@ -526,7 +530,7 @@ fn catch_up(log: &dyn EventLog, folder: &mut Folder, keys: &KnownKeys, waiting: 
         let stopped = || ReplicaError::Stopped("the thread that writes the store ended".into());
         let mut under_way = false;
         for window in windows {
-            let batch = folder.decide(window?, store)?;
+            let batch = folder.decide(window?, store, &mut |_| {})?;
             if under_way {
                 written.recv().map_err(|_| stopped())??;
             }

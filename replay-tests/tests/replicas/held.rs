@@ -47,6 +47,10 @@ impl EventLog for Windowed {
         self.log.append(values)
     }
 
+    fn settle(&self, end: u64) -> Result<(), LogError> {
+        self.log.settle(end)
+    }
+
     fn read(&self, from: u64, max_entries: usize, max_bytes: usize) -> Result<Vec<Entry>, LogError> {
         let size = self.sizes[self.reads.fetch_add(1, Ordering::Relaxed) % self.sizes.len()];
         self.log.read(from, max_entries.min(size), max_bytes)

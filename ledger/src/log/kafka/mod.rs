@@ -33,13 +33,12 @@ pub use restore::{Restored, restore};
 pub use topic::{Found, Stamp, create, delete, describe, set_stamp};
 pub use work::{WORK_PARTITIONS, WorkTopic, describe_work};
 
-use super::{Copied, Entry, EventLog, LogError, check_sizes};
+use super::{Answer, Copied, Entry, EventLog, LogError, check_sizes};
 use crate::store::{Family, Store};
 use contact::Contact;
 use resume::Resume;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -95,7 +94,7 @@ struct Progress {
 
 struct Waiting {
     offsets: Vec<i64>,
-    reply: SyncSender<Result<Vec<u64>, LogError>>,
+    answer: Answer,
 }
 
 impl Kafka {
@@ -219,6 +218,14 @@ impl EventLog for Kafka {
         if values.is_empty() { Ok(Vec::new()) } else { self.writer.append(&values) }
     }
 
+    fn submit(&self, values: Vec<Vec<u8>>, answer: Answer) {
+        match check_sizes(&values).and_then(|()| self.shared.working()) {
+            Ok(()) if values.is_empty() => answer(Ok(Vec::new())),
+            Ok(()) => drop(self.writer.submit(&values, answer)),
+            Err(error) => answer(Err(error)),
+        }
+    }
+
     fn read(&self, from: u64, max_entries: usize, max_bytes: usize) -> Result<Vec<Entry>, LogError> {
         self.shared.copied.read(from, max_entries, max_bytes)
     }
@@ -285,7 +292,7 @@ impl Shared {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.clone());
         let waiting = std::mem::take(&mut self.progress().waiting);
         for (_, waiting) in waiting {
-            let _ = waiting.reply.send(Err(error.clone())); // whoever appended may have given up
+            (waiting.answer)(Err(error.clone()));
         }
         self.copied.announce();
     }
@@ -321,7 +328,7 @@ impl Progress {
             && *first.key() < self.next_offset
         {
             let waiting = first.remove();
-            let _ = waiting.reply.send(self.positions_of(&waiting.offsets)); // whoever appended may have given up
+            (waiting.answer)(self.positions_of(&waiting.offsets));
         }
     }
 }
@@ -362,7 +369,8 @@ mod tests {
     fn an_append_is_answered_once_its_last_record_has_been_read() {
         let mut progress = progress();
         let (reply, answer) = sync_channel(1);
-        progress.waiting.insert(4, Waiting { offsets: vec![1, 4], reply });
+        let send = Box::new(move |outcome| reply.send(outcome).unwrap());
+        progress.waiting.insert(4, Waiting { offsets: vec![1, 4], answer: send });
         for (offset, position) in [(0, 0), (1, 1), (3, 2)] {
             progress.read(offset, position);
         }

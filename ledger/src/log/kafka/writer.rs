@@ -3,14 +3,14 @@
 use super::contact::Contact;
 use super::error::{code, words};
 use super::{KafkaConfig, KafkaError, PARTITION, Shared, Waiting};
-use crate::log::LogError;
+use crate::log::{Answer, LogError};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode as Code;
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ struct Deliveries {
 }
 
 /// One append until its last record is acknowledged.
-struct Ticket {
+pub(super) struct Ticket {
     /// What had been read when it was sent: its records come after.
     floor: i64,
     state: Mutex<TicketState>,
@@ -44,7 +44,7 @@ struct TicketState {
     /// The last of them, once all are acknowledged.
     durable: Option<i64>,
     error: Option<KafkaError>,
-    reply: Option<SyncSender<Result<Vec<u64>, LogError>>>,
+    answer: Option<Answer>,
 }
 
 impl Writer {
@@ -55,13 +55,9 @@ impl Writer {
 
     pub(super) fn append(&self, values: &[Vec<u8>]) -> Result<Vec<u64>, LogError> {
         let config = &self.shared.config;
-        let until = Instant::now() + config.append_timeout();
         let (reply, answer) = sync_channel(1);
-        let offsets = Vec::with_capacity(values.len());
-        let (unanswered, durable, error) = (values.len(), None, None);
-        let state = Mutex::new(TicketState { unanswered, offsets, durable, error, reply: Some(reply) });
-        let ticket = Arc::new(Ticket { floor: self.shared.progress().next_offset, state });
-        self.send(values, &ticket, until)?;
+        // Whoever appended may have given up.
+        let ticket = self.submit(values, Box::new(move |outcome| drop(reply.send(outcome))));
         match answer.recv_timeout(config.append_timeout() + READ_BACK) {
             Ok(positions) => positions,
             Err(RecvTimeoutError::Timeout) => Err(self.overdue(&ticket).into()),
@@ -71,8 +67,23 @@ impl Writer {
         }
     }
 
-    fn send(&self, values: &[Vec<u8>], ticket: &Arc<Ticket>, until: Instant) -> Result<(), LogError> {
+    /// Sends values without waiting for more than room in the queue.
+    pub(super) fn submit(&self, values: &[Vec<u8>], answer: Answer) -> Arc<Ticket> {
+        let offsets = Vec::with_capacity(values.len());
+        let (unanswered, durable, error) = (values.len(), None, None);
+        let state = Mutex::new(TicketState { unanswered, offsets, durable, error, answer: Some(answer) });
+        let ticket = Arc::new(Ticket { floor: self.shared.progress().next_offset, state });
+        if let Err(error) = self.send(values, &ticket) {
+            ticket.give_up(&self.shared, values.len(), error);
+        }
+        ticket
+    }
+
+    /// # Errors
+    /// If nothing was sent.
+    fn send(&self, values: &[Vec<u8>], ticket: &Arc<Ticket>) -> Result<(), KafkaError> {
         let config = &self.shared.config;
+        let until = Instant::now() + config.append_timeout();
         let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((code, reason)) = producer.client().fatal_error() {
             tracing::warn!(%code, reason, "the producer is made anew");
@@ -206,7 +217,7 @@ impl Ticket {
         if state.unanswered > 0 {
             return;
         }
-        let Some(reply) = state.reply.take() else { return };
+        let Some(answer) = state.answer.take() else { return };
         let mut offsets = std::mem::take(&mut state.offsets);
         offsets.sort_unstable();
         match state.error.take() {
@@ -216,11 +227,11 @@ impl Ticket {
                 } else {
                     KafkaError::NotAcknowledged { cause: format!("a part of them only is there ({error})") }
                 };
-                let _ = reply.send(Err(error.into())); // whoever appended may have given up
+                answer(Err(error.into()));
             }
             None => {
                 state.durable = offsets.last().copied();
-                shared.acknowledged(self.floor, offsets, reply);
+                shared.acknowledged(self.floor, offsets, answer);
             }
         }
     }
@@ -228,16 +239,16 @@ impl Ticket {
 
 impl Shared {
     /// All records of an append are durable: it is answered now, or when the reader comes to the last of them.
-    fn acknowledged(&self, floor: i64, offsets: Vec<i64>, reply: SyncSender<Result<Vec<u64>, LogError>>) {
+    fn acknowledged(&self, floor: i64, offsets: Vec<i64>, answer: Answer) {
         let (Some(&first), Some(&last)) = (offsets.first(), offsets.last()) else { return };
         if first < floor {
             // This topic takes records where the one that was read had some already.
             let error = LogError::from(KafkaError::Remade { topic: self.config.topic().into() });
-            let _ = reply.send(Err(error.clone())); // whoever appended may have given up
+            answer(Err(error.clone()));
             return self.fail(error);
         }
         let mut progress = self.progress();
-        progress.waiting.insert(last, Waiting { offsets, reply });
+        progress.waiting.insert(last, Waiting { offsets, answer });
         progress.settle();
     }
 }
