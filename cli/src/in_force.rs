@@ -1,6 +1,6 @@
 //! `attestune in-force`: which version, why, on whose word, from which data, and what would have held it back.
 
-use crate::{context::Context, moment::Moment, output, problem};
+use crate::{context::Context, erasure, moment::Moment, output, problem};
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{
     ApprovalRecord, DatasetRow, EvaluationProvenance, Reproduction, RunRow, Signer, WhyInForceRequest,
@@ -21,6 +21,19 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let answer = session.provenance().why_in_force(request).await?.into_inner();
     if context.json {
         output::message("WhyInForceResponse", &answer)?;
+    }
+    if let (0, Some(halt)) = (answer.version, &answer.halt) {
+        return Err(problem::no(
+            format!(
+                "{} is halted since position {} ({}) by {}; version {} was in force (0 for none)",
+                args.model,
+                halt.position,
+                output::time(halt.time_ms),
+                halt.actor,
+                answer.halted_version
+            ),
+            "it is served again after `attestune rollback` or a promotion to production",
+        ));
     }
     if answer.version == 0 {
         let then = match args.moment.as_of().and_then(|at| at.when) {
@@ -67,6 +80,17 @@ fn print(model: &str, answer: &WhyInForceResponse) {
             promotion.policy_version
         );
     }
+    if let Some(promotion) = answer.promotion.as_ref().filter(|promotion| promotion.emergency) {
+        match promotion.reviewed_at {
+            0 => println!(
+                "  in an EMERGENCY: {} of {} approvals, due by {}",
+                promotion.approvals.len(),
+                promotion.approvals_needed,
+                output::time(promotion.review_by_ms)
+            ),
+            at => println!("  in an emergency, reviewed at position {at}"),
+        }
+    }
     println!("signed");
     answer.approvals.iter().for_each(print_approval);
     println!("held against");
@@ -92,6 +116,12 @@ fn print(model: &str, answer: &WhyInForceResponse) {
     if let Some(base) = &answer.base {
         println!("  base model {} at {}: {}, {}", base.base, base.position, base.origin, base.licence);
     }
+    for reached in &answer.erasures {
+        println!("  {}", erasure::line(reached));
+    }
+    if answer.challenger != 0 {
+        println!("challenger {model}@{}, served only as an experiment's second arm", answer.challenger);
+    }
     if let Some(policy) = &answer.policy {
         println!("policy {} was in force then, adopted at {}", policy.version, policy.position);
     }
@@ -112,8 +142,9 @@ fn by(signer: &Option<Signer>, name: &impl Fn(&str) -> String) -> String {
 
 fn print_approval(approval: &ApprovalRecord) {
     let affected = if approval.affected { "; the key was revoked later" } else { "" };
+    let late = if approval.late { "; LATE" } else { "" };
     println!(
-        "  {} by {} ({}) at {}, {}{affected}",
+        "  {} by {} ({}) at {}, {}{late}{affected}",
         plain(approval.meaning().as_str_name(), "APPROVAL_MEANING_"),
         approval.printed_name,
         approval.actor,

@@ -8,9 +8,11 @@ use crate::{
     folder::{self, Folder},
     kafka_args::KafkaArgs,
     local::open_store,
+    pii::{self, Settings},
     problem,
     publish::PublishArgs,
     running::{Signals, failed},
+    serving::{self, ServeArgs},
     vault,
 };
 use anyhow::Context as _;
@@ -21,7 +23,7 @@ use attestune_ledger::{
     replica::{Replica, ReplicaOptions},
     vault::Vault,
 };
-use attestune_workers::{BaseModels, Evaluator, Limits, Pii, Quality, Share, Trainer, Worker, WorkerError};
+use attestune_workers::{BaseModels, Evaluator, Limits, Pii, Quality, Scheduler, Share, Trainer, Worker, WorkerError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,6 +61,8 @@ pub struct GatewayArgs {
     publish: PublishArgs,
     #[command(flatten)]
     log: LogArgs,
+    #[command(flatten)]
+    serve: ServeArgs,
 }
 
 #[derive(clap::Args)]
@@ -70,6 +74,9 @@ pub struct WorkerArgs {
     work: Work,
     #[command(flatten)]
     device: DeviceArgs,
+    /// For the worker pii
+    #[command(flatten)]
+    settings: Settings,
 }
 
 #[derive(clap::Args)]
@@ -88,6 +95,8 @@ enum WorkerName {
     Quality,
     /// Runs evaluations
     Evaluator,
+    /// Has models trained anew when their schedules say so
+    Scheduler,
 }
 
 #[derive(clap::Args)]
@@ -114,6 +123,7 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
     let (stop, stopped) = watch::channel(false);
     let mut servers = JoinSet::new();
     let publishing = args.publish.start(&replica, &args.part.kafka)?;
+    let serving = args.serve.start(&replica, &vault, &signer, Vec::new())?;
     let gateway = Gateway {
         replica: replica.clone(),
         vault: Some(vault),
@@ -121,6 +131,7 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
         actor: signer.actor,
         published: publishing.as_ref().map(|publishing| publishing.published.clone()),
         log: args.log.pages(&replica)?,
+        serving: serving.clone(),
     };
     servers.spawn(serve_tcp(gateway, args.listen, stopped));
     eprintln!("the gateway is up at position {}: http://{}", replica.position(), args.listen);
@@ -134,6 +145,7 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
     };
     stop.send_replace(true);
     while servers.join_next().await.is_some() {}
+    serving::stop(serving).await?;
     if let Some(publishing) = publishing {
         publishing.stop().await;
     }
@@ -147,10 +159,18 @@ pub async fn worker(context: &Context, args: &WorkerArgs) -> anyhow::Result<()> 
     if device.is_card() && !matches!(args.name, WorkerName::Evaluator) {
         return Err(problem::cannot("this worker computes on no card", "leave --device out"));
     }
+    if args.settings.given() && !matches!(args.name, WorkerName::Pii) {
+        return Err(problem::cannot("this worker looks for no personal data", "leave --config and --recognizers out"));
+    }
     let worker: Box<dyn Worker + Send> = match args.name {
-        WorkerName::Pii => Box::new(Pii::default()),
+        WorkerName::Pii => {
+            let scanner = args.settings.scanner()?;
+            eprintln!("it scans as {}", pii::detector(&scanner));
+            Box::new(Pii::new(scanner))
+        }
         WorkerName::Quality => Box::new(Quality::default()),
         WorkerName::Evaluator => Box::new(Evaluator::new(args.work.bases()?).on(device)),
+        WorkerName::Scheduler => Box::new(Scheduler),
     };
     work(context, &args.work, worker).await
 }
@@ -210,14 +230,21 @@ impl Work {
         let Some(folder) = &self.models else {
             return Err(problem::cannot("no base models are named", "say where they lie: --models FOLDER"));
         };
-        let cannot = || format!("cannot read the folder of base models {}", folder.display());
-        let entries = std::fs::read_dir(folder).with_context(cannot)?;
-        let mut paths =
-            entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().with_context(cannot)?;
-        paths.retain(|path| path.is_dir() || path.extension().is_some_and(|ending| ending == "gguf"));
-        paths.sort();
-        Ok(BaseModels::new(paths))
+        Ok(BaseModels::new(models_in(folder)?))
     }
+}
+
+/// The base models in a folder: GGUF files, and folders.
+///
+/// # Errors
+/// If it can't be read.
+pub fn models_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let cannot = || format!("cannot read the folder of base models {}", folder.display());
+    let entries = std::fs::read_dir(folder).with_context(cannot)?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().with_context(cannot)?;
+    paths.retain(|path| path.is_dir() || path.extension().is_some_and(|ending| ending == "gguf"));
+    paths.sort();
+    Ok(paths)
 }
 
 /// Opens the replica and folds what is on the topic.

@@ -1,15 +1,17 @@
 //! `attestune up`: everything in one process, until it is told to stop.
 
 use crate::{
-    context::Context,
+    context::{Context, Signer},
     cosigned::LogArgs,
     device::DeviceArgs,
     init,
     local::Local,
     problem,
     running::{Signals, failed},
+    serving::{self, ServeArgs},
     vault,
 };
+use attestune_gateway::Gateway;
 use std::net::SocketAddr;
 use tokio::sync::watch;
 
@@ -31,6 +33,8 @@ pub struct Args {
     device: DeviceArgs,
     #[command(flatten)]
     log: LogArgs,
+    #[command(flatten)]
+    serve: ServeArgs,
 }
 
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
@@ -54,9 +58,11 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         vault::note(&folder, url).await?;
     }
     let local = Local::open(&folder, Some(ledger.id()?)).await?;
+    let signer = Signer { actor: local.gateway.actor.clone(), key: local.gateway.key.clone() };
+    let serving = args.serve.start(&local.replica, &local.vault, &signer, folder.model_paths()?)?;
+    let log = args.log.pages(&local.replica)?;
+    let gateway = Gateway { serving: serving.clone(), log, ..local.gateway.clone() };
 
-    let mut gateway = local.gateway.clone();
-    gateway.log = args.log.pages(&local.replica)?;
     let (stop, stopped) = watch::channel(false);
     let mut servers = tokio::task::JoinSet::new();
     let _ = std::fs::remove_file(folder.socket()); // left by a process that was killed; nobody answered there
@@ -71,6 +77,9 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     eprintln!("  socket {}", folder.socket().display());
     if !args.no_tcp {
         eprintln!("  gRPC   http://{}", args.listen);
+        if serving.is_some() {
+            eprintln!("  OpenAI http://{}/v1", args.listen);
+        }
     }
     let failure = tokio::select! {
         () = signals.come() => None,
@@ -83,6 +92,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         working.stop().await;
     }
     while servers.join_next().await.is_some() {}
+    serving::stop(serving).await?;
     let _ = std::fs::remove_file(folder.socket());
     local.close().await?;
     match failure {

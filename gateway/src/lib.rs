@@ -1,4 +1,4 @@
-//! The gateway: gRPC over a replica. It decides nothing: the rules do, in the fold.
+//! The gateway: gRPC and OpenAI's API over a replica. It decides nothing: the rules do, in the fold.
 //!
 //! It stops at the door what costs nothing to judge, checks the tokens of readers, and records each read of a text by
 //! a person before it releases the text. Whatever it answers no to carries a stable reason as `google.rpc.ErrorInfo`.
@@ -8,15 +8,17 @@ mod convert;
 mod health;
 mod http;
 pub mod metrics;
+pub mod openai;
 mod published;
 mod reason;
 mod serve;
 mod services;
 mod stop;
+mod sweep;
 mod tiles;
 mod witness;
 
-pub use http::serve_pages;
+pub use http::{listen_tcp, serve_pages, serve_router};
 pub use published::Published;
 pub use serve::{InProcess, ServeError, serve_in_process, serve_tcp, serve_uds};
 pub use tiles::{Cosigned, LogPages};
@@ -42,4 +44,6 @@ pub struct Gateway {
     pub published: Option<Arc<Published>>,
     /// How the log is served as static resources.
     pub log: LogPages,
+    /// What answers prompts, where this gateway serves models.
+    pub serving: Option<Arc<openai::Serving>>,
 }

@@ -212,6 +212,7 @@ impl Server {
             key: key(GATEWAY),
             actor: GATEWAY.into(),
             published: None,
+            serving: None,
             log: Default::default(),
         };
         let (stop, stopped) = watch::channel(false);

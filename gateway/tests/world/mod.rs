@@ -136,6 +136,7 @@ impl World {
             actor: "gateway".into(),
             published: Some(Arc::default()),
             log: Default::default(),
+            serving: None,
         };
         let (channel, _) = attestune_gateway::serve_in_process(gateway.clone()).await.unwrap();
 

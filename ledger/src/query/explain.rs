@@ -70,7 +70,14 @@ pub fn wrote(write: Wrote<'_>) -> Option<String> {
         | tables::Assignments::ID
         | tables::DatasetNames::ID
         | tables::SuiteNames::ID
-        | tables::LatestEvaluations::ID => None,
+        | tables::LatestEvaluations::ID
+        | tables::Servings::ID
+        | tables::ServedReferences::ID
+        | tables::LatestWindows::ID
+        | tables::LatestAlerts::ID
+        | tables::ErasedContents::ID
+        | tables::ErasedDocuments::ID
+        | tables::ErasedExamples::ID => None,
         _ => Some(format!("{} has a row more or another", name(table))),
     };
     text.map(|text| printable(&text))
@@ -153,6 +160,9 @@ fn run((before, now): &(Option<RunRow>, RunRow)) -> Option<String> {
 }
 
 fn model((before, now): &(Option<ModelRow>, ModelRow)) -> Option<String> {
+    if now.halted_at.is_some() && before.as_ref().is_none_or(|b| b.halted_at.is_none()) {
+        return Some(format!("no version of {} is in force: serving is halted", now.model));
+    }
     let was = before.as_ref().map_or(0, |b| b.in_force);
     if was != now.in_force {
         let instead = if was == 0 { String::new() } else { format!(" instead of version {was}") };

@@ -1,5 +1,6 @@
 //! Which version was in force, since when, on whose word, from which data, and what would have held it back.
 
+use super::erased::erasures_of;
 use super::evaluation::evaluation_provenance;
 use super::history::accepted_event;
 use super::{QueryError, answer, not_found};
@@ -9,7 +10,7 @@ use crate::state::{
     Promotions, Runs, Scans, Versions, View,
 };
 use attestune_proto::v1::{
-    ApprovalRecord, DatasetRow, EvaluationProvenance, Hurdle, LeakageProvenance, PromotionRow, RunRow, ScanCoverage,
+    ApprovalRecord, DatasetRow, DatasetScan, EvaluationProvenance, Hurdle, LeakageProvenance, PromotionRow, RunRow,
     Signer, Stage, VersionRow, WhyInForceResponse,
 };
 use std::collections::BTreeSet;
@@ -55,12 +56,18 @@ pub fn why(view: &View<'_>, model: &str) -> Result<WhyInForceResponse, QueryErro
         policy: view.get(&Policies::key(policy_version)),
         ..Default::default()
     };
+    if let Some(at) = row.halted_at {
+        found.halt = accepted_event(view, at);
+        found.halted_version = row.halted_version;
+    }
     if row.in_force == 0 {
         return answer(view, found);
     }
+    found.challenger = row.challenger;
     found.since_position = row.since;
     found.since_ms = view.fold_time(row.since).unwrap_or(0);
     let version = view.get(&Versions::key(model, row.in_force)).unwrap_or_default();
+    found.erasures = erasures_of(view, &version);
     found.run = version.run.and_then(|r| view.get(&Runs::key(r)));
     found.dataset = found.run.as_ref().and_then(|r| view.get(&Datasets::key(r.dataset)));
     found.base = view.get(&Bases::key(version.base));
@@ -93,18 +100,19 @@ fn approval(view: &View<'_>, approval: &attestune_proto::v1::Approval) -> Approv
         time_ms: view.fold_time(signer.position).unwrap_or(0),
         meaning: approval.meaning,
         affected: key.revoked_at.is_some(),
+        late: approval.late,
     }
 }
 
 /// What each detector that the policy asked for at the freeze has scanned of the batches that have members.
-fn scans(view: &View<'_>, dataset: &DatasetRow) -> Vec<ScanCoverage> {
+fn scans(view: &View<'_>, dataset: &DatasetRow) -> Vec<DatasetScan> {
     let then = view.as_of(dataset.position + 1);
     let asked = policy::in_force(&then);
     view.absorb(&then);
     let batches = view.scan(&DatasetBatches::under(dataset.position));
     let batches: Vec<_> = batches.iter().filter_map(|b| view.get(&Examples::key(b.position))).collect();
     let coverage = |detector: &attestune_proto::v1::Tool| {
-        let mut found = ScanCoverage { detector: Some(detector.clone()), ..Default::default() };
+        let mut found = DatasetScan { detector: Some(detector.clone()), ..Default::default() };
         for batch in &batches {
             found.examples += u64::from(batch.count);
             let Some(scan) = view.get(&Scans::key(batch.position, &detector.name, &detector.version)) else { continue };

@@ -6,7 +6,12 @@
 #[cfg(feature = "store")]
 mod aggregate;
 #[cfg(feature = "store")]
+mod calendar;
+#[cfg(feature = "store")]
 mod diff;
+#[cfg(feature = "store")]
+mod due;
+mod erased;
 mod evaluation;
 mod examples;
 mod explain;
@@ -21,8 +26,13 @@ mod open_work;
 #[cfg(feature = "store")]
 mod provenance;
 #[cfg(feature = "store")]
+mod review;
+#[cfg(feature = "store")]
+mod serving;
+#[cfg(feature = "store")]
 mod slice;
 
+pub use erased::erasures_of;
 pub use evaluation::{evaluation_provenance, lower_bound_ppm};
 pub use examples::members_of;
 pub use explain::{Wrote, wrote};
@@ -32,7 +42,10 @@ pub use in_force::why;
 #[cfg(feature = "store")]
 pub use {
     aggregate::aggregate,
+    calendar::next_after,
     diff::diff,
+    due::{due, retraining_due},
+    erased::{documents_among, erasure, prepare_erasure, to_erase},
     examples::{list_examples, list_members, prepare_dataset},
     history::{event_of, history},
     in_force::why_in_force,
@@ -40,6 +53,8 @@ pub use {
     lists::*,
     open_work::{OpenWorkCursor, Word, check_of, open_work, scan_of},
     provenance::model_version,
+    review::{judged, review_counts, review_queue, review_report},
+    serving::{serving, status},
     slice::slice,
 };
 

@@ -55,6 +55,7 @@ impl Picked<'_> {
     }
 
     fn answer(&mut self, view: &View<'_>, found: &WhyInForceResponse) -> Result<(), QueryError> {
+        found.halt.iter().for_each(|halt| self.add(halt.position, "halt"));
         if let Some(version) = &found.in_force {
             self.add(version.position, "version");
             self.add(found.since_position, "what put it in force");
