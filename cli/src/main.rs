@@ -13,6 +13,7 @@ mod bench;
 mod bundle;
 mod cases;
 mod clock;
+mod comply;
 mod connect;
 mod context;
 mod cosigned;
@@ -190,6 +191,8 @@ enum Command {
     Due(due::Args),
     /// Only what is late or missing; that there is something is an answer of no
     Gaps(due::Args),
+    /// What the ledger says to clauses of regulations; a gap is an answer of no
+    Comply(comply::Args),
     /// Erase a person's data: the trail stays
     Erase(erase::Args),
     /// Erasures: list, show what each reached, decide what becomes of that
@@ -306,6 +309,7 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::Schedule(command) => schedule::run(context, command).await,
         Command::Due(args) => due::run(context, args, false).await,
         Command::Gaps(args) => due::run(context, args, true).await,
+        Command::Comply(args) => comply::run(context, args).await,
         Command::Erase(args) => erase::run(context, args).await,
         Command::Erasure(command) => erasure::run(context, command).await,
         Command::Hold(command) => hold::run(context, command).await,

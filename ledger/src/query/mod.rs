@@ -8,6 +8,8 @@ mod aggregate;
 #[cfg(feature = "store")]
 mod calendar;
 #[cfg(feature = "store")]
+pub mod comply;
+#[cfg(feature = "store")]
 mod diff;
 #[cfg(feature = "store")]
 mod due;
