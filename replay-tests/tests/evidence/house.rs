@@ -89,10 +89,6 @@ impl House {
         Self { world, replica, now_ms, _folder: folder }
     }
 
-    pub fn ledger(&self) -> Hash {
-        Hash(self.world.ledger)
-    }
-
     /// What an outsider who knows the ledger's id holds.
     pub fn anchors(&self) -> Anchors {
         Anchors { ledger: Some(self.world.ledger), ..Anchors::default() }
