@@ -24,6 +24,18 @@ impl Moment {
         Some(AsOf { when: Some(when) })
     }
 
+    /// As the server is asked where it also reckons what is late: the moment, and the asker's time, 0 for the moment's own.
+    /// A time to come is asked of what is on record now: what will be late by then if nobody does anything.
+    pub fn reckoned(&self, now_ms: u64) -> (Option<AsOf>, u64) {
+        let when = match (self.at_position, self.at) {
+            (Some(position), _) => Some(When::Position(position)),
+            (None, Some(at)) if at < now_ms => Some(When::TimeMs(at)),
+            (None, _) => None,
+        };
+        let from = if self.at_position.is_some() { 0 } else { self.at.unwrap_or(now_ms) };
+        (when.map(|when| AsOf { when: Some(when) }), from)
+    }
+
     /// What there is of a name (empty for all) at that moment.
     pub fn list(&self, name: &str) -> ListRequest {
         ListRequest { name: name.into(), as_of: self.as_of() }
@@ -47,6 +59,16 @@ fn is_today(at_ms: u64, now_ms: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lateness_is_reckoned_from_the_moment_and_a_time_to_come_is_asked_of_now() {
+        let asked = |at, at_position| Moment { at, at_position }.reckoned(100);
+        let at = |when| Some(AsOf { when: Some(when) });
+        assert_eq!(asked(None, None), (None, 100));
+        assert_eq!(asked(Some(60), None), (at(When::TimeMs(60)), 60));
+        assert_eq!(asked(Some(900), None), (None, 900));
+        assert_eq!(asked(None, Some(7)), (at(When::Position(7)), 0));
+    }
 
     #[test]
     fn a_day_that_is_not_over_is_now_and_a_number_is_a_position() {

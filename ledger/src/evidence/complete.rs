@@ -229,6 +229,9 @@ fn keys(state: &MemoryState) -> Keys {
 fn claims(report: &mut Report, state: &MemoryState, manifest: &Manifest, answer: &WhyInForceResponse) {
     let model = &manifest.model;
     if answer.version == 0 {
+        if let Some(halted) = facts::halted(model, answer) {
+            report.proven(halted);
+        }
         report.proven(format!("no version of {model} was in force as of position {}", manifest.at));
         return;
     }
@@ -241,10 +244,13 @@ fn claims(report: &mut Report, state: &MemoryState, manifest: &Manifest, answer:
         "the log's clock",
         format!("that is since {}, and the moment asked about is {}", iso(answer.since_ms), iso(answer.as_of_ms)),
     );
+    if let Some(emergency) = facts::emergency(answer) {
+        report.proven(emergency);
+    }
     for approval in &answer.approvals {
-        let meaning = crate::draft::plain(approval.meaning().as_str_name(), "APPROVAL_MEANING_");
+        let (meaning, late) = facts::meaning(approval);
         report.proven(format!(
-            "{} approved it at {}, {meaning}, with a key and a role that held",
+            "{} approved it at {}, {meaning}{late}, with a key and a role that held",
             approval.actor, approval.position
         ));
     }
@@ -264,6 +270,9 @@ fn claims(report: &mut Report, state: &MemoryState, manifest: &Manifest, answer:
             "it was trained on {}@{}, whose {} members are in population.csv",
             dataset.dataset, dataset.number, dataset.count
         ));
+    }
+    for reached in &answer.erasures {
+        report.proven(format!("erasure {} took {} of these members out", reached.erasure, reached.members));
     }
     if let Some(run) = &answer.run {
         report.attested(run.claimed_by.join(", "), "that this adapter came of training on exactly that dataset");

@@ -10,7 +10,7 @@ use crate::query::summary;
 use crate::rules::{decode::decode, entry_leaf};
 use crate::time::iso;
 use crate::tree::{Checkpoint, Hash, TlogProof, VerifierKey, verify_consistency, verify_inclusion};
-use attestune_proto::v1::{BundleKind, Event, WhyInForceResponse, event::Body};
+use attestune_proto::v1::{ApprovalRecord, BundleKind, Event, WhyInForceResponse, event::Body};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest as _, Sha256};
@@ -56,6 +56,33 @@ pub fn line(position: u64, time_ms: u64, event: Option<&Event>, verdict: attestu
         summary: body.map_or_else(|| "an entry that is no event known here".into(), summary),
         verdict,
     }
+}
+
+/// That serving was halted, where it was.
+pub fn halted(model: &str, answer: &WhyInForceResponse) -> Option<String> {
+    let (at, version) = (answer.halt.as_ref()?.position, answer.halted_version);
+    Some(match version {
+        0 => format!("serving of {model} was halted at {at}"),
+        version => format!("serving of {model} was halted at {at}; version {version} was in force until then"),
+    })
+}
+
+/// That the version came in ahead of its approvals, where it did.
+pub fn emergency(answer: &WhyInForceResponse) -> Option<String> {
+    let promotion = answer.promotion.as_ref().filter(|promotion| promotion.emergency)?;
+    let by = promotion.requested_by.as_ref().map_or("", |signer| signer.actor.as_str());
+    let (at, needed) = (promotion.decided_at, promotion.approvals_needed);
+    let how = format!("{by} brought it in at {at} in an emergency, ahead of the {needed} approvals");
+    Some(match promotion.reviewed_at {
+        0 => format!("{how}, which were still missing; they were due by {}", iso(promotion.review_by_ms)),
+        at => format!("{how}, the last of which came at {at}"),
+    })
+}
+
+/// What an approval means, and whether it came too late.
+pub fn meaning(approval: &ApprovalRecord) -> (String, &'static str) {
+    let meaning = crate::draft::plain(approval.meaning().as_str_name(), "APPROVAL_MEANING_");
+    (meaning, if approval.late { ", after the deadline" } else { "" })
 }
 
 /// Holds the parts for people against what they are made from.

@@ -29,6 +29,7 @@ mod complete;
 mod export;
 mod facts;
 mod fold;
+mod held;
 mod manifest;
 mod page;
 mod population;

@@ -1,5 +1,6 @@
 //! The page for people: plain HTML that prints well, without script, made from the answer alone.
 
+use super::facts;
 use super::manifest::Manifest;
 use super::population::Row;
 use crate::draft::plain;
@@ -88,6 +89,10 @@ impl Page<'_> {
         if answer.version != 0 {
             rows.push(("In force since", format!("position {} ({})", answer.since_position, iso(answer.since_ms))));
         }
+        if let Some(halted) = facts::halted(&m.model, answer) {
+            let by = answer.halt.as_ref().map_or("", |halt| halt.actor.as_str());
+            rows.push(("Halted", format!("{}, by {}", text(&halted), self.name(by))));
+        }
         if let Some(rollback) = &answer.rollback {
             let (at, by) = (rollback.position, self.name(&rollback.actor));
             rows.push(("By a rollback", format!("at {at} by {by}: {}", text(&rollback.summary))));
@@ -96,6 +101,12 @@ impl Page<'_> {
             let by = self.signer(&promotion.requested_by);
             let (at, decided, policy) = (promotion.position, promotion.decided_at, promotion.policy_version);
             rows.push(("Promotion", format!("asked for at {at} by {by}, decided at {decided} under policy {policy}")));
+        }
+        if let Some(emergency) = facts::emergency(answer) {
+            rows.push(("Emergency", text(&emergency)));
+        }
+        if answer.challenger != 0 {
+            rows.push(("Beside it", format!("challenger version {}, in an experiment only", answer.challenger)));
         }
         if let Some(policy) = &answer.policy {
             rows.push(("Policy then", format!("version {}, adopted at {}", policy.version, policy.position)));
@@ -123,14 +134,14 @@ impl Page<'_> {
         f.write_str("<h2>Who said so</h2>\n<table><caption>Approvals, by printed name, time and meaning</caption>\n")?;
         head(f, &["Printed name", "Actor", "Meaning", "Position", "Time"])?;
         for approval in &self.answer.approvals {
-            let meaning = plain(approval.meaning().as_str_name(), "APPROVAL_MEANING_");
+            let (meaning, late) = facts::meaning(approval);
             let affected = if approval.affected { " (the key was revoked later)" } else { "" };
             row(
                 f,
                 &[
                     name_of(&approval.printed_name),
                     text(&approval.actor),
-                    format!("{}{affected}", text(&meaning)),
+                    format!("{}{late}{affected}", text(&meaning)),
                     approval.position.to_string(),
                     iso(approval.time_ms),
                 ],
@@ -203,6 +214,16 @@ impl Page<'_> {
             counts.rejected,
             counts.excluded_by_quality
         )?;
+        for reached in &answer.erasures {
+            let decision = reached.decision.as_ref().map_or("nothing is decided on that".into(), |row| {
+                format!("decided: {}", plain(row.decision().as_str_name(), "ERASURE_DECISION_"))
+            });
+            let (erasure, members) = (reached.erasure, reached.members);
+            writeln!(
+                f,
+                "<p>Erasure {erasure} took {members} of its members; the run is unrepeatable; {decision}.</p>"
+            )?;
+        }
         for scan in &answer.scans {
             let tool = scan.detector.clone().unwrap_or_default();
             writeln!(

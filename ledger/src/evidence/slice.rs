@@ -4,6 +4,7 @@
 use super::claims::Report;
 use super::complete::names;
 use super::facts::{self, ANSWER, Keys, MANIFEST, POLICY, POPULATION, Parts};
+use super::held;
 use super::manifest::Manifest;
 use super::page::Line;
 use super::population::{self, Row};
@@ -12,25 +13,36 @@ use crate::envelope::verify as verify_signature;
 use crate::log::Entry;
 use crate::rules::decode::{Decoded, decode};
 use crate::rules::entry_leaf;
-use crate::state::{Effects, Models, Promotions};
+use crate::state::Effects;
 use crate::time::iso;
 use crate::tree::{Checkpoint, Hash, TlogProof, leaf_hash};
-use attestune_proto::v1::{
-    EvaluationProvenance, ModelRow, Policy, PromotionRow, Verdict, WhyInForceResponse, event::Body,
-};
+use attestune_proto::v1::{Event, Verdict, WhyInForceResponse, event::Body};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One disclosed entry, as far as it holds.
-struct Disclosed {
+pub struct Disclosed {
     time_ms: u64,
     decoded: Option<Decoded>,
     verdict: Verdict,
     effects: Effects,
 }
 
-type Entries = BTreeMap<u64, Disclosed>;
+impl Disclosed {
+    /// Its event, if it was accepted.
+    pub fn accepted(&self) -> Option<&Event> {
+        self.decoded.as_ref().filter(|_| self.verdict == Verdict::Accepted).map(|decoded| &decoded.event)
+    }
+
+    /// A row as it wrote it.
+    pub fn wrote(&self, row: &[u8]) -> Option<&[u8]> {
+        self.effects.writes().iter().rfind(|write| write.row == row).map(|write| write.value.as_slice())
+    }
+}
+
+/// The disclosed entries by position.
+pub type Entries = BTreeMap<u64, Disclosed>;
 
 /// Checks everything that the manifest names.
 pub fn verify(report: &mut Report, parts: &Parts<'_>, manifest: &Manifest, anchors: &Anchors) {
@@ -160,9 +172,8 @@ fn read_judgement(bytes: &[u8], at: u64, leaf: Hash) -> Option<(Verdict, [u8; 32
 /// Every event is of this ledger and signed by keys that the bundle itself registers. Answers those keys.
 fn check_signatures(report: &mut Report, manifest: &Manifest, entries: &Entries, roots: Keys) -> Keys {
     let mut keys = roots;
-    for entry in entries.values().filter(|entry| entry.verdict == Verdict::Accepted) {
-        let body = entry.decoded.as_ref().and_then(|decoded| decoded.event.body.as_ref());
-        let Some(Body::KeyRegistered(body)) = body else { continue };
+    for event in entries.values().filter_map(Disclosed::accepted) {
+        let Some(Body::KeyRegistered(body)) = &event.body else { continue };
         if let Ok(public) = body.public_key.as_slice().try_into() {
             keys.insert(crate::envelope::keyid(&body.public_key), (public, body.actor.clone()));
         }
@@ -222,104 +233,13 @@ fn check_answer(
                 return None;
             }
         };
-    for (what, holds) in facts_of(manifest, entries, &answer, &policy) {
+    for (what, holds) in held::facts(manifest, entries, &answer, &policy) {
         if !holds {
             report.fail(ANSWER, format!("{what} is not what the events of the bundle say"));
         }
     }
     check_population(report, entries, &answer, &rows);
     Some((answer, rows))
-}
-
-/// What the answer says and an event of the bundle must say, too.
-fn facts_of(
-    manifest: &Manifest,
-    entries: &Entries,
-    answer: &WhyInForceResponse,
-    policy: &Policy,
-) -> Vec<(String, bool)> {
-    let body = |at: u64| accepted(entries, at);
-    let mut facts = Vec::new();
-    if let Some(row) = &answer.policy {
-        facts.push((
-            format!("policy {}", row.version),
-            match body(row.position) {
-                Some(Body::PolicyAdopted(b)) => b.policy.as_ref() == Some(policy),
-                Some(Body::LedgerCreated(b)) => b.policy.as_ref() == Some(policy),
-                _ => false,
-            },
-        ));
-    }
-    if answer.version == 0 {
-        return facts;
-    }
-    let model: Option<ModelRow> = written(entries, answer.since_position, Models::key(&manifest.model).as_bytes());
-    facts.push((
-        format!("that version {} came into force at {}", answer.version, answer.since_position),
-        model.is_some_and(|row| row.in_force == answer.version && row.since == answer.since_position),
-    ));
-    if let Some(promotion) = &answer.promotion {
-        let key = Promotions::key(promotion.position);
-        let row: Option<PromotionRow> = written(entries, promotion.decided_at, key.as_bytes());
-        facts.push((format!("promotion {}", promotion.position), row.as_ref() == Some(promotion)));
-        facts.push((
-            "the list of approvals".into(),
-            promotion
-                .approvals
-                .iter()
-                .filter_map(|a| a.signer.as_ref())
-                .map(|s| s.position)
-                .eq(answer.approvals.iter().map(|a| a.position)),
-        ));
-        for approval in &answer.approvals {
-            let event = entries.get(&approval.position).and_then(|e| e.decoded.as_ref()).map(|decoded| &decoded.event);
-            let holds = matches!(body(approval.position), Some(Body::PromotionApproved(b))
-                if b.promotion == promotion.position && b.meaning == approval.meaning)
-                && event.is_some_and(|event| event.actor == approval.actor);
-            facts.push((format!("the approval at {}", approval.position), holds));
-        }
-    }
-    facts.extend(answer.evaluations.iter().map(|evaluation| evaluated(entries, evaluation)));
-    if let Some(dataset) = &answer.dataset {
-        let holds = matches!(body(dataset.position), Some(Body::DatasetFrozen(b))
-            if b.root == dataset.root && b.count == dataset.count && b.dataset == dataset.dataset);
-        facts.push((format!("dataset {}@{}", dataset.dataset, dataset.number), holds));
-    }
-    if let Some(run) = &answer.run {
-        let holds = matches!(body(run.position), Some(Body::TrainingRequested(b))
-            if b.model == run.model && b.dataset == run.dataset && b.base == run.base && b.hyperparameters == run.hyperparameters);
-        facts.push((format!("run {}", run.position), holds));
-    }
-    if let Some(version) = &answer.in_force {
-        let digest = match body(version.position) {
-            Some(Body::TrainingCompleted(b)) => Some(&b.adapter_digest),
-            Some(Body::ModelRegistered(b)) => Some(&b.adapter_digest),
-            _ => None,
-        };
-        facts.push(("the adapter".into(), digest == Some(&version.adapter_digest)));
-    }
-    facts
-}
-
-/// An evaluation's figures and its suite's bars.
-fn evaluated(entries: &Entries, evaluation: &EvaluationProvenance) -> (String, bool) {
-    let (Some(row), Some(suite)) = (&evaluation.evaluation, &evaluation.suite) else {
-        return ("an evaluation".into(), false);
-    };
-    let results = matches!(accepted(entries, row.ended_at), Some(Body::EvaluationCompleted(b))
-        if b.evaluation == row.position && b.results == row.results);
-    let bars = matches!(accepted(entries, suite.position), Some(Body::SuiteRegistered(b))
-        if b.suite == suite.suite && b.categories.len() == suite.categories.len()
-            && b.categories.iter().zip(&suite.categories).all(|(a, b)| a.category == b.category && a.cases == b.cases && a.bar_ppm == b.bar_ppm));
-    let verdicts = suite.categories.iter().zip(&row.results).zip(&evaluation.verdicts).all(|((bar, result), shown)| {
-        shown.passed == result.passed
-            && shown.cases == result.cases
-            && shown.needed == bar.needed
-            && shown.bar_ppm == bar.bar_ppm
-            && shown.ok == (result.passed >= bar.needed)
-    });
-    let whole = evaluation.verdicts.len() == row.results.len() && row.results.len() == suite.categories.len();
-    (format!("the evaluation at {}", row.ended_at), results && bars && verdicts && whole)
 }
 
 /// The members are those whose root the freeze names, and each text is the one that its batch commits to.
@@ -335,7 +255,7 @@ fn check_population(report: &mut Report, entries: &Entries, answer: &WhyInForceR
         return;
     }
     let members = rows.iter().map(|row| (row.batch, row.index, row.commitment.0.to_vec()));
-    let traced = population::rows(members, &|position| accepted(entries, position).cloned());
+    let traced = population::rows(members, &|position| entries.get(&position)?.accepted()?.body.clone());
     match traced {
         Ok(traced) => {
             if let Some(line) = traced.iter().zip(rows).position(|(ours, theirs)| ours != theirs) {
@@ -365,23 +285,14 @@ fn check_population(report: &mut Report, entries: &Entries, answer: &WhyInForceR
     ));
 }
 
-/// The body of an event that was accepted.
-fn accepted(entries: &Entries, at: u64) -> Option<&Body> {
-    let entry = entries.get(&at).filter(|entry| entry.verdict == Verdict::Accepted)?;
-    entry.decoded.as_ref()?.event.body.as_ref()
-}
-
-/// A row as an event wrote it.
-fn written<R: prost::Message + Default>(entries: &Entries, at: u64, row: &[u8]) -> Option<R> {
-    let writes = entries.get(&at)?.effects.writes();
-    writes.iter().rfind(|write| write.row == row).and_then(|write| R::decode(write.value.as_slice()).ok())
-}
-
 fn claims(report: &mut Report, manifest: &Manifest, entries: &Entries, answer: &WhyInForceResponse, signer: &str) {
     let model = &manifest.model;
     let signer = format!("the signer of {signer}");
     report.attested(&*signer, format!("how each of the {} entries was judged, and what it changed", entries.len()));
     if answer.version == 0 {
+        if let Some(halted) = facts::halted(model, answer) {
+            report.attested(&*signer, halted);
+        }
         report.attested(
             &*manifest.exporter,
             format!("no version of {model} was in force as of position {}", manifest.at),
@@ -396,9 +307,12 @@ fn claims(report: &mut Report, manifest: &Manifest, entries: &Entries, answer: &
         "the log's clock",
         format!("that is since {}, and the moment asked about is {}", iso(answer.since_ms), iso(answer.as_of_ms)),
     );
+    if let Some(emergency) = facts::emergency(answer) {
+        report.attested(&*signer, emergency);
+    }
     for approval in &answer.approvals {
-        let meaning = crate::draft::plain(approval.meaning().as_str_name(), "APPROVAL_MEANING_");
-        report.proven(format!("{} signed an approval of it at {}, {meaning}", approval.actor, approval.position));
+        let (meaning, late) = facts::meaning(approval);
+        report.proven(format!("{} signed an approval of it at {}, {meaning}{late}", approval.actor, approval.position));
     }
     report.attested(&*signer, "the approvals counted, and every guard of the policy then in force held");
     for evaluation in &answer.evaluations {

@@ -8,12 +8,12 @@ use crate::rules::closure::{Closure, Named};
 use crate::rules::erasure::holds_against;
 use crate::rules::policy;
 use crate::state::{
-    DatasetErasures, Datasets, Documents, ErasedContents, ErasureDecisions, Erasures, Models, Runs, Uses, Versions,
-    View,
+    DatasetErasures, Datasets, Documents, ErasedContents, ErasureDecisions, Erasures, Exports, Models, Runs, Uses,
+    Versions, View,
 };
 use attestune_proto::v1::{
     self as pb, BatchIndices, DueItem, DueKind, ErasedContentsRow, ErasureReached, ErasureRow, ErasureStatus,
-    FindSubjectResponse, GetErasureResponse, PrepareErasureRequest, PrepareErasureResponse, ReachedDataset,
+    ExportRow, FindSubjectResponse, GetErasureResponse, PrepareErasureRequest, PrepareErasureResponse, ReachedDataset,
     ReachedVersion, Sealed, VersionRow, event::Body,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,8 +51,22 @@ pub fn erasure(store: &StoreView, position: u64) -> Result<GetErasureResponse, Q
         datasets,
         versions,
         left: None,
+        exports: exports(&view, position),
     };
     answer(&view, response)
+}
+
+/// Bundles in which a text of an erasure was opened.
+fn exports(view: &View<'_>, erasure: u64) -> Vec<ExportRow> {
+    let mut exports = view.scan(&Exports::all());
+    exports.retain(|export| !export.texts.is_empty());
+    if exports.is_empty() {
+        return exports;
+    }
+    let contents = view.scan(&ErasedContents::under(erasure));
+    let erased: BTreeSet<&[u8]> = contents.iter().flat_map(|row| &row.commitments).map(Vec::as_slice).collect();
+    exports.retain(|export| export.texts.iter().any(|text| erased.contains(text.as_slice())));
+    exports
 }
 
 /// Versions that were trained on a dataset.

@@ -9,14 +9,15 @@ pub fn evaluation_provenance(view: &View<'_>, evaluation: EvaluationRow) -> Eval
     let latest = view.get(&LatestEvaluations::key(&evaluation.model, evaluation.version, &suite.suite));
     let pairs = suite.categories.iter().zip(&evaluation.results);
     EvaluationProvenance {
-        verdicts: pairs.map(|(bar, result)| verdict(bar, result)).collect(),
+        verdicts: pairs.map(|(bar, result)| category_verdict(bar, result)).collect(),
         attempts: latest.map_or(0, |l| l.attempts),
         evaluation: Some(evaluation),
         suite: Some(suite),
     }
 }
 
-fn verdict(bar: &CategoryBar, result: &CategoryResult) -> CategoryVerdict {
+/// A category's figures beside its bar.
+pub fn category_verdict(bar: &CategoryBar, result: &CategoryResult) -> CategoryVerdict {
     let rate = u64::from(result.passed) * 1_000_000 / u64::from(result.cases.max(1));
     CategoryVerdict {
         category: bar.category.clone(),
@@ -32,7 +33,7 @@ fn verdict(bar: &CategoryBar, result: &CategoryResult) -> CategoryVerdict {
 
 /// The one-sided 95 % Clopper–Pearson lower bound of a pass rate, parts per million, rounded down. To be shown; the
 /// rules decide by [`crate::rules::bound::needed`].
-pub fn lower_bound_ppm(passed: u32, cases: u32) -> u32 {
+fn lower_bound_ppm(passed: u32, cases: u32) -> u32 {
     if passed == 0 || passed > cases {
         return 0;
     }

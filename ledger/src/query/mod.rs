@@ -35,7 +35,7 @@ mod serving;
 mod slice;
 
 pub use erased::erasures_of;
-pub use evaluation::{evaluation_provenance, lower_bound_ppm};
+pub use evaluation::{category_verdict, evaluation_provenance};
 pub use examples::members_of;
 pub use explain::{Wrote, wrote};
 pub use history::summary;
@@ -95,6 +95,13 @@ impl From<ReplicaError> for QueryError {
 
 fn not_found(what: &'static str, name: impl ToString) -> QueryError {
     QueryError::NotFound { what, name: name.to_string() }
+}
+
+/// The time from which lateness is reckoned: the asker's, or with 0 the view's own.
+#[cfg(feature = "store")]
+fn reckoned_from(view: &View<'_>, now_ms: u64) -> u64 {
+    let own = || view.fold_time(view.size().saturating_sub(1)).unwrap_or(0);
+    if now_ms == 0 { own() } else { now_ms }
 }
 
 /// An answer made on a view counts only if no read failed.

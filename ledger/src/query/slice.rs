@@ -94,6 +94,9 @@ impl Picked<'_> {
         self.add(promotion.position, "promotion asked for");
         promotion.approvals.iter().for_each(|approval| self.signed(&approval.signer, "approval"));
         self.add(promotion.decided_at, "promotion decided");
+        if promotion.reviewed_at != 0 {
+            self.add(promotion.reviewed_at, "emergency reviewed");
+        }
     }
 
     fn evaluation(&mut self, evaluation: &EvaluationProvenance) {

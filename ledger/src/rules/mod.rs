@@ -256,7 +256,7 @@ fn decide(
         return Err(Refusal::BadId {});
     }
     let Some(body) = &event.body else {
-        return Err(Refusal::UnknownKind { kind: decoded.unknown_kind.unwrap_or(0) });
+        return Err(Refusal::UnknownKind { kind: 0 });
     };
     let mut signed_by: Vec<&str> = keys.iter().map(|k| k.actor.as_str()).collect();
     signed_by.sort_unstable();

@@ -150,14 +150,21 @@ impl House {
         evidence::slice(&disclosed, &entries, &verdicts, &self.answer(at), self.members(at), &self.request(at)).unwrap()
     }
 
+    /// Something that is accepted.
+    pub fn act(&mut self, actor: &str, body: event::Body) -> u64 {
+        let position = self.world.must(actor, body);
+        self.now_ms.store(self.world.now_ms, Ordering::SeqCst);
+        let value = self.world.log[position as usize].1.clone();
+        let receipt = self.replica.append(vec![value]).unwrap().remove(0);
+        assert_eq!((receipt.position, receipt.verdict), (position, Verdict::Accepted as i32));
+        position
+    }
+
     /// The officer signs to take something out; answers the proof of it.
     pub fn sign(&mut self, body: EvidenceExported) -> Exported {
         let size = body.size;
-        let position = self.world.must("otto", event::Body::EvidenceExported(body));
-        self.now_ms.store(self.world.now_ms, Ordering::SeqCst);
+        let position = self.act("otto", event::Body::EvidenceExported(body));
         let (time_ms, value) = self.world.log[position as usize].clone();
-        let receipt = self.replica.append(vec![value.clone()]).unwrap().remove(0);
-        assert_eq!((receipt.position, receipt.verdict), (position, Verdict::Accepted as i32));
         let request = InclusionProofRequest { position, size: 0, verdicts: false };
         let proof: TlogProof = self.replica.inclusion_proof(&request).unwrap().tlog_proof.parse().unwrap();
         let request = ConsistencyProofRequest { old_size: size, new_size: 0, verdicts: false };

@@ -3,16 +3,16 @@
 
 use crate::altered::{packed, parts};
 use crate::house::{House, company, told};
-use attestune_ledger::evidence::{Draft, Export, Manifest, PartName, verify};
+use attestune_ledger::evidence::{Draft, Export, Exported, Manifest, PartName, verify};
 use attestune_ledger::tree::TlogProof;
 use attestune_proto::v1::{Decided, EvidenceExported, WhyInForceResponse};
 use prost::Message as _;
 use std::io::Cursor;
 
-type Parts = Vec<(String, Vec<u8>)>;
+pub type Parts = Vec<(String, Vec<u8>)>;
 
 /// Signs altered parts as if they were the bundle: the manifest names them, and the officer's act the manifest.
-fn signed(house: &mut House, draft: &Draft, alter: impl FnOnce(&mut Parts)) -> Vec<u8> {
+pub fn signed(house: &mut House, draft: &Draft, alter: impl FnOnce(&mut Parts)) -> Vec<u8> {
     let honest = house.take_out(draft);
     let mut parts = parts(&honest);
     let first = parts.remove(0);
@@ -25,10 +25,14 @@ fn signed(house: &mut House, draft: &Draft, alter: impl FnOnce(&mut Parts)) -> V
     let body =
         EvidenceExported { manifest: manifest.digest().0.to_vec(), positions: positions.collect(), ..draft.event() };
     let exported = house.sign(body);
-    let consistency = honest_part(&draft.finish(&exported, Cursor::new(Vec::new())).unwrap().into_inner());
     parts.insert(0, ("manifest.txt".into(), manifest.to_string().into_bytes()));
-    parts.extend(consistency);
+    parts.extend(export_parts(draft, &exported));
     packed(&parts)
+}
+
+/// The exporter's act as parts.
+pub fn export_parts(draft: &Draft, exported: &Exported) -> Parts {
+    honest_part(&draft.finish(exported, Cursor::new(Vec::new())).unwrap().into_inner())
 }
 
 /// The last two parts: the exporter's act.
@@ -37,7 +41,7 @@ fn honest_part(bundle: &[u8]) -> Parts {
     all.split_off(all.len() - 2)
 }
 
-fn part<'a>(parts: &'a mut Parts, name: &str) -> &'a mut Vec<u8> {
+pub fn part<'a>(parts: &'a mut Parts, name: &str) -> &'a mut Vec<u8> {
     &mut parts.iter_mut().find(|(there, _)| there == name).unwrap_or_else(|| panic!("there is {name}")).1
 }
 

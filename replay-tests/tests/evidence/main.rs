@@ -2,7 +2,9 @@
 // Helpers of tests stand outside `#[test]` functions here.
 #![allow(clippy::unwrap_used)]
 
+mod afterwards;
 mod altered;
+mod fields;
 mod house;
 mod lies;
 mod sound;

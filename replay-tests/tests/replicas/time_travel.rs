@@ -9,7 +9,10 @@ use attestune_ledger::replica::{Replica, ReplicaError, StoreView};
 use attestune_proto::v1::{
     AsOf, Direction, HistoryRequest, LineageRequest, ListExamplesRequest, WhyInForceResponse, as_of::When,
 };
-use attestune_replay_tests::{Course, World, whole_life};
+use attestune_replay_tests::{
+    Course, World, after_promotion, blind_second_review, emergencies, erasure_and_holds, watching_and_schedules,
+    whole_life,
+};
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -40,6 +43,18 @@ fn answers(view: &StoreView) -> Vec<(String, String)> {
         list_promotions
     );
     ask!(list_actors, list_batches, list_exports);
+    ask!(list_windows, list_experiments, list_alerts, list_schedules, list_holds);
+    // By the moment's own time.
+    tell("due", format!("{:?}", query::due(view, "", 0)));
+    tell("serving", format!("{:?}", query::serving(view, "", 0)));
+    tell("compliance", format!("{:?}", query::comply::comply(view, "", 0)));
+    tell("backlog", format!("{:?}", query::review_counts(view, "", 0)));
+    tell("review", format!("{:?}", query::review_report(view, "", 0)));
+    let erasures = query::list_erasures(view).unwrap().erasures;
+    for erasure in &erasures {
+        tell("erasure", format!("{:?}", query::erasure(view, erasure.position)));
+    }
+    tell("erasures", format!("{erasures:?}"));
     tell("open work", format!("{:?}", query::open_work(view)));
     for version in 0..4 {
         tell("policy", format!("{:?}", query::policy(view, version)));
@@ -122,6 +137,15 @@ fn at_each_moment_of_a_whole_life_the_answers_are_those_of_then() {
     let world = whole_life();
     let ends: Vec<usize> = (1..=world.log.len()).rev().step_by(9).collect();
     past_is_past(&world, &ends);
+}
+
+#[test]
+fn what_comes_after_promotion_is_told_as_it_was_then() {
+    for scenario in [after_promotion, emergencies, watching_and_schedules, erasure_and_holds, blind_second_review] {
+        let world = scenario();
+        let ends: Vec<usize> = (1..=world.log.len()).rev().step_by(17).collect();
+        past_is_past(&world, &ends);
+    }
 }
 
 #[test]
