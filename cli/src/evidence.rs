@@ -14,7 +14,12 @@ use attestune_proto::v1::{
     WhyInForceResponse, as_of::When, event::Body,
 };
 use clap::ValueEnum;
-use std::{collections::BTreeMap, fs::File, io::Cursor, io::Write as _, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{Cursor, Write as _},
+    path::{Path, PathBuf},
+};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -97,18 +102,20 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Export(Export::Complete(args)) => {
-            let exporting = Exporting::begin(context, args).await?;
+            let session = connect(context, args).await?;
+            let exporting = Exporting::begin(&session, args.asked()).await?;
             let draft = exporting.complete().await?;
-            exporting.take_out(context, draft).await
+            take_out(context, args, &exporting, draft).await
         }
         Command::Export(Export::Slice { args, yes }) => {
-            let exporting = Exporting::begin(context, args).await?;
+            let session = connect(context, args).await?;
+            let exporting = Exporting::begin(&session, args.asked()).await?;
             exporting.list(context).await?;
             if !yes {
                 return Err(problem::cannot("nothing was written", "read the list, then say --yes to disclose it"));
             }
             let draft = exporting.slice().await?;
-            exporting.take_out(context, draft).await
+            take_out(context, args, &exporting, draft).await
         }
     }
 }
@@ -129,34 +136,89 @@ pub fn cells(row: &ExportRow) -> Vec<String> {
     ]
 }
 
+impl Args {
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            model: &self.model,
+            as_of: self.moment.as_of(),
+            purpose: self.purpose.into(),
+            sample: self.sample,
+            witnesses: self.witnesses.as_deref(),
+        }
+    }
+}
+
+async fn connect(context: &Context, args: &Args) -> anyhow::Result<Session> {
+    if args.file.exists() {
+        return Err(problem::cannot(
+            format!("{} is there already", args.file.display()),
+            "name a file that does not exist yet",
+        ));
+    }
+    context.connect_as_actor().await
+}
+
+/// Opens the texts asked for, has the bundle signed for, and writes it.
+async fn take_out(context: &Context, args: &Args, exporting: &Exporting<'_>, mut draft: Draft) -> anyhow::Result<()> {
+    exporting.open(&mut draft, args.open).await?;
+    let (position, bytes) = exporting.signed(&draft).await?;
+    let mut file = File::create_new(&args.file).map_err(|error| {
+        problem::cannot(format!("cannot make {}: {error}", args.file.display()), "name a file that does not exist yet")
+    })?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    let manifest = draft.manifest();
+    if context.json {
+        return output::value(&serde_json::json!({
+            "file": args.file, "position": position, "size": manifest.size,
+            "manifest": manifest.digest().to_string(), "ledger": manifest.ledger.to_string(),
+            "bytes": bytes.len(), "texts": manifest.texts.len(),
+        }));
+    }
+    println!("the bundle is in {}, taken out at position {position}", args.file.display());
+    eprintln!("check it anywhere: `attestune verify {} --ledger {}`", args.file.display(), manifest.ledger);
+    Ok(())
+}
+
+/// What a bundle is to answer, and for whom.
+pub struct Asked<'a> {
+    /// The model.
+    pub model: &'a str,
+    /// The moment; now without it.
+    pub as_of: Option<AsOf>,
+    /// For whom.
+    pub purpose: ExportPurpose,
+    /// Members drawn at most.
+    pub sample: u32,
+    /// A trust policy whose witnesses cosign the checkpoint.
+    pub witnesses: Option<&'a Path>,
+}
+
 /// A bundle in the making.
-struct Exporting<'a> {
-    session: Session,
-    args: &'a Args,
+pub struct Exporting<'a> {
+    session: &'a Session,
+    witnesses: Option<&'a Path>,
     request: Request,
     answer: WhyInForceResponse,
 }
 
 impl<'a> Exporting<'a> {
-    async fn begin(context: &Context, args: &'a Args) -> anyhow::Result<Self> {
-        if args.file.exists() {
-            return Err(problem::cannot(
-                format!("{} is there already", args.file.display()),
-                "name a file that does not exist yet",
-            ));
-        }
-        let session = context.connect_as_actor().await?;
-        let request = WhyInForceRequest { model: args.model.clone(), as_of: args.moment.as_of() };
+    /// Asks the question.
+    ///
+    /// # Errors
+    /// If the server does not answer it.
+    pub async fn begin(session: &'a Session, asked: Asked<'a>) -> anyhow::Result<Self> {
+        let request = WhyInForceRequest { model: asked.model.into(), as_of: asked.as_of };
         let mut answer = session.provenance().why_in_force(request).await?.into_inner();
         answer.after.clear();
         let request = Request {
             exporter: session.signer()?.actor.clone(),
-            purpose: args.purpose.into(),
-            model: args.model.clone(),
+            purpose: asked.purpose,
+            model: asked.model.into(),
             at: answer.as_of_position,
-            sample: args.sample,
+            sample: asked.sample,
         };
-        Ok(Self { session, args, request, answer })
+        Ok(Self { session, witnesses: asked.witnesses, request, answer })
     }
 
     fn as_of(&self) -> Option<AsOf> {
@@ -173,10 +235,8 @@ impl<'a> Exporting<'a> {
                 continue; // something was appended in between
             }
             let size = size(&signed.note).context("the server's checkpoint has no size")?;
-            let note = match &self.args.witnesses {
-                Some(policy) => {
-                    cosigned::cosign_note(&self.session, policy, &signed.note, &signed.verifier_key).await?
-                }
+            let note = match self.witnesses {
+                Some(policy) => cosigned::cosign_note(self.session, policy, &signed.note, &signed.verifier_key).await?,
                 None => signed.note,
             };
             return Ok((size, note, verdicts));
@@ -187,7 +247,11 @@ impl<'a> Exporting<'a> {
         ))
     }
 
-    async fn complete(&self) -> anyhow::Result<Draft> {
+    /// A complete bundle.
+    ///
+    /// # Errors
+    /// If the server does not give the whole log.
+    pub async fn complete(&self) -> anyhow::Result<Draft> {
         let (size, entries_note, verdicts_note) = self.checkpoints().await?;
         let mut entries: Vec<Decided> = Vec::new();
         let mut log = self.session.log().subscribe(SubscribeRequest { from: 0, to_end: true }).await?.into_inner();
@@ -204,7 +268,7 @@ impl<'a> Exporting<'a> {
 
     async fn entries(&self, size: u64, list_only: bool) -> anyhow::Result<Vec<SliceEntry>> {
         let request = SliceRequest {
-            model: self.args.model.clone(),
+            model: self.request.model.clone(),
             as_of: self.as_of(),
             size,
             exporter: self.request.exporter.clone(),
@@ -249,7 +313,11 @@ impl<'a> Exporting<'a> {
         self.answer.dataset.as_ref().map_or(0, |dataset| dataset.count)
     }
 
-    async fn slice(&self) -> anyhow::Result<Draft> {
+    /// A slice.
+    ///
+    /// # Errors
+    /// If the server does not give the entries with their proofs.
+    pub async fn slice(&self) -> anyhow::Result<Draft> {
         let (size, entries_note, verdicts_note) = self.checkpoints().await?;
         let entries = self.entries(size, false).await?;
         let members =
@@ -271,18 +339,26 @@ impl<'a> Exporting<'a> {
         Ok(members.into_iter().map(member).collect())
     }
 
-    /// Opens the texts asked for, records the export, checks the bundle as its reader will, and writes it.
-    async fn take_out(&self, context: &Context, mut draft: Draft) -> anyhow::Result<()> {
-        if self.args.open > 0 {
-            let contents = self.contents().await?;
-            let chosen = draft.sampled().iter().take(self.args.open);
-            let chosen: Option<Vec<_>> =
-                chosen.map(|(batch, index, _)| contents.get(&(*batch, *index)).cloned()).collect();
-            let chosen = chosen.context("a member of the sample is not among the dataset's members")?;
-            for text in self.session.unseal_with_salts(chosen).await? {
-                draft.open(&text);
-            }
+    /// Opens the texts of the first so many members of the sample.
+    async fn open(&self, draft: &mut Draft, count: usize) -> anyhow::Result<()> {
+        if count == 0 {
+            return Ok(());
         }
+        let contents = self.contents().await?;
+        let chosen = draft.sampled().iter().take(count);
+        let chosen: Option<Vec<_>> = chosen.map(|(batch, index, _)| contents.get(&(*batch, *index)).cloned()).collect();
+        let chosen = chosen.context("a member of the sample is not among the dataset's members")?;
+        for text in self.session.unseal_with_salts(chosen).await? {
+            draft.open(&text);
+        }
+        Ok(())
+    }
+
+    /// Records the export and checks the bundle as its reader will; answers where it is recorded, and the bundle.
+    ///
+    /// # Errors
+    /// If the export is refused, or the bundle does not verify.
+    pub async fn signed(&self, draft: &Draft) -> anyhow::Result<(u64, Vec<u8>)> {
         let receipt = self.session.act(Body::EvidenceExported(draft.event())).await?;
         let exported = self.exported(receipt.position, draft.manifest().size).await?;
         let bytes = draft.finish(&exported, Cursor::new(Vec::new()))?.into_inner();
@@ -296,28 +372,7 @@ impl<'a> Exporting<'a> {
         if let Some(failure) = report.failures.first() {
             bail!("the bundle that was made does not verify, so it is not written: {failure}");
         }
-        let mut file = File::create_new(&self.args.file).map_err(|error| {
-            problem::cannot(
-                format!("cannot make {}: {error}", self.args.file.display()),
-                "name a file that does not exist yet",
-            )
-        })?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        if context.json {
-            return output::value(&serde_json::json!({
-                "file": self.args.file, "position": receipt.position, "size": draft.manifest().size,
-                "manifest": draft.manifest().digest().to_string(), "ledger": draft.manifest().ledger.to_string(),
-                "bytes": bytes.len(), "texts": draft.manifest().texts.len(),
-            }));
-        }
-        println!("the bundle is in {}, taken out at position {}", self.args.file.display(), receipt.position);
-        eprintln!(
-            "check it anywhere: `attestune verify {} --ledger {}`",
-            self.args.file.display(),
-            draft.manifest().ledger
-        );
-        Ok(())
+        Ok((receipt.position, bytes))
     }
 
     /// The exporter's act with its proof, and that the log went on from the bundle's checkpoint.
