@@ -10,7 +10,7 @@ use attestune_ledger::{
 };
 use attestune_proto::v1::{
     AsOf, CheckpointRequest, ConsistencyProofRequest, Decided, ExportPurpose, ExportRow, InclusionProofRequest,
-    ListMembersRequest, ReadRequest, Sealed, SliceEntry, SliceRequest, SubscribeRequest, WhyInForceRequest,
+    ListMembersRequest, Member, ReadRequest, Sealed, SliceEntry, SliceRequest, SubscribeRequest, WhyInForceRequest,
     WhyInForceResponse, as_of::When, event::Body,
 };
 use clap::ValueEnum;
@@ -293,7 +293,7 @@ impl<'a> Exporting<'a> {
         println!(
             "the slice discloses {} entries, and {} members of the dataset by their commitments:",
             entries.len(),
-            self.members()
+            self.answer.dataset.as_ref().map_or(0, |dataset| dataset.count)
         );
         let rows = entries.iter().map(|entry| {
             let decided = entry.decided.clone().unwrap_or_default();
@@ -309,10 +309,6 @@ impl<'a> Exporting<'a> {
         Ok(())
     }
 
-    fn members(&self) -> u64 {
-        self.answer.dataset.as_ref().map_or(0, |dataset| dataset.count)
-    }
-
     /// A slice.
     ///
     /// # Errors
@@ -320,23 +316,20 @@ impl<'a> Exporting<'a> {
     pub async fn slice(&self) -> anyhow::Result<Draft> {
         let (size, entries_note, verdicts_note) = self.checkpoints().await?;
         let entries = self.entries(size, false).await?;
-        let members =
-            self.contents().await?.into_iter().map(|((batch, index), sealed)| (batch, index, sealed.commitment));
+        let members = self.members(self.as_of()).await?.into_iter();
+        let members = members.map(|((batch, index), m)| (batch, index, m.content.unwrap_or_default().commitment));
         let (members, request, answer) = (members.collect(), self.request.clone(), self.answer.clone());
         let make = move || evidence::slice(&entries, &entries_note, &verdicts_note, &answer, members, &request);
         Ok(tokio::task::spawn_blocking(make).await??)
     }
 
-    /// The members of the answer's dataset, in order, with where their texts lie.
-    async fn contents(&self) -> anyhow::Result<BTreeMap<(u64, u32), Sealed>> {
+    /// The members of the answer's dataset by batch and index, as of a moment or now.
+    async fn members(&self, as_of: Option<AsOf>) -> anyhow::Result<BTreeMap<(u64, u32), Member>> {
         let Some(dataset) = &self.answer.dataset else { return Ok(BTreeMap::new()) };
-        let request = ListMembersRequest { dataset: dataset.position, as_of: self.as_of() };
+        let request = ListMembersRequest { dataset: dataset.position, as_of };
         let members = self.session.registry().list_members(request).await?.into_inner().members;
-        let member = |m: attestune_proto::v1::Member| {
-            let example = m.example.unwrap_or_default();
-            ((example.batch, example.index), m.content.unwrap_or_default())
-        };
-        Ok(members.into_iter().map(member).collect())
+        let place = |member: &Member| member.example.map(|example| (example.batch, example.index));
+        Ok(members.into_iter().filter_map(|member| Some((place(&member)?, member))).collect())
     }
 
     /// Opens the texts of the first so many members of the sample.
@@ -344,10 +337,16 @@ impl<'a> Exporting<'a> {
         if count == 0 {
             return Ok(());
         }
-        let contents = self.contents().await?;
-        let chosen = draft.sampled().iter().take(count);
-        let chosen: Option<Vec<_>> = chosen.map(|(batch, index, _)| contents.get(&(*batch, *index)).cloned()).collect();
-        let chosen = chosen.context("a member of the sample is not among the dataset's members")?;
+        // What is erased by now has no text any more, whenever the question is about.
+        let members = self.members(None).await?;
+        let kept = |(batch, index, _): &(u64, u32, Hash)| {
+            let member = members.get(&(*batch, *index)).filter(|member| !member.erased)?;
+            member.content.clone()
+        };
+        let chosen: Vec<Sealed> = draft.sampled().iter().filter_map(kept).take(count).collect();
+        if chosen.len() < count {
+            eprintln!("{} texts are opened: the sample has no more that are not erased", chosen.len());
+        }
         for text in self.session.unseal_with_salts(chosen).await? {
             draft.open(&text);
         }

@@ -8,7 +8,8 @@ use attestune_proto::v1::{DatasetRow, ExampleStatus};
 use {
     super::{QueryError, answer, not_found},
     crate::replica::StoreView,
-    crate::state::Datasets,
+    crate::rules::bit,
+    crate::state::{Datasets, ErasedExamples},
     attestune_proto::v1::{
         ExampleInfo, ExampleRef, Finding, ListExamplesRequest, ListExamplesResponse, ListMembersResponse, Member,
         PrepareDatasetResponse, Sealed, event::Body,
@@ -93,9 +94,16 @@ pub fn prepare_dataset(view: &StoreView, collections: &[String]) -> Result<Prepa
 pub fn list_members(view: &StoreView, dataset: u64) -> Result<ListMembersResponse, QueryError> {
     let view = view.view();
     let row = view.get(&Datasets::key(dataset)).ok_or_else(|| not_found("dataset at position", dataset))?;
-    let members = members_of(&view, &row).into_iter().map(|e| Member {
-        example: Some(ExampleRef { batch: e.batch, index: e.index }),
-        content: Some(Sealed { pack: e.pack, commitment: e.commitment }),
+    let mut erased = (0, Vec::new());
+    let members = members_of(&view, &row).into_iter().map(|e| {
+        if erased.0 != e.batch {
+            erased = (e.batch, view.get(&ErasedExamples::key(e.batch)).unwrap_or_default().erased);
+        }
+        Member {
+            example: Some(ExampleRef { batch: e.batch, index: e.index }),
+            content: Some(Sealed { pack: e.pack, commitment: e.commitment }),
+            erased: bit(&erased.1, e.index),
+        }
     });
     let response = ListMembersResponse { members: members.collect() };
     answer(&view, response)

@@ -10,6 +10,7 @@ pub use check::is_identifier;
 pub mod claims;
 mod coverage;
 mod data;
+pub use data::bit;
 mod datasets;
 pub use datasets::tally;
 pub mod decode;
