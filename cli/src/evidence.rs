@@ -328,7 +328,7 @@ impl<'a> Exporting<'a> {
         let Some(dataset) = &self.answer.dataset else { return Ok(BTreeMap::new()) };
         let request = ListMembersRequest { dataset: dataset.position, as_of };
         let members = self.session.registry().list_members(request).await?.into_inner().members;
-        let place = |member: &Member| member.example.map(|example| (example.batch, example.index));
+        let place = |member: &Member| member.example.as_ref().map(|example| (example.batch, example.index));
         Ok(members.into_iter().filter_map(|member| Some((place(&member)?, member))).collect())
     }
 
