@@ -217,6 +217,7 @@ impl<'a> Exporting<'a> {
             model: asked.model.into(),
             at: answer.as_of_position,
             sample: asked.sample,
+            checker: CHECKER,
         };
         Ok(Self { session, witnesses: asked.witnesses, request, answer })
     }
