@@ -189,7 +189,6 @@ fn asked(model: &str, position: u64) -> Asked<'_> {
         as_of: Some(AsOf { when: Some(When::Position(position)) }),
         purpose: ExportPurpose::Auditor,
         sample: 25,
-        checker: CHECKER,
         witnesses: None,
     }
 }
