@@ -72,6 +72,7 @@ const EXPORTERS_WORD: [&str; 15] = [
     "scans.detector.version",
     "scans.examples",
     "scans.scanned",
+    "scans.flagged",
     "scans less",
     "leakage less",
     "hurdles.code",
