@@ -89,7 +89,8 @@ impl Held<'_> {
             _ => false,
         };
         let name = format!("policy {}", row.version);
-        vec![(name.clone(), signed), self.row(&Policies::key(row.version), row, name)]
+        let version = answer.promotion.is_some() || answer.policy_version == row.version;
+        vec![(name.clone(), signed && version), self.row(&Policies::key(row.version), row, name)]
     }
 
     /// By the model's row as the event wrote it that brought this about.
