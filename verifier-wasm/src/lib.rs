@@ -1,5 +1,6 @@
 //! The verifier of evidence bundles for browsers: the same pure core that `attestune verify` runs, as WebAssembly that
-//! imports nothing, so it can neither read nor send anything but what its page hands it.
+//! is given nothing of the browser: what a dependency names (randomness, for archives that are written) is answered by an
+//! error, so it can neither read nor send anything but what its page hands it.
 //!
 //! The page writes its arguments to places that [`reserve`] gives, calls [`verify`], and reads a length (4 bytes, little
 //! endian) and that many bytes of JSON, as `attestune verify --json` prints it.

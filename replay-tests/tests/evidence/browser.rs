@@ -10,7 +10,13 @@ const SCRIPT: &str = r#"
 const fs = require("fs");
 const [page, bundle, ledger] = process.argv.slice(1);
 const packed = /<script id="wasm"[^>]*>([^<]*)</.exec(fs.readFileSync(page, "utf8"))[1];
-WebAssembly.instantiate(Buffer.from(packed, "base64")).then(({ instance: { exports: wasm } }) => {
+const module = new WebAssembly.Module(Buffer.from(packed, "base64"));
+const nothing = {};
+for (const { module: from, name } of WebAssembly.Module.imports(module)) {
+  nothing[from] ??= {};
+  nothing[from][name] = () => { throw new Error(name); };
+}
+WebAssembly.instantiate(module, nothing).then(({ exports: wasm }) => {
   const put = (bytes) => {
     const at = wasm.reserve(bytes.length);
     new Uint8Array(wasm.memory.buffer, at, bytes.length).set(bytes);
