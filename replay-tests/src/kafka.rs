@@ -2,7 +2,8 @@
 //!
 //! Where Java or Kafka are not to be had a test gets none, says SKIPPED and ends.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -175,6 +176,10 @@ impl Cluster {
     /// If there is no such broker.
     pub fn launch(&self, broker: usize) {
         let folder = self.folder.path().join(broker.to_string());
+        // What it has said so far is kept, and does not count as said by the one that starts.
+        let said = fs::read(folder.join("log")).expect("its log can be read");
+        let mut before = File::options().create(true).append(true).open(folder.join("log.before")).expect("a file");
+        before.write_all(&said).expect("its log can be kept");
         fs::write(folder.join("log"), "").expect("its log can be written");
         assert!(Command::new(folder.join("run")).status().expect("it can be run").success());
     }

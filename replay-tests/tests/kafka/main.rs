@@ -6,6 +6,7 @@ mod conformance;
 mod desk;
 mod entries;
 mod restored;
+mod room;
 mod secured;
 mod topics;
 mod trouble;

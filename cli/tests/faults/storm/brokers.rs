@@ -2,12 +2,15 @@
 
 use super::client::Journal;
 use super::faults::{Alarm, Counts, Deck, Fault, OF_BROKERS, note};
-use super::wait;
+use super::{operator, until, wait};
 use crate::moment;
 use attestune_replay_tests::Chance;
 use attestune_replay_tests::kafka::Cluster;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+/// How long brokers that run again may go without taking an append before somebody helps them.
+const COME_TO_TERMS: Duration = Duration::from_secs(60);
 
 /// The thread that strikes brokers.
 pub struct Brokers<'a> {
@@ -34,8 +37,11 @@ impl<'a> Brokers<'a> {
             self.strike(fault);
             let mended = Instant::now();
             let before = self.journal.receipts(None);
-            wait(&format!("receipts come after {}", fault.name()), || self.journal.receipts(None) > before);
+            let flows = || self.journal.receipts(None) > before;
+            let helped = if until(COME_TO_TERMS, flows) { 0 } else { operator::help(self.cluster) };
+            wait(&format!("receipts come after {}", fault.name()), flows);
             note(&mut counts, fault, false, mended.elapsed());
+            counts.entry(fault).or_default().helped += helped;
             self.rest(2_000);
         }
         counts

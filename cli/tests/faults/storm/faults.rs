@@ -102,6 +102,8 @@ pub struct Count {
     pub times: usize,
     /// Of a worker that held a lease.
     pub at_work: usize,
+    /// Brokers that an operator had to start again after it, as they did not come to terms by themselves.
+    pub helped: usize,
     /// From the mending to when all went on.
     pub recovery: Duration,
     pub recovery_max: Duration,

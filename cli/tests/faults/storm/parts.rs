@@ -153,16 +153,25 @@ impl Part {
     }
 
     fn is_healthy(&self) -> bool {
+        self.page("healthz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    /// How many partitions of the shared work it holds.
+    pub fn partitions(&self) -> u32 {
+        let told = self.page("metrics").unwrap_or_default();
+        let held = told.lines().find_map(|line| line.strip_prefix("attestune_work_partitions ")?.trim().parse().ok());
+        held.unwrap_or(0)
+    }
+
+    fn page(&self, name: &str) -> std::io::Result<String> {
         let limit = Duration::from_secs(5);
-        let ask = || -> std::io::Result<String> {
-            let mut connection = TcpStream::connect_timeout(&self.address, limit)?;
-            connection.set_read_timeout(Some(limit))?;
-            connection.write_all(b"GET /healthz HTTP/1.1\r\nhost: part\r\nconnection: close\r\n\r\n")?;
-            let mut answer = String::new();
-            connection.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+        let mut connection = TcpStream::connect_timeout(&self.address, limit)?;
+        connection.set_read_timeout(Some(limit))?;
+        let asked = format!("GET /{name} HTTP/1.1\r\nhost: part\r\nconnection: close\r\n\r\n");
+        connection.write_all(asked.as_bytes())?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 
     /// Asks it to stop; it ends in good order.

@@ -2,12 +2,15 @@
 
 use super::client::Gateways;
 use super::lines::Lines;
+use super::operator::Terms;
 use super::parts::{PLANS, Part};
+use super::wait;
 use crate::LEASES;
 use crate::common::Ledger;
 use attestune_ledger::draft::draft;
 use attestune_ledger::keyfile::KeyFile;
 use attestune_ledger::log::KafkaConfig;
+use attestune_ledger::log::kafka::WORK_PARTITIONS;
 use attestune_proto::v1::{ActorKind, Role, Seen, event::Body};
 use attestune_replay_tests::kafka::Cluster;
 use attestune_replay_tests::{grant, key, register};
@@ -17,7 +20,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::runtime::Runtime;
 
 const BROKERS: usize = 3;
-const TOPIC: &str = "storm";
+/// The ledger, and its topic.
+pub const TOPIC: &str = "storm";
 
 /// Everything that is there.
 pub struct Place {
@@ -58,6 +62,7 @@ impl Place {
         for part in &mut parts {
             part.until_up(&ledger);
         }
+        settle(&cluster, &parts);
         Some(Self { parts, lines, cluster, runtime, ledger })
     }
 
@@ -77,8 +82,10 @@ impl Drop for Place {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for broker in 1..=BROKERS {
-                let copy = self.ledger.path(&format!("broker-{broker}.log"));
-                let _ = std::fs::copy(self.cluster.file(&format!("{broker}/log")), copy); // what there is
+                for log in ["log.before", "log"] {
+                    let copy = self.ledger.path(&format!("broker-{broker}.{log}"));
+                    let _ = std::fs::copy(self.cluster.file(&format!("{broker}/{log}")), copy); // what there is
+                }
             }
             // What lies on small disks goes with them.
             for part in self.parts.iter().filter(|part| part.disk.is_some()) {
@@ -87,6 +94,18 @@ impl Drop for Place {
             eprintln!("kept for a look: {}", self.ledger.keep().display());
         }
     }
+}
+
+/// Waits until the workers share their work and the brokers are in sync. Brokers that are killed while the topic of shares
+/// is being made are no fault of a ledger's, and Kafka does not always get over it.
+fn settle(cluster: &Cluster, parts: &[Part]) {
+    let sharing = ["scanner", "checker"];
+    for kind in sharing {
+        let held = || parts.iter().filter(|part| part.plan.name.starts_with(kind)).map(Part::partitions);
+        let all = || held().sum::<u32>() == WORK_PARTITIONS && held().all(|partitions| partitions > 0);
+        wait(&format!("each {kind} has its share"), all);
+    }
+    wait("the brokers are in sync", || Terms::of(cluster).is_some_and(|terms| terms.are_settled()));
 }
 
 /// Registers producers, and a second evaluator and trainer, whose keys come of their names.

@@ -236,7 +236,12 @@ impl KafkaConfig {
             ("queue.buffering.max.kbytes", "65536"),
             ("message.timeout.ms", &timeout),
         ];
-        let fixed = [("acks", "all"), ("enable.idempotence", "true")];
+        let fixed = [
+            ("acks", "all"),
+            ("enable.idempotence", "true"),
+            // What comes while one batch is under way goes in the next: fewer and larger ones, for brokers and readers, too.
+            ("max.in.flight", "1"),
+        ];
         self.fill(&mut producer, &defaults, &fixed);
         producer
     }

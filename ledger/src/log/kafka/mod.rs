@@ -16,6 +16,7 @@ mod contact;
 mod error;
 mod group;
 mod identity;
+mod outbox;
 pub mod publish;
 mod reader;
 mod restore;
@@ -96,6 +97,17 @@ struct Progress {
 struct Waiting {
     offsets: Vec<i64>,
     answer: Answer,
+}
+
+/// Appends that are to be answered: once the lock is free, as others wait for it meanwhile, and whoever hears of an append
+/// may append again.
+#[must_use]
+struct Settled(Vec<(Answer, Result<Vec<u64>, LogError>)>);
+
+impl Settled {
+    fn answer(self) {
+        self.0.into_iter().for_each(|(answer, outcome)| answer(outcome));
+    }
 }
 
 impl Kafka {
@@ -220,13 +232,13 @@ impl EventLog for Kafka {
     fn append(&self, values: Vec<Vec<u8>>) -> Result<Vec<u64>, LogError> {
         check_sizes(&values)?;
         self.shared.working()?;
-        if values.is_empty() { Ok(Vec::new()) } else { self.writer.append(&values) }
+        if values.is_empty() { Ok(Vec::new()) } else { self.writer.append(values) }
     }
 
     fn submit(&self, values: Vec<Vec<u8>>, answer: Answer) {
         match check_sizes(&values).and_then(|()| self.shared.working()) {
             Ok(()) if values.is_empty() => answer(Ok(Vec::new())),
-            Ok(()) => drop(self.writer.submit(&values, answer)),
+            Ok(()) => drop(self.writer.submit(values, answer)),
             Err(error) => answer(Err(error)),
         }
     }
@@ -327,14 +339,16 @@ impl Progress {
         offsets.iter().map(|offset| self.position_of(*offset).ok_or_else(|| lost().into())).collect()
     }
 
-    /// Answers the appends whose records have been read.
-    fn settle(&mut self) {
+    /// Takes the appends whose records have been read, with their positions.
+    fn settle(&mut self) -> Settled {
+        let mut settled = Vec::new();
         while let Some(first) = self.waiting.first_entry()
             && *first.key() < self.next_offset
         {
             let waiting = first.remove();
-            (waiting.answer)(self.positions_of(&waiting.offsets));
+            settled.push((waiting.answer, self.positions_of(&waiting.offsets)));
         }
+        Settled(settled)
     }
 }
 
@@ -379,10 +393,10 @@ mod tests {
         for (offset, position) in [(0, 0), (1, 1), (3, 2)] {
             progress.read(offset, position);
         }
-        progress.settle();
+        progress.settle().answer();
         assert!(answer.try_recv().is_err(), "one record is still to come");
         progress.read(4, 3);
-        progress.settle();
+        progress.settle().answer();
         assert_eq!(answer.try_recv(), Ok(Ok(vec![1, 3])));
     }
 }

@@ -249,7 +249,9 @@ impl Reader {
         for (offset, position) in offsets.into_iter().zip(positions) {
             progress.read(offset, position);
         }
-        progress.settle();
+        let settled = progress.settle();
+        drop(progress);
+        settled.answer();
         Ok(())
     }
 

@@ -2,33 +2,32 @@
 
 use super::contact::Contact;
 use super::error::{code, words};
-use super::{KafkaConfig, KafkaError, PARTITION, Shared, Waiting};
+use super::outbox::{Outbox, closed};
+use super::{KafkaError, Shared, Waiting};
 use crate::log::{Answer, LogError};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::Message as _;
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{DeliveryResult, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How much longer than its acknowledgement an append waits for the reader to come to it.
 const READ_BACK: Duration = Duration::from_secs(30);
-/// How long to let a full queue drain before the next try.
-const FULL_PAUSE: Duration = Duration::from_millis(1);
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    /// Held while an append's records are put into the queue, so that they stand together on the log.
-    producer: Mutex<ThreadedProducer<Deliveries>>,
+    outbox: Outbox,
 }
 
 /// What the producer's callbacks share.
-struct Deliveries {
+pub(super) struct Deliveries {
     shared: Arc<Shared>,
-    contact: Contact,
+    /// What went wrong with the brokers.
+    pub contact: Contact,
 }
 
 /// One append until its last record is acknowledged.
@@ -49,68 +48,38 @@ struct TicketState {
 
 impl Writer {
     pub(super) fn open(shared: Arc<Shared>) -> Result<Self, KafkaError> {
-        let producer = Mutex::new(producer(&shared)?);
-        Ok(Self { shared, producer })
+        let outbox = Outbox::open(shared.clone())?;
+        Ok(Self { shared, outbox })
     }
 
-    pub(super) fn append(&self, values: &[Vec<u8>]) -> Result<Vec<u64>, LogError> {
-        let config = &self.shared.config;
+    pub(super) fn append(&self, values: Vec<Vec<u8>>) -> Result<Vec<u64>, LogError> {
         let (reply, answer) = sync_channel(1);
         // Whoever appended may have given up.
         let ticket = self.submit(values, Box::new(move |outcome| drop(reply.send(outcome))));
-        match answer.recv_timeout(config.append_timeout() + READ_BACK) {
+        match answer.recv_timeout(self.patience()) {
             Ok(positions) => positions,
             Err(RecvTimeoutError::Timeout) => Err(self.overdue(&ticket).into()),
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(KafkaError::NotAcknowledged { cause: "the log was closed".into() }.into())
-            }
+            Err(RecvTimeoutError::Disconnected) => Err(closed().into()),
         }
     }
 
-    /// Sends values without waiting for more than room in the queue.
-    pub(super) fn submit(&self, values: &[Vec<u8>], answer: Answer) -> Arc<Ticket> {
+    /// Sends values, or keeps them until there is room in the client's queue: waits for neither.
+    pub(super) fn submit(&self, values: Vec<Vec<u8>>, answer: Answer) -> Arc<Ticket> {
         let offsets = Vec::with_capacity(values.len());
         let (unanswered, durable, error) = (values.len(), None, None);
         let state = Mutex::new(TicketState { unanswered, offsets, durable, error, answer: Some(answer) });
         let ticket = Arc::new(Ticket { floor: self.shared.progress().next_offset, state });
-        if let Err(error) = self.send(values, &ticket) {
-            ticket.give_up(&self.shared, values.len(), error);
-        }
+        self.outbox.put(values, ticket.clone());
         ticket
     }
 
-    /// # Errors
-    /// If nothing was sent.
-    fn send(&self, values: &[Vec<u8>], ticket: &Arc<Ticket>) -> Result<(), KafkaError> {
-        let config = &self.shared.config;
-        let until = Instant::now() + config.append_timeout();
-        let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((code, reason)) = producer.client().fatal_error() {
-            tracing::warn!(%code, reason, "the producer is made anew");
-            *producer = self::producer(&self.shared)?;
-        }
-        for (sent, value) in values.iter().enumerate() {
-            let record = BaseRecord::<[u8], [u8], _>::with_opaque_to(config.topic(), ticket.clone());
-            let mut record = record.partition(PARTITION).payload(value.as_slice());
-            while let Err((error, returned)) = producer.send(record) {
-                let (full, in_time) = (code(&error) == Code::QueueFull, Instant::now() < until);
-                if full && in_time {
-                    record = returned;
-                    std::thread::sleep(FULL_PAUSE);
-                    continue;
-                }
-                drop(returned);
-                let error = NotTaken::of(code(&error), value.len());
-                let error = error.into_error(config, producer.client().context().contact.trouble());
-                ticket.give_up(&self.shared, values.len() - sent, error);
-                return Ok(()); // the ticket is answered once what was sent before has been, too
-            }
-        }
-        Ok(())
+    /// As long as it may take for room in the queue, for the acknowledgement after that, and for reading it back.
+    fn patience(&self) -> Duration {
+        2 * self.shared.config.append_timeout() + READ_BACK
     }
 
     fn overdue(&self, ticket: &Ticket) -> KafkaError {
-        let waited_s = (self.shared.config.append_timeout() + READ_BACK).as_secs();
+        let waited_s = self.patience().as_secs();
         match ticket.state.lock().unwrap_or_else(PoisonError::into_inner).durable {
             Some(offset) => KafkaError::Behind { offset, waited_s },
             None => KafkaError::NotAcknowledged { cause: format!("none within {waited_s} s") },
@@ -118,39 +87,7 @@ impl Writer {
     }
 }
 
-enum NotTaken {
-    Full,
-    /// Brokers that have just started do not know all topics, and the client asks them anew every second. A topic that is
-    /// gone for good stops the log: the reader sees to that.
-    TopicUnknown,
-    TooLarge(usize),
-    Other(Code),
-}
-
-impl NotTaken {
-    fn of(code: Code, size: usize) -> Self {
-        match code {
-            Code::QueueFull => Self::Full,
-            Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition => Self::TopicUnknown,
-            Code::MessageSizeTooLarge => Self::TooLarge(size),
-            code => Self::Other(code),
-        }
-    }
-
-    fn into_error(self, config: &KafkaConfig, trouble: Option<String>) -> KafkaError {
-        match self {
-            Self::Full => {
-                let trouble = trouble.unwrap_or_else(|| "the brokers are too slow".into());
-                KafkaError::NotAcknowledged { cause: format!("too many records wait already ({trouble})") }
-            }
-            Self::TopicUnknown => KafkaError::NotAcknowledged { cause: "the brokers do not know the topic now".into() },
-            Self::TooLarge(size) => KafkaError::RecordTooLarge { topic: config.topic().into(), size },
-            Self::Other(code) => super::topic::failed(config, "take a record into", code),
-        }
-    }
-}
-
-fn producer(shared: &Arc<Shared>) -> Result<ThreadedProducer<Deliveries>, KafkaError> {
+pub(super) fn producer(shared: &Arc<Shared>) -> Result<ThreadedProducer<Deliveries>, KafkaError> {
     let deliveries = Deliveries { shared: shared.clone(), contact: Contact::default() };
     shared.config.producer().create_with_context(deliveries).map_err(KafkaError::from_creation)
 }
@@ -212,7 +149,7 @@ impl Ticket {
     }
 
     /// So many of its records did not get there, or nobody knows.
-    fn give_up(&self, shared: &Shared, records: usize, error: KafkaError) {
+    pub(super) fn give_up(&self, shared: &Shared, records: usize, error: KafkaError) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.unanswered -= records;
         // That something may be on the log outweighs that something else is not.
@@ -258,6 +195,8 @@ impl Shared {
         }
         let mut progress = self.progress();
         progress.waiting.insert(last, Waiting { offsets, answer });
-        progress.settle();
+        let settled = progress.settle();
+        drop(progress);
+        settled.answer();
     }
 }
