@@ -74,7 +74,7 @@ fn what_is_missing_is_reckoned_from_the_log_and_the_askers_clock() {
     world.must("gateway", Body::WindowObserved(window(1, START_MS)));
     let now_ms = world.now_ms;
     assert_eq!(kinds(&due(&world, now_ms), true), []);
-    let expected = [DueKind::Retraining, DueKind::WatchSilent, DueKind::ServerSilent];
+    let expected = [DueKind::Retraining, DueKind::WatchSilent, DueKind::ServerSilent, DueKind::WindowUnread];
     assert_eq!(kinds(&due(&world, now_ms), false), expected);
     assert_eq!(kinds(&due(&world, now_ms + 16 * 60_000), true), [DueKind::ServerSilent]);
     assert_eq!(kinds(&due(&world, now_ms + 92 * DAY_MS), true), expected);
