@@ -308,9 +308,11 @@ mod tests {
         assert!(same.iter().all(|row| row.p_ppm > 10_000), "{same:?}");
         assert!(same.iter().all(|row| (row.inputs, row.members) == (60, 300)));
 
-        let other = compare(&members, &texts(60, 30, 150..400, 3));
+        let other = compare(&members, &texts(60, 30, 350..390, 3));
         assert!(other.iter().all(|row| row.p_ppm <= 1_000 && row.psi_ppm > 250_000), "{other:?}");
-        assert_eq!(compare(&members, &texts(60, 30, 150..400, 3)), other, "the same texts give the same figures");
+        assert_eq!(compare(&members, &texts(60, 30, 350..390, 3)), other, "the same texts give the same figures");
+        // Python 3.11 with the formulas, the hash and SplitMix64 written out anew: 0.3978…, 1.8730…, 1 of 1,000.
+        assert_eq!((other[2].statistic_ppm, other[2].psi_ppm, other[2].p_ppm), (397_842, 1_873_042, 1_000));
     }
 
     #[test]
