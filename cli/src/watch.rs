@@ -2,6 +2,7 @@
 
 use crate::{
     context::Context,
+    moment::Moment,
     output, problem,
     session::{Session, list},
 };
@@ -23,6 +24,8 @@ pub enum Command {
         /// So many of the newest
         #[arg(short, default_value_t = 20, value_name = "N")]
         number: usize,
+        #[command(flatten)]
+        moment: Moment,
     },
     /// Show a window or a reading with all its figures
     Show {
@@ -36,10 +39,10 @@ pub enum Command {
 
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
     match command {
-        Command::List { model, readings, number } => {
+        Command::List { model, readings, number, moment } => {
             let session = context.connect().await?;
             let name = model.as_deref().unwrap_or_default();
-            let mut answer = session.operations().list_windows(list(name)).await?.into_inner();
+            let mut answer = session.operations().list_windows(moment.list(name)).await?.into_inner();
             answer.windows.retain(|row| !readings || row.server.is_empty());
             answer.windows.sort_by_key(|row| row.position);
             answer.windows.drain(..answer.windows.len().saturating_sub(*number));

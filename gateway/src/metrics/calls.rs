@@ -2,7 +2,7 @@
 //! looked at.
 
 use super::{describe, names};
-use crate::http::PAGES;
+use crate::http::is_page;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -68,7 +68,7 @@ pub(super) fn render() -> String {
 /// was led astray does.
 pub async fn measure(request: Request, next: Next) -> Response {
     if !is_grpc(request.headers()) {
-        if PAGES.contains(&request.uri().path()) {
+        if is_page(request.uri().path()) {
             return next.run(request).await;
         }
         return (StatusCode::NOT_FOUND, "there is no such page\n").into_response();
