@@ -87,6 +87,7 @@ mod up;
 mod vault;
 mod verify;
 mod wait;
+mod watch;
 mod witness;
 mod words;
 
@@ -184,6 +185,9 @@ enum Command {
     /// Alerts on what is served: list, acknowledge
     #[command(subcommand)]
     Alert(alert::Command),
+    /// What servers counted and what a monitor read of it: list, show
+    #[command(subcommand)]
+    Watch(watch::Command),
     /// Retraining: set a schedule, pause it, show it
     #[command(subcommand)]
     Schedule(schedule::Command),
@@ -306,6 +310,7 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::Served(args) => served::run(context, args).await,
         Command::Experiment(command) => experiment::run(context, command).await,
         Command::Alert(command) => alert::run(context, command).await,
+        Command::Watch(command) => watch::run(context, command).await,
         Command::Schedule(command) => schedule::run(context, command).await,
         Command::Due(args) => due::run(context, args, false).await,
         Command::Gaps(args) => due::run(context, args, true).await,
@@ -343,6 +348,42 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_of_the_checklist_is_one_and_every_line_has_some() {
+        let checklist = include_str!("../../docs/checklist.md");
+        let rows: Vec<Vec<&str>> = checklist
+            .lines()
+            .filter(|line| line.starts_with("| ") && !line.starts_with("| asked"))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect();
+        for row in &rows {
+            let commands: Vec<&str> = row.iter().flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+            let commands = commands.into_iter().filter(|code| code.starts_with("attestune "));
+            let parsed = commands.map(|command| {
+                if let Err(error) = Cli::try_parse_from(command.split_whitespace()) {
+                    panic!("{command}: {error}");
+                }
+            });
+            assert!(parsed.count() > 0, "{row:?} names no command");
+        }
+        let asked: Vec<&str> = rows.iter().map(|row| row[0]).filter(|asked| !asked.is_empty()).collect();
+        let lines = [
+            "PII scan and human review",
+            "lineage",
+            "experiment tracking with reproducible configuration",
+            "LoRA with documented hyperparameters",
+            "accuracy, safety and compliance suites",
+            "the 95 % gate",
+            "stages",
+            "audit trail of promotions",
+            "A/B",
+            "rollback in under five minutes",
+            "quality monitoring",
+            "quarterly retraining",
+        ];
+        assert_eq!(asked, lines);
     }
 
     #[test]

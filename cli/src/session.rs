@@ -9,10 +9,11 @@ use attestune_ledger::{
     tree::{Frontier, leaf_hash},
 };
 use attestune_proto::v1::{
-    AccessToken, AppendRequest, Event, HeadRequest, HeadResponse, ListRequest, OpenRequest, ReadRequest, Receipt,
-    SealRequest, SealResponse, Sealed, Seen, Verdict, admin_client::AdminClient, compliance_client::ComplianceClient,
-    content_client::ContentClient, event::Body, ledger_client::LedgerClient, operations_client::OperationsClient,
-    provenance_client::ProvenanceClient, registry_client::RegistryClient, review_client::ReviewClient,
+    AccessToken, AppendRequest, Event, HeadRequest, HeadResponse, ListRequest, OpenRequest, OpenResponse, ReadRequest,
+    Receipt, SealRequest, SealResponse, Sealed, Seen, Verdict, admin_client::AdminClient,
+    compliance_client::ComplianceClient, content_client::ContentClient, event::Body, ledger_client::LedgerClient,
+    operations_client::OperationsClient, provenance_client::ProvenanceClient, registry_client::RegistryClient,
+    review_client::ReviewClient,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
@@ -245,8 +246,7 @@ impl Session {
     /// Opens all texts of a pack, whose commitments must be the leaves of the tree with this root, in their order; the
     /// read is recorded first.
     pub async fn unseal_pack(&self, pack: Vec<u8>, root: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
-        let opened =
-            self.content().open(OpenRequest { contents: Vec::new(), pack, with_salts: false }).await?.into_inner();
+        let opened = self.open_pack(pack).await?;
         let mut tree = Frontier::new();
         opened.commitments.iter().for_each(|commitment| tree.push(leaf_hash(&[commitment])));
         if tree.root().0 != root || opened.commitments.len() != opened.contents.len() {
@@ -256,6 +256,12 @@ impl Session {
             ));
         }
         Ok(opened.contents)
+    }
+
+    /// Opens all texts of a pack, with their commitments, which the caller compares with the log's; the read is recorded
+    /// first.
+    pub async fn open_pack(&self, pack: Vec<u8>) -> anyhow::Result<OpenResponse> {
+        Ok(self.content().open(OpenRequest { contents: Vec::new(), pack, with_salts: false }).await?.into_inner())
     }
 
     /// The event at a position, as it was signed.

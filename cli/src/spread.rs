@@ -23,7 +23,9 @@ use attestune_ledger::{
     replica::{Replica, ReplicaOptions},
     vault::Vault,
 };
-use attestune_workers::{BaseModels, Evaluator, Limits, Pii, Quality, Scheduler, Share, Trainer, Worker, WorkerError};
+use attestune_workers::{
+    BaseModels, Evaluator, Limits, Monitor, Pii, Quality, Scheduler, Share, Trainer, Worker, WorkerError,
+};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,7 +76,7 @@ pub struct WorkerArgs {
     work: Work,
     #[command(flatten)]
     device: DeviceArgs,
-    /// For the worker pii
+    /// For the workers pii and monitor
     #[command(flatten)]
     settings: Settings,
 }
@@ -97,6 +99,8 @@ enum WorkerName {
     Evaluator,
     /// Has models trained anew when their schedules say so
     Scheduler,
+    /// Watches what is served: judges answers, compares inputs with the training set, raises alerts
+    Monitor,
 }
 
 #[derive(clap::Args)]
@@ -159,7 +163,7 @@ pub async fn worker(context: &Context, args: &WorkerArgs) -> anyhow::Result<()> 
     if device.is_card() && !matches!(args.name, WorkerName::Evaluator) {
         return Err(problem::cannot("this worker computes on no card", "leave --device out"));
     }
-    if args.settings.given() && !matches!(args.name, WorkerName::Pii) {
+    if args.settings.given() && !matches!(args.name, WorkerName::Pii | WorkerName::Monitor) {
         return Err(problem::cannot("this worker looks for no personal data", "leave --config and --recognizers out"));
     }
     let worker: Box<dyn Worker + Send> = match args.name {
@@ -171,6 +175,7 @@ pub async fn worker(context: &Context, args: &WorkerArgs) -> anyhow::Result<()> 
         WorkerName::Quality => Box::new(Quality::default()),
         WorkerName::Evaluator => Box::new(Evaluator::new(args.work.bases()?).on(device)),
         WorkerName::Scheduler => Box::new(Scheduler),
+        WorkerName::Monitor => Box::new(Monitor::new(args.work.bases()?, args.settings.scanner()?)),
     };
     work(context, &args.work, worker).await
 }
