@@ -28,7 +28,7 @@ pub use lineage::lineage;
 pub use lists::*;
 pub use open_work::{OpenWorkCursor, Word, check_of, open_work, scan_of};
 pub use provenance::{evaluation_provenance, lower_bound_ppm, model_version};
-pub use review::{judged, review_counts, review_queue, review_report};
+pub use review::{ReviewBacklog, judged, review_counts, review_place, review_queue, review_report};
 pub use serving::{serving, status};
 
 use crate::replica::ReplicaError;

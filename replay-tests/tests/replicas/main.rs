@@ -10,6 +10,7 @@ mod any_log;
 mod held;
 mod long_lives;
 mod over_kafka;
+mod queue;
 mod scenarios;
 
 use held::Way;
