@@ -161,7 +161,7 @@ fn shown<'b>(
 ) -> impl Iterator<Item = ReviewItem> {
     let view = of.view();
     let waiting = batch.examples.iter().filter(|e| e.status == ExampleStatus::AwaitingReview);
-    waiting.filter(move |e| shows(desk, view, batch, e, asker)).map(|e| item(desk, batch, e))
+    waiting.filter(move |e| shows(desk, view, batch, e, asker)).map(move |e| item(desk, batch, e))
 }
 
 /// What each scan found in the items.

@@ -60,7 +60,7 @@ pub(super) const BORN: &[&str] =
 const WEEKDAY_BYTES: usize = 40;
 /// How far to the right a time is read.
 const TIME_BYTES: usize = 64;
-/// Names of months, in lower case, that are words of their own; those of fewer than five letters count as such.
+/// Names of months, in lower case, that are words of their own; those of fewer than five letters of ASCII count as such.
 const ALSO_WORDS: [&str; 2] = ["march", "marca"];
 /// How English ordinals end, and no month.
 const ORDINAL_ENDS: [&str; 5] = ["th", "first", "second", "third", "ty"];
@@ -269,8 +269,8 @@ fn whole(date: &Candidate<'_>, score_ppm: u32) -> Judgement {
 /// Whether letters are a month's name rather than another word: they are capital, or no other word looks like it.
 fn is_name(text: &str) -> bool {
     let letters = text.split(|c: char| !c.is_alphabetic()).max_by_key(|word| word.len()).unwrap_or_default();
-    let long = letters.chars().count() >= 5 && !ALSO_WORDS.contains(&letters);
-    long || letters.chars().any(char::is_uppercase)
+    let rare = !letters.is_ascii() || letters.len() >= 5 && !ALSO_WORDS.contains(&letters);
+    rare || letters.chars().any(char::is_uppercase)
 }
 
 /// The number that at most nine digits write.

@@ -74,7 +74,6 @@ fn days_that_no_calendar_has_are_not() {
         ("x2023-07-01", &[]),
         ("2023-07-011", &[]),
         ("99/99", &[]),
-        ("2023년 2월 30일", &[]),
     ]);
 }
 
@@ -150,7 +149,7 @@ fn words_that_hold_a_month_are_not_dates() {
 
 #[test]
 fn a_month_is_no_beginning_of_another_that_stands_behind_it() {
-    let names = DAY_MONTH.split_once("(?:października").unwrap().1;
+    let names = &MONTH_DAY[MONTH_DAY.find("października").unwrap()..];
     let names: Vec<&str> = names[..names.find(')').unwrap()].split('|').collect();
     for (at, name) in names.iter().enumerate() {
         assert!(!names[at + 1..].iter().any(|later| later.starts_with(name)), "{name} hides a longer name");
