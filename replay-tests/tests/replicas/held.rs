@@ -185,7 +185,7 @@ pub fn hold(replica: &Replica, world: &World, end: usize) {
     assert_eq!(replica.check_entries(|_| {}), Ok(size));
     questions_are_answered(&replica.view());
     open_work_is_kept(replica, size);
-    crate::queue::review_is_kept(replica, size);
+    crate::queue::review_is_kept(replica, size, 2);
 }
 
 /// The view after so many entries.

@@ -41,16 +41,16 @@ fn pages(
     }
 }
 
-/// The queue kept from one moment to the next is what is found anew at each, whole and page by page.
+/// The queue kept over so many moments is what is found anew at each, whole and page by page.
 ///
 /// # Panics
 /// Where they differ.
-pub fn review_is_kept(replica: &Replica, size: u64) {
+pub fn review_is_kept(replica: &Replica, size: u64, moments: u64) {
     let mut kept = ReviewBacklog::default();
-    for step in 1..=6 {
-        let then = view(replica, size * step / 6);
+    for moment in 1..=moments {
+        let then = view(replica, size * moment / moments);
         let fold_ms = then.view().fold_time(then.size().saturating_sub(1)).unwrap_or(0);
-        for (who, now_ms) in [("rita", fold_ms), ("rolf", fold_ms + 100_000), ("", fold_ms)] {
+        for (who, now_ms) in [("rita", fold_ms), ("rolf", fold_ms + 100_000)] {
             for of in VIEWS {
                 let request = asking(of, "", 512, None);
                 let anew = query::review_queue(&then, &request, who, now_ms).unwrap();
@@ -124,7 +124,7 @@ fn pages_are_the_whole_in_order_and_all_that_waits_is_in_it() {
         people_review(&mut world, &batches, 60, &mut Chance::new(seed));
         let (_folder, replica) = replica_of(&world);
         let at = replica.view();
-        review_is_kept(&replica, at.size());
+        review_is_kept(&replica, at.size(), 6);
         let mut backlog = ReviewBacklog::default();
         for who in ["rita", "rolf", "alma", "sten"] {
             let now_ms = world.now_ms;
