@@ -109,6 +109,19 @@ async fn texts_are_given_once_the_read_is_on_record_and_to_reviewers_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_queue_goes_on_after_the_last_item_of_an_answer() {
+    let (world, _) = with_batch().await;
+    let ask = async |request: ReviewQueueRequest| client(&world).queue(world.ask("rita", request)).await.unwrap();
+    let one = ReviewQueueRequest { limit: 1, ..of(ReviewQueueView::Next) };
+    let first = ask(one.clone()).await.into_inner();
+    assert_eq!((indices(&first.items), first.total, first.next.is_some()), (vec![1], 2, true));
+    let second = ask(ReviewQueueRequest { after: first.next, ..one.clone() }).await.into_inner();
+    assert_eq!((indices(&second.items), second.total), (vec![3], 2));
+    let last = ask(ReviewQueueRequest { after: second.next, ..one }).await.into_inner();
+    assert!(last.items.is_empty() && last.next.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_late_is_known_by_the_askers_clock_and_open_to_others() {
     let (world, batch) = with_batch().await;
     let due_ms = now_ms() + 60_000;

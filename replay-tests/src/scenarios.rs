@@ -10,7 +10,7 @@ pub type Scenario = (&'static str, fn() -> World);
 
 /// Every scenario: the whole life first, then those that are about what is refused. All worlds begin alike, so that
 /// they are of one ledger, but for the first of these, [`the_door`].
-pub const SCENARIOS: [Scenario; 15] = [
+pub const SCENARIOS: [Scenario; 16] = [
     ("whole-life", whole_life),
     ("the-door", the_door),
     ("every-event", every_event),
@@ -26,6 +26,7 @@ pub const SCENARIOS: [Scenario; 15] = [
     ("watching-and-schedules", watching_and_schedules),
     ("erasure-and-holds", erasure_and_holds),
     ("evidence", evidence),
+    ("scan-coverage", scan_coverage),
 ];
 
 /// What is no event at all, and a genesis that breaks its own rules.

@@ -94,8 +94,9 @@ async fn candidates(session: &Session, args: &Args) -> anyhow::Result<BTreeMap<S
     let mut all: BTreeMap<String, Judged> = BTreeMap::new();
     for (info, text) in infos.iter().zip(texts(session, &infos).await?) {
         let text: Vec<char> = example::scan_text(&text).chars().collect();
-        for finding in &info.findings {
-            let Some(personal) = of(info).and_then(|decision| judged(decision, finding)) else { continue };
+        for (number, finding) in (0..).zip(&info.findings) {
+            let noted = info.noted.contains(&number);
+            let Some(personal) = of(info).and_then(|decision| judged(decision, finding, noted)) else { continue };
             let Some(span) = text.get(finding.start as usize..finding.end as usize) else { continue };
             let judged = all.entry(span.iter().collect()).or_default();
             judged.entities.insert(finding.entity.clone());

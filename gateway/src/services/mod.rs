@@ -15,7 +15,7 @@ use crate::access::Denials;
 use crate::health::set_all;
 use crate::stop::Stop;
 use attestune_ledger::log::{Clock as _, SystemClock};
-use attestune_ledger::query::OpenWorkCursor;
+use attestune_ledger::query::{OpenWorkCursor, ReviewBacklog};
 use attestune_proto::v1::admin_server::AdminServer;
 use attestune_proto::v1::compliance_server::ComplianceServer;
 use attestune_proto::v1::content_server::ContentServer;
@@ -43,6 +43,7 @@ pub struct Services {
     pub denials: Arc<Denials>,
     pub known: Arc<content::Known>,
     pub open_work: Arc<Mutex<OpenWorkCursor>>,
+    pub backlog: Arc<Mutex<ReviewBacklog>>,
     pub started_ms: u64,
     pub stop: Stop,
     /// A permit for each stream that appends.
@@ -65,6 +66,7 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         denials: Arc::default(),
         known: Arc::default(),
         open_work: Arc::default(),
+        backlog: Arc::default(),
         started_ms: SystemClock.now_ms(),
         stop,
         streams: Arc::new(Semaphore::new(append::STREAMS_MAX)),

@@ -10,6 +10,7 @@ use attestune_proto::v1::{
     AsOf, ReviewCounts, ReviewCountsRequest, ReviewItem, ReviewQueueRequest, ReviewQueueResponse, ReviewReport,
     ReviewReportRequest, Sealed,
 };
+use std::sync::PoisonError;
 use tonic::{Request, Response, Status};
 
 /// Bytes of texts in one answer; what comes after them is left to the next call.
@@ -48,14 +49,23 @@ impl Review for Services {
         let caller = caller(&self.gateway, &request)?;
         let (replica, request, asker) =
             (self.gateway.replica.clone(), request.into_inner(), caller.actor.actor.clone());
-        let (now_ms, texts) = (clock(request.now_ms, None), request.texts);
-        let asked = move || query::review_queue(&replica.view(), &request, &asker, now_ms).map_err(query_failed);
+        let now_ms = request.after.as_ref().map_or_else(|| clock(request.now_ms, None), |place| place.now_ms);
+        let (texts, backlog) = (request.texts, self.backlog.clone());
+        // What was looked at stays known from one call to the next.
+        let asked = move || {
+            let mut backlog = backlog.lock().unwrap_or_else(PoisonError::into_inner);
+            backlog.queue(&replica.view(), &request, &asker, now_ms).map_err(query_failed)
+        };
         let mut answer = blocking(asked).await?;
         // Who may not open texts is put on the record, also without any role, where there is one to be opened.
         if !texts || answer.items.is_empty() {
             may_read?;
         } else {
+            let found = answer.items.len();
             self.read_out(&caller, &mut answer.items).await?;
+            if let Some(last) = answer.items.last().filter(|_| answer.items.len() < found) {
+                answer.next = Some(query::review_place(last, &caller.actor.actor, now_ms, answer.total));
+            }
         }
         Ok(Response::new(answer))
     }

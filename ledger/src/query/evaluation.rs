@@ -33,7 +33,7 @@ pub fn category_verdict(bar: &CategoryBar, result: &CategoryResult) -> CategoryV
 
 /// The one-sided 95 % Clopper–Pearson lower bound of a pass rate, parts per million, rounded down. To be shown; the
 /// rules decide by [`crate::rules::bound::needed`].
-fn lower_bound_ppm(passed: u32, cases: u32) -> u32 {
+pub fn lower_bound_ppm(passed: u32, cases: u32) -> u32 {
     if passed == 0 || passed > cases {
         return 0;
     }

@@ -8,7 +8,7 @@ use attestune_proto::v1::{DatasetRow, ExampleStatus};
 use {
     super::{QueryError, answer, not_found},
     crate::replica::StoreView,
-    crate::rules::bit,
+    crate::rules::{bit, coverage},
     crate::state::{Datasets, ErasedExamples},
     attestune_proto::v1::{
         ExampleInfo, ExampleRef, Finding, ListExamplesRequest, ListExamplesResponse, ListMembersResponse, Member,
@@ -35,26 +35,44 @@ pub fn list_examples(view: &StoreView, request: &ListExamplesRequest) -> Result<
             continue;
         }
         let mut findings = findings(&view, batch.position);
-        found.extend(examples.into_iter().map(|e| ExampleInfo {
-            findings: findings.remove(&e.index).unwrap_or_default(),
-            status: e.status as i32,
-            redacted: e.redacted,
-            example: Some(ExampleRef { batch: e.batch, index: e.index }),
-            content: Some(Sealed { pack: e.pack, commitment: e.commitment }),
+        found.extend(examples.into_iter().map(|e| {
+            let Found { spans, noted } = findings.remove(&e.index).unwrap_or_default();
+            ExampleInfo {
+                findings: spans,
+                noted,
+                status: e.status as i32,
+                redacted: e.redacted,
+                example: Some(ExampleRef { batch: e.batch, index: e.index }),
+                content: Some(Sealed { pack: e.pack, commitment: e.commitment }),
+            }
         }));
     }
     answer(&view, ListExamplesResponse { examples: found })
 }
 
+/// What scans found in an example, and which of it, by number, they only note.
+#[cfg(feature = "store")]
+#[derive(Default)]
+struct Found {
+    spans: Vec<Finding>,
+    noted: Vec<u32>,
+}
+
 /// What every scan of a batch found, by index.
 #[cfg(feature = "store")]
-fn findings(view: &View<'_>, batch: u64) -> BTreeMap<u32, Vec<Finding>> {
-    let mut found: BTreeMap<u32, Vec<Finding>> = BTreeMap::new();
+fn findings(view: &View<'_>, batch: u64) -> BTreeMap<u32, Found> {
+    let mut found: BTreeMap<u32, Found> = BTreeMap::new();
     for scan in view.scan(&crate::state::Scans::under(batch)) {
         let position = scan.signer.map_or(0, |s| s.position);
         let Some(Body::ExamplesScanned(body)) = view.body(position) else { continue };
-        for example in body.findings {
-            found.entry(example.index).or_default().extend(example.spans);
+        for example in &body.findings {
+            let of = found.entry(example.index).or_default();
+            for span in &example.spans {
+                if !coverage::flags(&body, span) {
+                    of.noted.push(of.spans.len() as u32);
+                }
+                of.spans.push(span.clone());
+            }
         }
     }
     found

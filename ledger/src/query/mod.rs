@@ -35,7 +35,7 @@ mod serving;
 mod slice;
 
 pub use erased::erasures_of;
-pub use evaluation::{category_verdict, evaluation_provenance};
+pub use evaluation::{category_verdict, evaluation_provenance, lower_bound_ppm};
 pub use examples::members_of;
 pub use explain::{Wrote, wrote};
 pub use history::summary;
@@ -55,7 +55,7 @@ pub use {
     lists::*,
     open_work::{OpenWorkCursor, Word, check_of, open_work, scan_of},
     provenance::model_version,
-    review::{judged, review_counts, review_queue, review_report},
+    review::{ReviewBacklog, judged, review_counts, review_place, review_queue, review_report},
     serving::{serving, status},
     slice::slice,
 };

@@ -8,7 +8,7 @@ mod check;
 pub mod closure;
 pub use check::is_identifier;
 pub mod claims;
-mod coverage;
+pub(crate) mod coverage;
 mod data;
 pub use data::bit;
 mod datasets;

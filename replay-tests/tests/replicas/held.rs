@@ -185,9 +185,11 @@ pub fn hold(replica: &Replica, world: &World, end: usize) {
     assert_eq!(replica.check_entries(|_| {}), Ok(size));
     questions_are_answered(&replica.view());
     open_work_is_kept(replica, size);
+    crate::paged::review_is_kept(replica, size, 2);
 }
 
-fn view(replica: &Replica, size: u64) -> StoreView {
+/// The view after so many entries.
+pub fn view(replica: &Replica, size: u64) -> StoreView {
     size.checked_sub(1).map_or_else(|| replica.view(), |last| replica.view_at(last))
 }
 

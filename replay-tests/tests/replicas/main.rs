@@ -10,6 +10,8 @@ mod any_log;
 mod held;
 mod long_lives;
 mod over_kafka;
+mod paged;
+mod queue;
 mod scenarios;
 mod time_travel;
 
