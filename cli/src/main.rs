@@ -34,6 +34,7 @@ mod local;
 mod log;
 mod model;
 mod output;
+mod pair;
 mod pii;
 mod policy;
 mod policy_yaml;
@@ -99,7 +100,7 @@ enum Command {
     Trainer(spread::TrainerArgs),
     /// Check the folder and say what to do about what is wrong
     Doctor(doctor::Args),
-    /// Keys: make, list, register, revoke
+    /// Keys: make, list, register, pair a browser, revoke
     #[command(subcommand)]
     Key(key::Command),
     /// Roles: grant, withdraw

@@ -142,7 +142,7 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
 }
 
 async fn examples(session: &Session, collection: &str, awaiting_review: bool) -> anyhow::Result<Vec<ExampleInfo>> {
-    let request = ListExamplesRequest { collection: collection.into(), awaiting_review, as_of: None };
+    let request = ListExamplesRequest { collection: collection.into(), awaiting_review, ..Default::default() };
     Ok(session.registry().list_examples(request).await?.into_inner().examples)
 }
 

@@ -10,7 +10,8 @@ use attestune_ledger::{
 use attestune_proto::v1::{
     AccessToken, AppendRequest, Event, HeadRequest, HeadResponse, ListRequest, OpenRequest, ReadRequest, Receipt,
     SealRequest, SealResponse, Sealed, Seen, Verdict, admin_client::AdminClient, content_client::ContentClient,
-    event::Body, ledger_client::LedgerClient, provenance_client::ProvenanceClient, registry_client::RegistryClient,
+    event::Body, ledger_client::LedgerClient, pairing_client::PairingClient, provenance_client::ProvenanceClient,
+    registry_client::RegistryClient,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
@@ -126,6 +127,11 @@ impl Session {
     /// The service Provenance.
     pub fn provenance(&self) -> ProvenanceClient<Signed> {
         ProvenanceClient::new(self.signed()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The service Pairing.
+    pub fn pairing(&self) -> PairingClient<Signed> {
+        PairingClient::new(self.signed())
     }
 
     /// The service Admin.

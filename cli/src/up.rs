@@ -65,6 +65,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     eprintln!("  socket {}", folder.socket().display());
     if !args.no_tcp {
         eprintln!("  gRPC   http://{}", args.listen);
+        eprintln!("  pages  http://{}/", args.listen);
     }
     let failure = tokio::select! {
         () = signals.come() => None,

@@ -6,6 +6,7 @@ use attestune_ledger::replica::Replica;
 use attestune_proto::v1::admin_server::AdminServer;
 use attestune_proto::v1::content_server::ContentServer;
 use attestune_proto::v1::ledger_server::LedgerServer;
+use attestune_proto::v1::pairing_server::PairingServer;
 use attestune_proto::v1::provenance_server::ProvenanceServer;
 use attestune_proto::v1::receipts_server::ReceiptsServer;
 use attestune_proto::v1::registry_server::RegistryServer;
@@ -19,13 +20,14 @@ use tonic_health::server::HealthReporter;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Every service of ours; the empty name is the server as a whole.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "",
     LedgerServer::<Services>::NAME,
     ReceiptsServer::<Services>::NAME,
     ProvenanceServer::<Services>::NAME,
     RegistryServer::<Services>::NAME,
     ContentServer::<Services>::NAME,
+    PairingServer::<Services>::NAME,
     AdminServer::<Services>::NAME,
 ];
 

@@ -1,4 +1,4 @@
-//! The gateway: gRPC over a replica. It decides nothing: the rules do, in the fold.
+//! The gateway: gRPC and pages over a replica. It decides nothing: the rules do, in the fold.
 //!
 //! It stops at the door what costs nothing to judge, checks the tokens of readers, and records each read of a text by
 //! a person before it releases the text. Whatever it answers no to carries a stable reason as `google.rpc.ErrorInfo`.
@@ -8,6 +8,8 @@ mod convert;
 mod health;
 mod http;
 pub mod metrics;
+mod pages;
+mod pairing;
 mod published;
 mod reason;
 mod serve;

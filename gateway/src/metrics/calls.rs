@@ -3,6 +3,7 @@
 
 use super::{describe, names};
 use crate::http::PAGES;
+use crate::pages;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -67,7 +68,7 @@ pub(super) fn render() -> String {
 /// was led astray does.
 pub async fn measure(request: Request, next: Next) -> Response {
     if !is_grpc(request.headers()) {
-        if PAGES.contains(&request.uri().path()) {
+        if PAGES.contains(&request.uri().path()) || pages::is_page(request.uri().path()) {
             return next.run(request).await;
         }
         return (StatusCode::NOT_FOUND, "there is no such page\n").into_response();

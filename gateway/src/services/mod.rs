@@ -4,17 +4,21 @@ mod admin;
 mod append;
 mod content;
 mod ledger;
+mod pairing;
 mod provenance;
 mod registry;
 
 use crate::Gateway;
 use crate::access::Denials;
 use crate::health::set_all;
+use crate::pages;
+use crate::pairing::Pairings;
 use crate::stop::Stop;
 use attestune_ledger::log::{Clock as _, SystemClock};
 use attestune_proto::v1::admin_server::AdminServer;
 use attestune_proto::v1::content_server::ContentServer;
 use attestune_proto::v1::ledger_server::LedgerServer;
+use attestune_proto::v1::pairing_server::PairingServer;
 use attestune_proto::v1::provenance_server::ProvenanceServer;
 use attestune_proto::v1::receipts_server::ReceiptsServer;
 use attestune_proto::v1::registry_server::RegistryServer;
@@ -35,6 +39,7 @@ pub struct Services {
     pub gateway: Gateway,
     pub denials: Arc<Denials>,
     pub known: Arc<content::Known>,
+    pub pairings: Arc<Pairings>,
     pub started_ms: u64,
     pub stop: Stop,
     /// A permit for each stream that appends.
@@ -47,7 +52,7 @@ macro_rules! server {
     };
 }
 
-/// All services with health and reflection, and what tells their health.
+/// All services with health and reflection, the pages beside them, and what tells their health.
 ///
 /// # Errors
 /// If reflection can't read the descriptors, which the build excludes.
@@ -56,6 +61,7 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         gateway,
         denials: Arc::default(),
         known: Arc::default(),
+        pairings: Arc::default(),
         started_ms: SystemClock.now_ms(),
         stop,
         streams: Arc::new(Semaphore::new(append::STREAMS_MAX)),
@@ -75,6 +81,7 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         .add_service(server!(ProvenanceServer, services.clone()))
         .add_service(server!(RegistryServer, services.clone()))
         .add_service(server!(ContentServer, services.clone()))
-        .add_service(server!(AdminServer, services));
-    Ok((routes, health))
+        .add_service(server!(PairingServer, services.clone()))
+        .add_service(server!(AdminServer, services.clone()));
+    Ok((Routes::from(routes.into_axum_router().merge(pages::router(services))), health))
 }

@@ -4,14 +4,14 @@ use super::{QueryError, answer, not_found};
 use crate::replica::StoreView;
 use crate::rules::eligibility::{self, Example};
 use crate::rules::policy;
-use crate::state::{Datasets, View};
+use crate::state::{Datasets, Examples, View};
 use attestune_proto::v1::{
     DatasetRow, ExampleInfo, ExampleRef, ExampleStatus, Finding, ListExamplesRequest, ListExamplesResponse,
     ListMembersResponse, Member, PrepareDatasetResponse, Sealed, event::Body,
 };
 use std::collections::BTreeMap;
 
-/// Examples of a collection with what is known of each.
+/// Examples of a collection, or of one batch, with what is known of each.
 ///
 /// # Errors
 /// If the state can't be read.
@@ -19,7 +19,11 @@ pub fn list_examples(view: &StoreView, request: &ListExamplesRequest) -> Result<
     let view = view.view();
     let policy = policy::in_force(&view);
     let mut found = Vec::new();
-    for batch in eligibility::batches(&view, std::slice::from_ref(&request.collection)) {
+    let batches = match request.batch {
+        0 => eligibility::batches(&view, std::slice::from_ref(&request.collection)),
+        batch => view.get(&Examples::key(batch)).into_iter().collect(),
+    };
+    for batch in batches {
         let mut examples = eligibility::batch(&view, &view, &policy, &batch);
         if request.awaiting_review {
             examples.retain(|e| e.status == ExampleStatus::AwaitingReview);
