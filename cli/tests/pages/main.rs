@@ -1,0 +1,72 @@
+//! The pages in a real browser: Debian's Chromium, driven by playwright-core, judged by axe-core. Where these are not to
+//! be had (scripts/browser/install) the tests say SKIPPED and end. Screenshots lie in the build folder.
+// Helpers of tests stand outside `#[test]` functions here.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use attestune_replay_tests::free_port;
+use common::{Ledger, process::Running};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Runs a scenario of this folder in a browser on a ledger that is up.
+fn in_a_browser(ledger: &Ledger, scenario: &str, port: u16, more: &[(&str, String)]) {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pages");
+    let output = Command::new("node")
+        .arg(here.join(scenario))
+        .env("ATTESTUNE", env!("CARGO_BIN_EXE_attestune"))
+        .env("ATTESTUNE_FOLDER", ledger.folder())
+        .env("BASE", format!("http://127.0.0.1:{port}"))
+        .env("CHROMIUM", "/usr/bin/chromium")
+        .env("MODULES", modules().unwrap())
+        .env("PROFILE", ledger.path("profile"))
+        .env("SHOTS", shots())
+        .envs(more.iter().map(|(name, value)| (*name, value.as_str())))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Where playwright-core and axe-core are, if they can be had here with a browser.
+fn modules() -> Option<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/browser/install");
+    let output = Command::new(script).output().unwrap();
+    if !output.status.success() {
+        eprintln!("\nSKIPPED: the pages in a browser: Chromium, npm, playwright-core or axe-core is not to be had here");
+        return None;
+    }
+    Some(String::from_utf8(output.stdout).unwrap().trim().into())
+}
+
+fn shots() -> PathBuf {
+    let binary = Path::new(env!("CARGO_BIN_EXE_attestune"));
+    binary.parent().unwrap().join("screenshots")
+}
+
+#[test]
+fn an_officer_looks_at_the_past_walks_back_to_the_source_and_approves_once() {
+    if modules().is_none() {
+        return;
+    }
+    let ledger = Ledger::none();
+    ledger.init(&[("browser_keys_approve: false", "browser_keys_approve: true")]);
+    ledger.staff();
+    ledger.equip();
+    let past = ledger.size() - 1;
+    ledger.freeze_triage();
+    ledger.train_and_evaluate("1", "triage@1");
+    ledger.ok(&["promote", "request", "triage@1", "--to", "staging", "--as", "mina"]);
+    ledger.ok(&["promote", "approve", "triage@1", "--as", "pia"]);
+    let asked = ledger.json(&["promote", "request", "triage@1", "--to", "production", "--as", "mina"]);
+
+    let port = free_port();
+    let up = Running::up(&ledger, &["--no-workers", "--listen", &format!("127.0.0.1:{port}")]);
+    let more = [("PAST", past.to_string()), ("PROMOTION", asked["position"].to_string())];
+    in_a_browser(&ledger, "officer.mjs", port, &more);
+    up.terminate();
+    let approvals = &ledger.json(&["registry", "promotions"])["promotions"][1]["approvals"];
+    assert_eq!(approvals.as_array().unwrap().len(), 1);
+    assert_eq!(approvals[0]["signer"]["actor"], "omar");
+}
