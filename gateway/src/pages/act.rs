@@ -16,7 +16,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tonic::{Request, Status};
 
 /// An answer in JSON.
@@ -64,11 +64,13 @@ async fn appended(services: &Services, headers: &HeaderMap, envelope: Bytes) -> 
 
 fn told(receipt: &Receipt) -> Value {
     let refusal = receipt.refusal.clone().unwrap_or_default();
+    let figures: Map<String, Value> = refusal.figures.into_iter().map(|f| (f.name, f.value.into())).collect();
     json!({
         "verdict": plain(receipt.verdict().as_str_name(), "VERDICT_"),
         "position": receipt.position,
         "first_position": receipt.first_position,
         "code": refusal.code,
         "message": refusal.message,
+        "figures": figures,
     })
 }

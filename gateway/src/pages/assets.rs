@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Name, kind and content of each.
-const FILES: [(&str, &str, &str); 7] = [
+const FILES: [(&str, &str, &str); 8] = [
     ("style.css", "text/css; charset=utf-8", include_str!("assets/style.css")),
     ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
     ("pages.js", SCRIPT, include_str!("assets/pages.js")),
@@ -18,6 +18,7 @@ const FILES: [(&str, &str, &str); 7] = [
     ("events.js", SCRIPT, include_str!("assets/events.js")),
     ("keys.js", SCRIPT, include_str!("assets/keys.js")),
     ("pair.js", SCRIPT, include_str!("assets/pair.js")),
+    ("review.js", SCRIPT, include_str!("assets/review.js")),
 ];
 
 /// Of all of them together: scripts load each other, so one that changed must not meet an older one.

@@ -1,7 +1,8 @@
 // Events, built and signed in this browser: the server gets the finished envelope and can only append it or not.
 
-import { bytes, concat, encode, message, string, uint, unhex } from "./wire.js";
+import { bytes, concat, encode, message, packed, string, uint, unhex } from "./wire.js";
 
+const NONE = new Uint8Array(0);
 const EVENT = "application/vnd.attestune.event.v1+protobuf";
 const TOKEN = "application/vnd.attestune.token.v1+protobuf";
 const text = new TextEncoder();
@@ -11,7 +12,25 @@ export const BODIES = {
   "promotion-approved": (form) => [97, encode(uint(1, form.promotion), uint(2, form.meaning))],
   "promotion-rejected": (form) => [98, encode(uint(1, form.promotion), uint(2, form.reason))],
   "promotion-withdrawn": (form) => [99, encode(uint(1, form.promotion))],
+  "alert-acknowledged": (form) => [122, encode(uint(1, form.alert), uint(2, form.action))],
+  claim: ({ batch, indices, reviewer }) => [55, encode(uint(1, batch), packed(2, indices), string(3, reviewer), uint(5, 1))],
+  review: (reviews) => [56, encode(...reviews.map((review) => message(1, batchReview(review))))],
 };
+
+const batchReview = ({ batch, decisions, pack }) =>
+  encode(uint(1, batch), ...decisions.map((one) => message(2, decision(one))), bytes(3, pack));
+
+const decision = ({ item, verdict, reason, redacted, hidden }) =>
+  encode(
+    uint(1, item.index),
+    uint(2, verdict),
+    uint(3, reason),
+    bytes(4, redacted ?? NONE),
+    ...hidden.map((span) => message(5, finding(span))),
+  );
+
+const finding = ({ entity, start, end, score_ppm: score }) =>
+  encode(string(1, entity), uint(2, start), uint(3, end), uint(4, score));
 
 /** A UUIDv7 (RFC 9562), 16 bytes. */
 export function uuid7(ms) {

@@ -3,6 +3,7 @@
 import { BODIES, act, token } from "./events.js";
 import { keyOf, keys } from "./keys.js";
 import { pair } from "./pair.js";
+import { desk, take } from "./review.js";
 import { base64url } from "./wire.js";
 
 const { actor, ledger } = document.body.dataset;
@@ -82,3 +83,18 @@ for (const form of reveal("form.sign")) {
     });
   });
 }
+
+for (const form of reveal("form.take")) {
+  const status = form.querySelector(".status");
+  form.addEventListener("submit", (submitted) => {
+    submitted.preventDefault();
+    status.classList.remove("bad");
+    status.textContent = "Claiming …";
+    tell(status, async () => {
+      await take(ledger, actor, new URLSearchParams(new FormData(form)));
+      form.submit();
+    });
+  });
+}
+
+for (const root of document.querySelectorAll("[data-desk]")) desk(root, ledger, actor);

@@ -29,9 +29,6 @@ const tag = (field, type) => varint((BigInt(field) << 3n) | BigInt(type));
 /** A number; left out if zero. */
 export const uint = (field, value) => (BigInt(value) === 0n ? [] : [tag(field, 0), varint(value)]);
 
-/** A number that is there even if it is zero. */
-export const always = (field, value) => [tag(field, 0), varint(value)];
-
 /** Bytes; left out if empty. */
 export const bytes = (field, value) => (value.length === 0 ? [] : [tag(field, 2), varint(value.length), value]);
 
