@@ -215,7 +215,7 @@ async fn every_page_opens() {
     let style = pages.get("", style).await;
     assert_eq!((style.status, style.header("content-type")), (200, "text/css; charset=utf-8"));
     assert!(style.header("cache-control").contains("immutable"));
-    for missing in ["/assets/style.css", "/runs/3", "/datasets/3", "/batches/3", "/examples/3/0", "/promotions/3", "/events/99999"] {
+    for missing in ["/assets/0/style.css", "/runs/3", "/datasets/3", "/batches/3", "/examples/3/0", "/promotions/3", "/events/99999"] {
         assert_eq!(pages.get(&rita, missing).await.status, 404, "{missing}");
     }
 }

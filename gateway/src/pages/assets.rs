@@ -21,7 +21,8 @@ const FILES: [(&str, &str, &str); 8] = [
     ("review.js", SCRIPT, include_str!("assets/review.js")),
 ];
 
-/// Of all of them together: scripts load each other, so one that changed must not meet an older one.
+/// Of all of them together: scripts load each other by their names beside them, so one that changed must not meet an
+/// older one.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let all = FILES.iter().fold(Sha256::new(), |hash, (_, _, content)| hash.chain_update(content));
     hex::encode(&all.finalize()[..6])
@@ -29,13 +30,12 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 
 /// Where a file is: its address changes with what is in it.
 pub fn address(name: &str) -> String {
-    format!("/assets/{}-{name}", *VERSION)
+    format!("/assets/{}/{name}", *VERSION)
 }
 
 /// Serves a file; one of another version is not here.
-pub async fn asset(Path(name): Path<String>) -> Response {
-    let name = name.strip_prefix(VERSION.as_str()).and_then(|rest| rest.strip_prefix('-')).unwrap_or_default();
-    match FILES.iter().find(|(known, ..)| *known == name) {
+pub async fn asset(Path((version, name)): Path<(String, String)>) -> Response {
+    match FILES.iter().find(|(known, ..)| *known == name && version == *VERSION) {
         Some((_, kind, content)) => {
             ([(CONTENT_TYPE, *kind), (CACHE_CONTROL, "public, max-age=31536000, immutable")], *content).into_response()
         }

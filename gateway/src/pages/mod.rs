@@ -90,7 +90,7 @@ pub fn router(services: Services) -> Router {
         .route("/sign-in", get(session::page))
         .route("/pair", get(pair::page))
         .route("/act/seen", get(act::seen))
-        .route("/assets/{name}", get(assets::asset))
+        .route("/assets/{version}/{name}", get(assets::asset))
         .merge(posted)
         .layer(from_fn(headers::guarded))
         .with_state(services)
