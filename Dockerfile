@@ -1,13 +1,13 @@
 # syntax=docker/dockerfile:1
-# Attestune's image. Base images are pinned by tag; pin their digests where your registry mirror knows them.
+# Attestune's image. Base images are pinned by digest; docs/deployment.md says where the digests come from.
 #
 #   docker build --target attestune -t attestune:0.1.0 .
 #   docker build --target attestune-cuda -t attestune-cuda:0.1.0 .    # trainer and evaluator on NVIDIA's cards
 
-ARG RUST_IMAGE=rust:1.95.0-bookworm
-ARG DEBIAN_IMAGE=debian:12.12-slim
-ARG CUDA_BUILD_IMAGE=nvidia/cuda:13.0.2-devel-ubuntu24.04
-ARG CUDA_IMAGE=nvidia/cuda:13.0.2-runtime-ubuntu24.04
+ARG RUST_IMAGE=rust:1.95.0-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1
+ARG DEBIAN_IMAGE=debian:12.12-slim@sha256:d5d3f9c23164ea16f31852f95bd5959aad1c5e854332fe00f7b3a20fcc9f635c
+ARG CUDA_BUILD_IMAGE=nvidia/cuda:13.0.2-devel-ubuntu24.04@sha256:5dc1bca23d05bd37b011be68ec470c03b403a5da07ec3a86e41af9470e9d0cc6
+ARG CUDA_IMAGE=nvidia/cuda:13.0.2-runtime-ubuntu24.04@sha256:6a0e31b59e70890446f2c17356d6efc0d54260090a8c63d6ca7c2ad049db95d2
 
 # ---- The binary, in the profile that the tests run in: with the same checks on overflow.
 FROM ${RUST_IMAGE} AS build

@@ -81,6 +81,11 @@ impl Folder {
         self.0.join("attestune.sock")
     }
 
+    /// What its worker looks for, where that is not the default.
+    pub fn pii(&self) -> PathBuf {
+        self.0.join("pii")
+    }
+
     /// The list of base models.
     pub fn models(&self) -> PathBuf {
         self.0.join("models.json")

@@ -1,6 +1,6 @@
 //! `attestune in-force`: which version, why, on whose word, from which data.
 
-use crate::{context::Context, eval, output, problem, provenance};
+use crate::{context::Context, erasure, eval, output, problem, provenance};
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{WhyInForceRequest, WhyInForceResponse};
 
@@ -22,6 +22,19 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let answer = session.provenance().why_in_force(request).await?.into_inner();
     if context.json {
         output::message("WhyInForceResponse", &answer)?;
+    }
+    if let (0, Some(halt)) = (answer.version, &answer.halt) {
+        return Err(problem::no(
+            format!(
+                "{} is halted since position {} ({}) by {}; version {} was in force (0 for none)",
+                args.model,
+                halt.position,
+                output::time(halt.time_ms),
+                halt.actor,
+                answer.halted_version
+            ),
+            "it is served again after `attestune rollback` or a promotion to production",
+        ));
     }
     if answer.version == 0 {
         return Err(problem::no(
@@ -60,10 +73,22 @@ fn print(model: &str, answer: &WhyInForceResponse) {
             promotion.policy_version
         );
     }
+    if let Some(promotion) = answer.promotion.as_ref().filter(|promotion| promotion.emergency) {
+        match promotion.reviewed_at {
+            0 => println!(
+                "  in an EMERGENCY: {} of {} approvals, due by {}",
+                promotion.approvals.len(),
+                promotion.approvals_needed,
+                output::time(promotion.review_by_ms)
+            ),
+            at => println!("  in an emergency, reviewed at position {at}"),
+        }
+    }
     for approval in &answer.approvals {
         let affected = if approval.affected { "; the key was revoked later" } else { "" };
+        let late = if approval.late { "; LATE" } else { "" };
         println!(
-            "  {} by {} ({}) at {}, {}{affected}",
+            "  {} by {} ({}) at {}, {}{late}{affected}",
             plain(approval.meaning().as_str_name(), "APPROVAL_MEANING_"),
             approval.printed_name,
             approval.actor,
@@ -80,6 +105,12 @@ fn print(model: &str, answer: &WhyInForceResponse) {
             dataset.count,
             output::short(&dataset.root)
         );
+    }
+    if answer.challenger != 0 {
+        println!("  challenger {model}@{}, served only as an experiment's second arm", answer.challenger);
+    }
+    for reached in &answer.erasures {
+        println!("  {}", erasure::line(reached));
     }
     for evaluation in &answer.evaluations {
         eval::print(evaluation);

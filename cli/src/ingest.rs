@@ -1,7 +1,8 @@
 //! `attestune ingest`: documents into the vault, their commitments on the log.
 
-use crate::{context::Context, output, rows, session::Session, wait};
+use crate::{context::Context, output, problem, rows, session::Session, wait};
 use attestune_proto::v1::{DocumentsIngested, event::Body};
+use serde_json::{Map, Value};
 use std::path::PathBuf;
 
 /// Most documents in one event; the ledger's limit.
@@ -17,6 +18,10 @@ pub struct Args {
     /// The collection that they belong to
     #[arg(long)]
     collection: String,
+    /// The column that names the person whose document it is: goes into the vault's subject index, encrypted, so that
+    /// `attestune erase --subject` finds it
+    #[arg(long, value_name = "COLUMN")]
+    subject_column: Option<String>,
 }
 
 #[derive(Default)]
@@ -31,7 +36,9 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let mut documents = Vec::new();
     for file in &args.files {
         for document in rows::read(file)? {
-            documents.push(serde_json::to_vec(&document)?);
+            let subject =
+                args.subject_column.as_deref().map_or(Ok(String::new()), |column| subject(&document, column))?;
+            documents.push((serde_json::to_vec(&document)?, subject));
         }
     }
     let session = context.connect_as_actor().await?;
@@ -40,7 +47,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     bar.set_length(documents.len() as u64);
     for batch in batches(documents) {
         let size = batch.len() as u64;
-        ingest(&session, &args.collection, batch, &mut done).await?;
+        ingest(&session, args, batch, &mut done).await?;
         bar.inc(size);
     }
     bar.finish_and_clear();
@@ -60,17 +67,34 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn batches(documents: Vec<Vec<u8>>) -> Vec<Vec<Vec<u8>>> {
-    let mut batches: Vec<Vec<Vec<u8>>> = Vec::new();
+/// A document with whose it is; empty for nobody's.
+type Document = (Vec<u8>, String);
+
+/// What a document's column says of whose it is.
+fn subject(document: &Map<String, Value>, column: &str) -> anyhow::Result<String> {
+    match document.get(column) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(Value::Number(number)) => Ok(number.to_string()),
+        Some(Value::Null) => Ok(String::new()),
+        Some(_) => {
+            Err(problem::cannot(format!("column `{column}` holds neither text nor number"), "name another column"))
+        }
+        None => Err(problem::cannot(format!("a document has no column `{column}`"), "leave out --subject-column")),
+    }
+}
+
+fn batches(documents: Vec<Document>) -> Vec<Vec<Document>> {
+    let mut batches: Vec<Vec<Document>> = Vec::new();
     let mut bytes = 0;
     for document in documents {
+        let size = document.0.len() + document.1.len();
         match batches.last_mut() {
-            Some(batch) if batch.len() < BATCH_MAX && bytes + document.len() <= BATCH_BYTES_MAX => {
-                bytes += document.len();
+            Some(batch) if batch.len() < BATCH_MAX && bytes + size <= BATCH_BYTES_MAX => {
+                bytes += size;
                 batch.push(document);
             }
             _ => {
-                bytes = document.len();
+                bytes = size;
                 batches.push(vec![document]);
             }
         }
@@ -78,8 +102,11 @@ fn batches(documents: Vec<Vec<u8>>) -> Vec<Vec<Vec<u8>>> {
     batches
 }
 
-async fn ingest(session: &Session, collection: &str, batch: Vec<Vec<u8>>, done: &mut Done) -> anyhow::Result<()> {
-    let sealed = session.seal(batch, collection).await?;
+async fn ingest(session: &Session, args: &Args, batch: Vec<Document>, done: &mut Done) -> anyhow::Result<()> {
+    let collection = args.collection.as_str();
+    let (contents, subjects): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    let subjects = if args.subject_column.is_some() { subjects } else { Vec::new() };
+    let sealed = session.seal_owned(contents, collection, subjects).await?;
     done.known += sealed.known.len();
     if sealed.commitments.is_empty() {
         return Ok(());
@@ -97,7 +124,10 @@ mod tests {
 
     #[test]
     fn batches_end_at_either_limit_and_lose_nothing() {
-        let sizes = |documents: Vec<Vec<u8>>| batches(documents).iter().map(Vec::len).collect::<Vec<_>>();
+        let sizes = |documents: Vec<Vec<u8>>| {
+            let documents = documents.into_iter().map(|document| (document, String::new())).collect();
+            batches(documents).iter().map(Vec::len).collect::<Vec<_>>()
+        };
         assert_eq!(sizes(vec![vec![1]; 1025]), [512, 512, 1]);
         assert_eq!(sizes(vec![vec![0; 5 << 20]; 3]), [1, 1, 1]);
         assert_eq!(sizes(vec![vec![0; 4 << 20]; 3]), [2, 1]);

@@ -1,6 +1,6 @@
 //! The ledger opened inside this process: store, log, replica, vault, gateway and, on demand, the workers.
 
-use crate::{context::load_key, folder::Folder, problem, vault};
+use crate::{context::load_key, folder::Folder, pii::Settings, problem, vault};
 use attestune_gateway::{Gateway, InProcess};
 use attestune_ledger::{
     envelope::SigningKey,
@@ -10,7 +10,7 @@ use attestune_ledger::{
     vault::Vault,
 };
 use attestune_trainer::device::Device;
-use attestune_workers::{BaseModels, Evaluator, Pii, Quality, Signer, Trainer, Worker};
+use attestune_workers::{BaseModels, Evaluator, Pii, Quality, Scheduler, Signer, Trainer, Worker};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -20,6 +20,9 @@ use tonic::transport::Channel;
 
 /// How long closing waits for whoever still uses the store: a call that nobody waits for any more, a worker in a step.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// The actor and key file of the scheduler.
+const SCHEDULER: &str = "scheduler";
 
 /// A ledger opened in this process, and the channel to its gateway.
 pub struct Local {
@@ -62,6 +65,7 @@ impl Local {
             key: gateway_key,
             actor: "gateway".into(),
             published: None,
+            serving: None,
         };
         let (channel, server) = attestune_gateway::serve_in_process(gateway.clone()).await?;
         Ok(Self { replica, vault, gateway, channel, server: Some(server), store, folder: folder.clone() })
@@ -99,12 +103,16 @@ impl Local {
     pub fn work(&self, device: &Device) -> anyhow::Result<Working> {
         let stop = Arc::new(AtomicBool::new(false));
         let models = BaseModels::new(self.folder.model_paths()?);
-        let workers: [(&str, Box<dyn Worker + Send>); 4] = [
-            ("scanner", Box::new(Pii::default())),
+        let mut workers: Vec<(&str, Box<dyn Worker + Send>)> = vec![
+            ("scanner", Box::new(Pii::new(Settings::of(&self.folder).scanner()?))),
             ("checker", Box::new(Quality::default())),
             ("trainer", Box::new(Trainer::new(models.clone()).on(device.clone()))),
             ("evaluator", Box::new(Evaluator::new(models).on(device.clone()))),
         ];
+        // Only where one was hired: `init` registers none.
+        if self.folder.server_key(SCHEDULER).exists() {
+            workers.push((SCHEDULER, Box::new(Scheduler)));
+        }
         let runtime = tokio::runtime::Handle::current();
         let mut threads = Vec::new();
         for (actor, worker) in workers {

@@ -1,6 +1,6 @@
 //! `attestune log`: the entries themselves.
 
-use crate::{append, context::Context, decided, decode, output, problem, proof, restore, wait};
+use crate::{append, context::Context, decided, decode, output, problem, proof, restore, session::Session, wait};
 use anyhow::Context as _;
 use attestune_ledger::draft::{kind, plain};
 use attestune_proto::v1::{CheckpointRequest, Decided, Entry, SubscribeRequest};
@@ -94,6 +94,20 @@ fn line(decided: &Decided) -> String {
 
 async fn export(context: &Context, path: &Path) -> anyhow::Result<()> {
     let session = context.connect().await?;
+    let count = export_to(&session, path).await?;
+    if context.json {
+        return output::value(&serde_json::json!({ "file": path, "entries": count }));
+    }
+    println!("{count} entries are in {}", path.display());
+    eprintln!("check it anywhere: `attestune verify {} --ledger ID --checkpoint-key KEY`", path.display());
+    Ok(())
+}
+
+/// Writes the log into a file that does not exist yet; answers how many entries.
+///
+/// # Errors
+/// If the log can't be read, or the file not be made.
+pub async fn export_to(session: &Session, path: &Path) -> anyhow::Result<u64> {
     let entries_note = session.log().checkpoint(CheckpointRequest { verdicts: false }).await?.into_inner();
     let verdicts_note = session.log().checkpoint(CheckpointRequest { verdicts: true }).await?.into_inner();
     // Both checkpoints lie behind us now, so that the head covers them.
@@ -117,12 +131,7 @@ async fn export(context: &Context, path: &Path) -> anyhow::Result<()> {
     }
     bar.finish_and_clear();
     out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-    if context.json {
-        return output::value(&serde_json::json!({ "file": path, "entries": count }));
-    }
-    println!("{count} entries are in {}", path.display());
-    eprintln!("check it anywhere: `attestune verify {} --ledger ID --checkpoint-key KEY`", path.display());
-    Ok(())
+    Ok(count)
 }
 
 /// An export, being read.

@@ -5,7 +5,9 @@
 //!
 //! Exit codes: 0 yes or done; 1 no (refused, does not verify); 2 could not (misuse, I/O).
 
+mod alert;
 mod append;
+mod backup;
 mod base;
 mod bench;
 mod cases;
@@ -20,9 +22,15 @@ mod device;
 mod doctor;
 mod doctor_kafka;
 mod draft;
+mod due;
+mod erase;
+mod erasure;
 mod eval;
+mod experiment;
 mod folder;
+mod halt;
 mod history;
+mod hold;
 mod in_force;
 mod ingest;
 mod init;
@@ -37,6 +45,7 @@ mod output;
 mod pair;
 mod pii;
 mod policy;
+mod policy_operations;
 mod policy_yaml;
 mod probe;
 mod problem;
@@ -47,6 +56,7 @@ mod publish;
 mod refold;
 mod registry;
 mod replay;
+mod report;
 mod reproduce;
 mod restore;
 mod review;
@@ -55,6 +65,9 @@ mod rollback;
 mod rows;
 mod running;
 mod scan;
+mod schedule;
+mod served;
+mod serving;
 mod session;
 mod spread;
 mod suite;
@@ -66,6 +79,7 @@ mod up;
 mod vault;
 mod verify;
 mod wait;
+mod words;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use context::Context;
@@ -120,12 +134,14 @@ enum Command {
     Derive(derive::Args),
     /// Scan examples for personal data and check their quality
     Scan(scan::Args),
-    /// Personal data in a file, without a ledger: scan
+    /// Personal data without a ledger: scan, serve; and what a ledger's worker looks for
     #[command(subcommand)]
     Pii(pii::Command),
-    /// Review examples: list, show, approve, reject, redact
+    /// Review examples, full-screen or one command at a time
+    Review(review::Args),
+    /// Reports: what was found and what people made of it
     #[command(subcommand)]
-    Review(review::Command),
+    Report(report::Command),
     /// Datasets: freeze, show, list
     #[command(subcommand)]
     Dataset(dataset::Command),
@@ -149,6 +165,31 @@ enum Command {
     Promote(promote::Command),
     /// Go back to an earlier version that was in force
     Rollback(rollback::Args),
+    /// Serve a model no more, at once
+    Halt(halt::Args),
+    /// What is decided, and what each server says it serves
+    Served(served::Args),
+    /// Experiments: two versions side by side
+    #[command(subcommand)]
+    Experiment(experiment::Command),
+    /// Alerts on what is served: list, acknowledge
+    #[command(subcommand)]
+    Alert(alert::Command),
+    /// Retraining: set a schedule, pause it, show it
+    #[command(subcommand)]
+    Schedule(schedule::Command),
+    /// What is due and what is late, reckoned now from the log
+    Due(due::Args),
+    /// Only what is late or missing; that there is something is an answer of no
+    Gaps(due::Args),
+    /// Erase a person's data: the trail stays
+    Erase(erase::Args),
+    /// Erasures: list, show what each reached, decide what becomes of that
+    #[command(subcommand)]
+    Erasure(erasure::Command),
+    /// Legal holds: place, release, list
+    #[command(subcommand)]
+    Hold(hold::Command),
     /// List what the ledger knows
     Registry(registry::Args),
     /// Everything that made a version and everything decided on it
@@ -163,6 +204,10 @@ enum Command {
     Replay(replay::Args),
     /// Check a folder's log, an export or a proof offline, without trust in the server
     Verify(verify::Args),
+    /// Back up log, vault and the server's keys
+    Backup(backup::BackupArgs),
+    /// Restore a backup into a folder
+    Restore(backup::RestoreArgs),
     /// The raw log: tail, export, decode, append, checkpoint, prove, restore
     #[command(subcommand)]
     Log(log::Command),
@@ -227,7 +272,8 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::Derive(args) => derive::run(context, args).await,
         Command::Scan(args) => scan::run(context, args).await,
         Command::Pii(command) => pii::run(context, command).await,
-        Command::Review(command) => review::run(context, command).await,
+        Command::Review(args) => review::run(context, args).await,
+        Command::Report(command) => report::run(context, command).await,
         Command::Dataset(command) => dataset::run(context, command).await,
         Command::Base(command) => base::run(context, command).await,
         Command::Train(command) => train::run(context, command).await,
@@ -236,6 +282,16 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::Eval(command) => eval::run(context, command).await,
         Command::Promote(command) => promote::run(context, command).await,
         Command::Rollback(args) => rollback::run(context, args).await,
+        Command::Halt(args) => halt::run(context, args).await,
+        Command::Served(args) => served::run(context, args).await,
+        Command::Experiment(command) => experiment::run(context, command).await,
+        Command::Alert(command) => alert::run(context, command).await,
+        Command::Schedule(command) => schedule::run(context, command).await,
+        Command::Due(args) => due::run(context, args, false).await,
+        Command::Gaps(args) => due::run(context, args, true).await,
+        Command::Erase(args) => erase::run(context, args).await,
+        Command::Erasure(command) => erasure::run(context, command).await,
+        Command::Hold(command) => hold::run(context, command).await,
         Command::Registry(args) => registry::run(context, args).await,
         Command::Provenance(args) => provenance::run(context, args).await,
         Command::Lineage(args) => lineage::run(context, args).await,
@@ -243,6 +299,8 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::InForce(args) => in_force::run(context, args).await,
         Command::Replay(args) => replay::run(context, args).await,
         Command::Verify(args) => verify::run(context, args).await,
+        Command::Backup(args) => backup::backup(context, args).await,
+        Command::Restore(args) => backup::restore(context, args).await,
         Command::Log(command) => log::run(context, command).await,
         Command::Token(args) => token::run(context, args).await,
         Command::Bench(args) => bench::run(context, args).await,

@@ -1,13 +1,18 @@
-//! `attestune pii scan FILE`: what a file holds of personal data, without any ledger.
+//! `attestune pii`: personal data without a ledger: `scan` a file, `serve` programs; and what a ledger's worker looks for.
 
 mod pieces;
+mod serve;
+mod settings;
+
+pub use settings::{Settings, detector};
 
 use crate::{context::Context, output, problem};
-use attestune_pii::{Config, Finding, Recognizers, Scanner};
+use attestune_pii::{Finding, Scanner};
 use clap::Subcommand;
 use pieces::Piece;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Characters shown on each side of a finding.
@@ -19,44 +24,53 @@ pub enum Command {
     Scan {
         /// The file; of CSV each cell and of JSONL each string is a text
         file: PathBuf,
-        /// What to look for: YAML with entities, thresholds, countries, languages, allow and deny lists
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Recognizers of your own, in YAML
-        #[arg(long, value_name = "FILE")]
-        recognizers: Option<PathBuf>,
-        /// Say as well what was looked for and what was not
+        #[command(flatten)]
+        settings: Settings,
+        /// Say as well what was looked for and what was not, and the languages of the texts
         #[arg(long)]
         coverage: bool,
+    },
+    /// Serve Presidio's REST services: /analyze, /anonymize and what belongs to them; needs no ledger
+    Serve {
+        /// Where; loopback only, as it is plain text
+        #[arg(long, default_value = "127.0.0.1:5002", value_name = "ADDRESS:PORT")]
+        listen: SocketAddr,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Print the detector's name for a policy; it changes with the configuration
+    Detector {
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Let the folder's worker look for something else than the default; prints the detector's name for the policy
+    Use {
+        #[command(flatten)]
+        settings: Settings,
     },
 }
 
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
-    let Command::Scan { file, config, recognizers, coverage } = command;
-    let scanner = scanner(config.as_deref(), recognizers.as_deref())?;
-    let (json, coverage, file) = (context.json, *coverage, file.clone());
-    tokio::task::spawn_blocking(move || scan(&scanner, &file, json, coverage)).await?
-}
-
-fn scanner(config: Option<&Path>, recognizers: Option<&Path>) -> anyhow::Result<Scanner> {
-    let read = |path: &Path| {
-        std::fs::read_to_string(path)
-            .map_err(|error| problem::cannot(format!("cannot read {}: {error}", path.display()), "name a file of YAML"))
-    };
-    let unusable = |path: Option<&Path>, error: String| {
-        let path = path.map_or_else(String::new, |path| format!("{}: ", path.display()));
-        problem::cannot(format!("{path}{error}"), "docs/pii.md says what the file may hold; nothing was scanned")
-    };
-    // The recognizers first: the configuration may name kinds that they bring.
-    let own = match recognizers {
-        Some(path) => Recognizers::from_yaml(&read(path)?).map_err(|error| unusable(Some(path), error.to_string()))?,
-        None => Recognizers::default(),
-    };
-    let settings: Config = match config {
-        Some(path) => serde_yaml_ng::from_str(&read(path)?).map_err(|error| unusable(Some(path), error.to_string()))?,
-        None => Config::default(),
-    };
-    Scanner::with(&settings, &own, Vec::new()).map_err(|error| unusable(config, error.to_string()))
+    match command {
+        Command::Scan { file, settings, coverage } => {
+            let scanner = settings.scanner()?;
+            let (json, coverage, file) = (context.json, *coverage, file.clone());
+            tokio::task::spawn_blocking(move || scan(&scanner, &file, json, coverage)).await?
+        }
+        Command::Serve { listen, settings } => serve::run(*listen, settings).await,
+        Command::Detector { settings } => {
+            println!("{}", detector(&settings.scanner()?));
+            Ok(())
+        }
+        Command::Use { settings } => {
+            let folder = context.folder();
+            folder.ledger()?;
+            let scanner = settings.keep(&folder)?;
+            println!("{}", detector(&scanner));
+            eprintln!("the folder's worker scans as this from its next start on; the policy must name it");
+            Ok(())
+        }
+    }
 }
 
 fn scan(scanner: &Scanner, file: &Path, json: bool, coverage: bool) -> anyhow::Result<()> {
@@ -65,9 +79,13 @@ fn scan(scanner: &Scanner, file: &Path, json: bool, coverage: bool) -> anyhow::R
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let paint = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut languages: BTreeMap<&str, u64> = BTreeMap::new();
     let (mut texts, mut with_findings) = (0u64, 0u64);
     for (piece, findings) in scanner.scan_stream(pieces) {
         texts += 1;
+        for language in coverage.then(|| attestune_pii::languages(&piece.text)).into_iter().flatten() {
+            *languages.entry(language).or_default() += 1;
+        }
         with_findings += u64::from(!findings.is_empty());
         for finding in &findings {
             *counts.entry(finding.entity.name()).or_default() += 1;
@@ -82,6 +100,7 @@ fn scan(scanner: &Scanner, file: &Path, json: bool, coverage: bool) -> anyhow::R
         let mut end = serde_json::json!({ "texts": texts, "with_findings": with_findings, "counts": counts });
         if coverage {
             end["coverage"] = serde_json::to_value(scanner.coverage())?;
+            end["coverage"]["texts_by_language"] = serde_json::json!(languages);
         }
         if failure.is_none() {
             writeln!(out, "{end}")?;
@@ -94,12 +113,11 @@ fn scan(scanner: &Scanner, file: &Path, json: bool, coverage: bool) -> anyhow::R
     }
     if !json {
         if coverage {
-            say_coverage(scanner);
+            say_coverage(scanner, &languages);
         }
         let counts: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let counts = if counts.is_empty() { "nothing found".to_owned() } else { counts.join(", ") };
         eprintln!("{texts} texts, {with_findings} with findings: {counts}");
-        eprintln!("names, places and organisations are not looked for; --coverage says what is");
     }
     Ok(())
 }
@@ -160,15 +178,19 @@ fn slice(text: &str, start: usize, end: usize) -> &str {
     &text[from..to]
 }
 
-fn say_coverage(scanner: &Scanner) {
+fn say_coverage(scanner: &Scanner, languages: &BTreeMap<&str, u64>) {
     let coverage = scanner.coverage();
-    for detector in &coverage.detectors {
-        let kinds: Vec<&str> = detector.entities.iter().map(|entity| entity.name()).collect();
-        eprintln!("{} {} looked for {}", detector.name, detector.version, kinds.join(", "));
+    eprintln!("scanned as {}", detector(scanner));
+    for part in &coverage.detectors {
+        let kinds: Vec<&str> = part.entities.iter().map(|entity| entity.name()).collect();
+        let made_for = part.languages.join(" ");
+        eprintln!("{} {}, made for {made_for}, looked for {}", part.name, part.version, kinds.join(", "));
     }
     for skipped in &coverage.skipped {
         eprintln!("not looked for: {}: {}", skipped.entity, skipped.why);
     }
+    let languages: Vec<String> = languages.iter().map(|(language, texts)| format!("{language} {texts}")).collect();
+    eprintln!("texts by language: {}", languages.join(", "));
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 //! Shares are percentages (`95%`, at most four decimals), times are numbers with a unit (`5m`, `24h`, `91d`), tools are
 //! `name@version`. Kinds, roles and enum values have their plain names, such as `examples-reviewed`.
 
-use crate::problem;
+mod review;
+
+use crate::{policy_operations::OperationsYaml, problem};
 use anyhow::{Context as _, anyhow, bail};
 use attestune_ledger::{draft::plain, rules::policy};
 use attestune_proto::v1::{Bar, Bound, Gate, HumanReview, Kind, Permission, Policy, Role, Stage, Tool};
@@ -54,6 +56,9 @@ struct PolicyYaml {
     retraining_interval: String,
     #[serde(default)]
     browser_keys_approve: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    operations: Option<OperationsYaml>,
+    review: Option<review::ReviewYaml>,
     /// Without it: the default ones.
     #[serde(default)]
     permissions: Option<serde_yaml_ng::Mapping>,
@@ -86,7 +91,7 @@ pub fn parse(text: &str) -> anyhow::Result<Policy> {
         Some(permissions) => parse_permissions(permissions)?,
         None => default_policy(DEFAULT_SUITE).permissions,
     };
-    Ok(Policy {
+    let mut policy = Policy {
         human_review: named("human_review", "HUMAN_REVIEW_", &yaml.human_review, HumanReview::from_str_name)?.into(),
         sample_ppm: yaml.sample.as_deref().map_or(Ok(0), ppm).context("sample")?,
         detectors: tools(&yaml.detectors).context("detectors")?,
@@ -103,7 +108,13 @@ pub fn parse(text: &str) -> anyhow::Result<Policy> {
         retraining_interval_ms: duration(&yaml.retraining_interval).context("retraining_interval")?,
         browser_keys_approve: yaml.browser_keys_approve,
         permissions,
-    })
+        review: yaml.review.as_ref().map(review::parse).transpose().context("review")?,
+        ..Default::default()
+    };
+    if let Some(operations) = &yaml.operations {
+        operations.read_into(&mut policy).context("operations")?;
+    }
+    Ok(policy)
 }
 
 /// Writes a policy.
@@ -129,6 +140,8 @@ pub fn write(policy: &Policy) -> anyhow::Result<String> {
         clock_lag_max: show_duration(policy.clock_lag_max_ms),
         retraining_interval: show_duration(policy.retraining_interval_ms),
         browser_keys_approve: policy.browser_keys_approve,
+        operations: OperationsYaml::of(policy),
+        review: policy.review.as_ref().map(review::show),
         permissions: Some(permissions.collect::<anyhow::Result<_>>()?),
     };
     Ok(serde_yaml_ng::to_string(&yaml)?)
@@ -181,7 +194,8 @@ pub fn parse_bound(text: &str) -> anyhow::Result<Bound> {
     named("bound", "BOUND_", text, Bound::from_str_name)
 }
 
-fn named<T>(field: &str, prefix: &str, text: &str, from: impl Fn(&str) -> Option<T>) -> anyhow::Result<T> {
+/// A value of an enumeration by its plain name.
+pub fn named<T>(field: &str, prefix: &str, text: &str, from: impl Fn(&str) -> Option<T>) -> anyhow::Result<T> {
     let name = format!("{prefix}{}", text.to_ascii_uppercase().replace('-', "_"));
     let found = from(&name).filter(|_| text != "unspecified");
     found.ok_or_else(|| anyhow!("{field}: `{text}` is not known"))
@@ -190,7 +204,7 @@ fn named<T>(field: &str, prefix: &str, text: &str, from: impl Fn(&str) -> Option
 fn tools(texts: &[String]) -> anyhow::Result<Vec<Tool>> {
     let tool = |text: &String| match text.split_once('@') {
         Some((name, version)) => Ok(Tool { name: name.into(), version: version.into() }),
-        None => bail!("`{text}`: name@version is expected, such as attestune-pii@2"),
+        None => bail!("`{text}`: name@version is expected, such as attestune-pii@3"),
     };
     texts.iter().map(tool).collect()
 }
@@ -212,20 +226,23 @@ pub fn ppm(text: &str) -> anyhow::Result<u32> {
     if ppm > 1_000_000 { Err(wrong()) } else { Ok(ppm) }
 }
 
-fn show_ppm(ppm: u32) -> String {
+/// Parts per million as a percentage.
+pub fn show_ppm(ppm: u32) -> String {
     crate::output::percent(ppm).replace(' ', "")
 }
 
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
 
-fn duration(text: &str) -> anyhow::Result<u64> {
+/// Milliseconds from a time such as 90s, 5m, 24h or 91d.
+pub fn duration(text: &str) -> anyhow::Result<u64> {
     let wrong = || anyhow!("`{text}`: a time such as 90s, 5m, 24h or 91d is expected");
     let (suffix, unit) = UNITS.iter().find(|(suffix, _)| text.ends_with(suffix)).ok_or_else(wrong)?;
     let number = text.strip_suffix(suffix).unwrap_or_default();
     number.parse::<u64>().ok().and_then(|number| number.checked_mul(*unit)).ok_or_else(wrong)
 }
 
-fn show_duration(ms: u64) -> String {
+/// Milliseconds as a time.
+pub fn show_duration(ms: u64) -> String {
     let (suffix, unit) = UNITS[1..].iter().find(|(_, unit)| ms.is_multiple_of(*unit)).unwrap_or(&UNITS[0]);
     format!("{}{suffix}", ms / unit)
 }
@@ -233,12 +250,32 @@ fn show_duration(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use attestune_proto::v1::Emergency;
 
     #[test]
     fn the_default_policy_is_the_same_after_writing_and_reading() {
         let policy = default_policy("support-triage");
         assert_eq!(parse(&write(&policy).unwrap()).unwrap(), policy);
         assert!(policy::validate(Some(&policy)).is_ok());
+    }
+
+    #[test]
+    fn what_comes_after_promotion_is_read_and_written() {
+        let full = default_policy(DEFAULT_SUITE);
+        let emergency = Emergency { deadline_ms: 86_400_000, roles: vec![Role::Approver.into(), Role::Officer.into()] };
+        let full = Policy { emergency: Some(emergency), key_backup_retention_ms: 30 * 86_400_000, ..full };
+        let text = write(&full).unwrap();
+        assert!(text.contains("deadline: 1d") && text.contains("psi_max: 0.25"), "{text}");
+        assert_eq!(parse(&text).unwrap(), full);
+        // A policy from before says nothing of it, and asks for nothing.
+        let start = text.find("operations:").unwrap();
+        let rest = text.find("permissions:").unwrap();
+        let old = parse(&format!("{}{}", &text[..start], &text[rest..])).unwrap();
+        assert_eq!((old.emergency.clone(), old.watch, old.serving_silence_ms), (None, None, 0));
+        assert!(policy::validate(Some(&old)).is_ok());
+        assert!(!write(&old).unwrap().contains("operations:"));
+        let wrong = text.replacen("- approver", "- janitor", 1);
+        assert!(format!("{:#}", parse(&wrong).unwrap_err()).contains("`janitor` is not known"));
     }
 
     #[test]

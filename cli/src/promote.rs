@@ -25,6 +25,12 @@ pub enum Command {
         /// For production: the version to be replaced; the one in force without it
         #[arg(long)]
         replaces: Option<u32>,
+        /// For production, instead of replacing: to be served only as an experiment's second arm
+        #[arg(long, conflicts_with_all = ["replaces", "emergency"])]
+        challenger: bool,
+        /// At once; the approvals follow by the policy's deadline. The gate is never waived
+        #[arg(long)]
+        emergency: bool,
     },
     /// Approve a promotion; the last approval needed moves the stage
     Approve {
@@ -77,16 +83,23 @@ pub fn parse_version(text: &str) -> Result<(String, u32), String> {
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
     let session = context.connect_as_actor().await?;
     match command {
-        Command::Request { version: (model, version), to, replaces } => {
+        Command::Request { version: (model, version), to, replaces, challenger, emergency } => {
             let to = match to {
                 StageArg::Staging => Stage::Staging,
                 StageArg::Production => Stage::Production,
             };
             let replaces = match (to, replaces) {
-                (Stage::Production, None) => in_force(&session, model).await?,
+                (Stage::Production, None) if !challenger => in_force(&session, model).await?,
                 (_, named) => *named,
             };
-            let body = PromotionRequested { model: model.clone(), version: *version, to: to.into(), replaces };
+            let body = PromotionRequested {
+                model: model.clone(),
+                version: *version,
+                to: to.into(),
+                replaces,
+                challenger: *challenger,
+                emergency: *emergency,
+            };
             let receipt = session.act(Body::PromotionRequested(body)).await?;
             output::receipt(
                 context.json,
@@ -136,12 +149,30 @@ pub async fn in_force(session: &Session, model: &str) -> anyhow::Result<Option<u
     Ok(row.map(|row| row.in_force).filter(|version| *version != 0))
 }
 
+/// The version that a rollback leaves: the one in force, or in force until the halt that stands.
+pub async fn to_be_left(session: &Session, model: &str) -> anyhow::Result<Option<u32>> {
+    let models = session.registry().list_models(list(model)).await?.into_inner().models;
+    let row = models.into_iter().find(|row| row.model == model);
+    Ok(row.map(|row| row.in_force.max(row.halted_version)).filter(|version| *version != 0))
+}
+
 fn say_stage(context: &Context, _session: &Session, row: &PromotionRow) -> anyhow::Result<()> {
     if context.json {
         return Ok(());
     }
     match row.status() {
-        PromotionStatus::Promoted => println!("{}@{} is in {}", row.model, row.version, output::stage(row.to())),
+        PromotionStatus::Promoted => {
+            let as_challenger = if row.challenger { " as a challenger" } else { "" };
+            println!("{}@{} is in {}{as_challenger}", row.model, row.version, output::stage(row.to()));
+            if row.emergency && row.reviewed_at == 0 {
+                println!(
+                    "{} of {} approvals, due by {}",
+                    row.approvals.len(),
+                    row.approvals_needed,
+                    output::time(row.review_by_ms)
+                );
+            }
+        }
         PromotionStatus::Open => println!("{} of {} approvals", row.approvals.len(), row.approvals_needed),
         other => println!("the promotion is {}", plain(other.as_str_name(), "PROMOTION_STATUS_")),
     }

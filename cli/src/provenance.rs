@@ -1,6 +1,8 @@
 //! `attestune provenance`: a version with everything that made it and everything decided on it.
 
-use crate::{context::Context, output, promote, session::Session};
+mod coverage;
+
+use crate::{context::Context, erasure, output, promote, session::Session};
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{
     AsOf, BatchProvenance, GetModelVersionRequest, ModelVersion, PromotionRow, Signer, as_of::When,
@@ -116,8 +118,14 @@ fn print(answer: &ModelVersion) {
             print!("{}", batch_lines(batch, at == answer.batches.len(), &name));
         }
     }
+    for coverage in &answer.coverages {
+        print!("{}", coverage::lines(coverage));
+    }
     if version.run.is_none() {
         println!("├─ trained elsewhere, registered by {}: leakage is not checkable", name(&version.registered_by));
+    }
+    for reached in &answer.erasures {
+        println!("├─ {}", erasure::line(reached));
     }
     for leakage in &answer.leakage {
         let row = leakage.leakage.clone().unwrap_or_default();
@@ -177,8 +185,13 @@ fn batch_lines(batch: &BatchProvenance, last: bool, name: &impl Fn(&str) -> Stri
     for scan in &batch.scans {
         let tool = scan.detector.clone().unwrap_or_default();
         lines.push(format!(
-            "│  {stem}    scanned at {} by {}@{} ({}): {} flagged",
-            scan.position, tool.name, tool.version, scan.actor, scan.flagged
+            "│  {stem}    scanned at {} by {}@{} ({}): {} flagged, coverage {}",
+            scan.position,
+            tool.name,
+            tool.version,
+            scan.actor,
+            scan.flagged,
+            output::short(&scan.coverage)
         ));
     }
     for review in &batch.reviews {
@@ -206,10 +219,14 @@ fn print_promotion(promotion: &PromotionRow, last: bool, by: &impl Fn(&Option<Si
         by(&promotion.requested_by),
         promotion.policy_version
     );
+    if promotion.emergency {
+        println!("{stem}    in an emergency, approvals due by {}", output::time(promotion.review_by_ms));
+    }
     for approval in &promotion.approvals {
+        let late = if approval.late { ", LATE" } else { "" };
         let at = approval.signer.as_ref().map_or(0, |signer| signer.position);
         println!(
-            "{stem}    {} at {at} by {}",
+            "{stem}    {} at {at} by {}{late}",
             plain(approval.meaning().as_str_name(), "APPROVAL_MEANING_"),
             by(&approval.signer)
         );

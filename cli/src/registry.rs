@@ -2,6 +2,7 @@
 
 use crate::{base, context::Context, dataset, output, session::list, suite, train};
 use attestune_ledger::draft::plain;
+use attestune_proto::v1::{VersionErased, VersionRow};
 use clap::ValueEnum;
 
 #[derive(clap::Args)]
@@ -44,14 +45,14 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         What::Models => answer!(
             list_models,
             "ListModelsResponse",
-            ["model", "versions", "in force", "since position"],
+            ["model", "versions", "in force", "since position", "beside it"],
             |a: &pb::ListModelsResponse| a.models.iter().map(model).collect()
         ),
         What::Versions => answer!(
             list_versions,
             "ListVersionsResponse",
-            ["version", "position", "stage", "run", "adapter", "by"],
-            |a: &pb::ListVersionsResponse| a.versions.iter().map(version).collect()
+            ["version", "position", "stage", "run", "adapter", "by", "data"],
+            |a: &pb::ListVersionsResponse| a.versions.iter().map(|row| version(row, &a.erased)).collect()
         ),
         What::Datasets => {
             answer!(list_datasets, "ListDatasetsResponse", dataset::HEADERS, |a: &pb::ListDatasetsResponse| a
@@ -102,20 +103,39 @@ fn model(row: &attestune_proto::v1::ModelRow) -> Vec<String> {
     vec![
         row.model.clone(),
         row.versions.to_string(),
-        if in_force { row.in_force.to_string() } else { "none".into() },
+        match row.halted_at {
+            Some(at) => format!("HALTED at {at}"),
+            None if in_force => row.in_force.to_string(),
+            None => "none".into(),
+        },
         if in_force { row.since.to_string() } else { "-".into() },
+        match (row.challenger, row.experiment) {
+            (0, _) => String::new(),
+            (challenger, None) => format!("challenger {challenger}"),
+            (challenger, Some(at)) => format!("challenger {challenger} in experiment {at}"),
+        },
     ]
 }
 
-fn version(row: &attestune_proto::v1::VersionRow) -> Vec<String> {
-    let stage = output::stage(row.stage());
+fn version(row: &VersionRow, erased: &[VersionErased]) -> Vec<String> {
+    let stage = match (row.rolled_back_at, row.halted_at) {
+        (0, 0) => output::stage(row.stage()),
+        (0, at) => format!("{}, halted at {at}", output::stage(row.stage())),
+        (at, _) => format!("{}, rolled back at {at}", output::stage(row.stage())),
+    };
+    let of_this = erased.iter().filter(|e| (&e.model, e.version) == (&row.model, row.version));
+    let erased = of_this.filter_map(|e| e.reached.as_ref()).map(|reached| {
+        let open = if reached.decision.is_none() { ", UNDECIDED" } else { "" };
+        format!("{} erased at {}{open}", reached.members, reached.in_effect_at)
+    });
     vec![
         format!("{}@{}", row.model, row.version),
         row.position.to_string(),
-        if row.rolled_back_at == 0 { stage } else { format!("{stage}, rolled back at {}", row.rolled_back_at) },
+        stage,
         row.run.map_or("elsewhere".into(), |run| run.to_string()),
         output::short(&row.adapter_digest),
         row.registered_by.clone(),
+        erased.collect::<Vec<_>>().join("; "),
     ]
 }
 

@@ -127,7 +127,7 @@ fn copy(folder: &Folder, config: KafkaConfig) -> anyhow::Result<(HeadResponse, L
 }
 
 /// Folds what the store's log holds, and checks it against pin and signed head; answers the ledger's row, too.
-fn fold(
+pub fn fold(
     store: &Arc<Store>,
     checkpoint_key: Option<SigningKey>,
     pin: Option<[u8; 32]>,
@@ -140,7 +140,7 @@ fn fold(
 }
 
 /// A key of the folder's server, if it is there.
-fn own_key(folder: &Folder, name: &str) -> anyhow::Result<Option<SigningKey>> {
+pub fn own_key(folder: &Folder, name: &str) -> anyhow::Result<Option<SigningKey>> {
     let path = folder.server_key(name);
     if path.exists() { Ok(Some(load_key(&path)?)) } else { Ok(None) }
 }

@@ -1,21 +1,40 @@
-//! `attestune review`: a person decides on examples.
+//! `attestune review`: people decide on examples.
+
+mod allow_list;
+mod choose;
+mod decide;
+mod desk;
+mod screen;
 
 use crate::{context::Context, output, problem, session::Session};
 use anyhow::Context as _;
 use attestune_ledger::draft::plain;
-use attestune_proto::v1::{
-    BatchReview, Decision, ExampleInfo, ExampleRef, ExamplesReviewed, Finding, ListExamplesRequest, ReviewReason,
-    ReviewVerdict, event::Body,
-};
+use attestune_proto::v1::{ExampleInfo, ExampleRef, Finding, ListExamplesRequest, ReviewReason, ReviewVerdict};
 use attestune_workers::example::{self, ExampleText};
+use choose::Chosen;
 use clap::{Subcommand, ValueEnum};
-use std::{collections::BTreeMap, str::FromStr};
+use decide::{DECISIONS_MAX, Made};
+use std::str::FromStr;
 
-/// Most decisions in one event; the ledger's limit.
-const DECISIONS_MAX: usize = 512;
+/// The kind of what a person found and no detector did.
+const OWN_ENTITY: &str = "personal-data";
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// Read and decide full-screen, one example after another; what `attestune review` alone does
+    Open(screen::Args),
+    /// What waits for me or, with --all, for anybody
+    Queue(desk::QueueArgs),
+    /// Give examples to a reviewer, by a time
+    Assign(desk::AssignArgs),
+    /// Take examples for myself, so that nobody else reads them meanwhile
+    Claim(Chosen),
     /// List the examples of a collection that await a person
     List {
         /// The collection
@@ -43,27 +62,43 @@ pub enum Command {
         reason: ReasonArg,
     },
     /// Replace what was found in the examples by its kind, such as <EMAIL>, and approve the result
-    Redact {
-        #[command(flatten)]
-        chosen: Chosen,
-        /// Why
-        #[arg(long, value_enum, default_value = "personal-data")]
-        reason: ReasonArg,
-    },
+    Redact(RedactArgs),
+    /// Set decisions aside: the examples await review again
+    Reopen(Chosen),
+    /// What reviewers found to be no personal data, as a policy that lets it pass: to be adopted, or not
+    AllowList(allow_list::Args),
 }
 
 #[derive(clap::Args)]
-pub struct Chosen {
-    /// The collection
-    collection: String,
-    /// Examples: BATCH/INDEX, BATCH/FIRST-LAST, or their number in the collection, counted from 1
-    examples: Vec<Range>,
-    /// All that await review
-    #[arg(long, conflicts_with = "examples")]
-    all_flagged: bool,
-    /// Those that await review and whose text contains this
-    #[arg(long, conflicts_with_all = ["examples", "all_flagged"], value_name = "TEXT")]
-    containing: Vec<String>,
+pub struct RedactArgs {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// Why
+    #[arg(long, value_enum, default_value = "personal-data")]
+    reason: ReasonArg,
+    /// Hide these characters instead of what was found: FIRST-END, counted from 0, END not included; of one example
+    #[arg(long, value_name = "FIRST-END")]
+    hide: Vec<Characters>,
+    /// Show what would be left, and decide nothing
+    #[arg(long)]
+    preview: bool,
+}
+
+/// Characters of a text, half open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Characters {
+    first: u32,
+    end: u32,
+}
+
+impl FromStr for Characters {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, end) = text.split_once('-').unwrap_or((text, ""));
+        let parsed = first.parse().ok().zip(end.parse().ok()).map(|(first, end)| Self { first, end });
+        parsed.filter(|c| c.first < c.end).ok_or_else(|| "FIRST-END is expected, such as 12-30".into())
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -87,46 +122,13 @@ impl From<ReasonArg> for ReviewReason {
     }
 }
 
-/// Examples of one batch, or of the whole collection, first and last included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
-    /// Without it the numbers count through the collection, from 1.
-    batch: Option<u64>,
-    first: u32,
-    last: u32,
-}
-
-impl FromStr for Range {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parse = || {
-            let (batch, indices) = match text.split_once('/') {
-                Some((batch, indices)) => (Some(batch.parse().ok()?), indices),
-                None => (None, text),
-            };
-            let (first, last) = indices.split_once('-').unwrap_or((indices, indices));
-            Some(Self { batch, first: first.parse().ok()?, last: last.parse().ok()? })
-        };
-        let range = parse().filter(|range| range.first <= range.last && (range.batch.is_some() || range.first > 0));
-        range.ok_or_else(|| "BATCH/INDEX is expected, such as 24/7 or 24/0-31, or a number from 1 on".into())
-    }
-}
-
-impl Range {
-    /// Whether it holds the example that is `number` in its collection.
-    fn holds(&self, number: u32, example: &ExampleRef) -> bool {
-        let place = if self.batch.is_some() { example.index } else { number };
-        self.batch.is_none_or(|batch| batch == example.batch) && (self.first..=self.last).contains(&place)
-    }
-
-    fn len(&self) -> usize {
-        (self.last - self.first) as usize + 1
-    }
-}
-
-pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
+pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
+    let Some(command) = &args.command else { return screen::run(context, &screen::Args::default()).await };
     match command {
+        Command::Open(args) => screen::run(context, args).await,
+        Command::Queue(args) => desk::queue(context, args).await,
+        Command::Assign(args) => desk::assign(context, args).await,
+        Command::Claim(chosen) => desk::claim(context, chosen).await,
         Command::List { collection, all } => {
             let session = context.connect().await?;
             list(context, &session, collection, !all).await
@@ -137,7 +139,9 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
         }
         Command::Approve { chosen, reason } => decide(context, chosen, ReviewVerdict::Approve, (*reason).into()).await,
         Command::Reject { chosen, reason } => decide(context, chosen, ReviewVerdict::Reject, (*reason).into()).await,
-        Command::Redact { chosen, reason } => decide(context, chosen, ReviewVerdict::Redact, (*reason).into()).await,
+        Command::Redact(args) => redact(context, args).await,
+        Command::Reopen(chosen) => desk::reopen(context, chosen).await,
+        Command::AllowList(args) => allow_list::run(context, args).await,
     }
 }
 
@@ -176,55 +180,24 @@ fn reference(info: &ExampleInfo) -> ExampleRef {
     info.example.unwrap_or_default()
 }
 
-/// The examples that the command line names, with their texts where it needed them.
-async fn choose(session: &Session, chosen: &Chosen) -> anyhow::Result<Vec<ExampleInfo>> {
-    let by_place = !chosen.examples.is_empty();
-    if !by_place && !chosen.all_flagged && chosen.containing.is_empty() {
-        return Err(problem::cannot(
-            "no examples are named",
-            "name them as BATCH/INDEX (see `attestune review list`), or say --all-flagged",
-        ));
-    }
-    let mut infos = examples(session, &chosen.collection, !by_place).await?;
-    if by_place {
-        let mut kept = Vec::new();
-        for range in &chosen.examples {
-            let found = (1..).zip(&infos).filter(|(number, info)| range.holds(*number, &reference(info)));
-            let found: Vec<_> = found.map(|(_, info)| info.clone()).collect();
-            if found.len() != range.len() {
-                return Err(problem::cannot(
-                    format!("{} of the {} examples named stand in {}", found.len(), range.len(), chosen.collection),
-                    "see `attestune review list COLLECTION --all`",
-                ));
-            }
-            kept.extend(found);
-        }
-        kept.sort_by_key(|info| (reference(info).batch, reference(info).index));
-        kept.dedup_by_key(|info| reference(info));
-        infos = kept;
-    }
-    if !chosen.containing.is_empty() {
-        let texts = texts(session, &infos).await?;
-        let holds = |text: &ExampleText| chosen.containing.iter().any(|part| example::scan_text(text).contains(part));
-        let kept = infos.into_iter().zip(texts).filter(|(_, text)| holds(text));
-        infos = kept.map(|(info, _)| info).collect();
-    }
-    Ok(infos)
-}
-
 async fn texts(session: &Session, infos: &[ExampleInfo]) -> anyhow::Result<Vec<ExampleText>> {
     let mut texts = Vec::with_capacity(infos.len());
     for chunk in infos.chunks(DECISIONS_MAX) {
         let sealed = chunk.iter().map(|info| info.content.clone().unwrap_or_default()).collect();
         for content in session.unseal(sealed).await? {
-            texts.push(serde_json::from_slice(&content).context("an example's text is not what `derive` writes")?);
+            texts.push(parse_text(&content)?);
         }
     }
     Ok(texts)
 }
 
+fn parse_text(content: &[u8]) -> anyhow::Result<ExampleText> {
+    // The error names the place, not the text.
+    serde_json::from_slice(content).context("an example's text is not what `derive` writes")
+}
+
 async fn show(context: &Context, session: &Session, chosen: &Chosen) -> anyhow::Result<()> {
-    let infos = choose(session, chosen).await?;
+    let infos = choose::choose(session, chosen).await?;
     let texts = texts(session, &infos).await?;
     if context.json {
         let rows = infos.iter().zip(&texts).map(|(info, text)| {
@@ -233,13 +206,18 @@ async fn show(context: &Context, session: &Session, chosen: &Chosen) -> anyhow::
         return output::value(&serde_json::Value::Array(rows.collect::<anyhow::Result<_>>()?));
     }
     for (info, text) in infos.iter().zip(&texts) {
-        let at = reference(info);
-        println!("{}/{}  {}", at.batch, at.index, findings(&info.findings));
-        for line in text.prompt.lines().chain([text.answer.as_str()]) {
-            println!("    {line}");
-        }
+        print_text(info, text);
     }
     Ok(())
+}
+
+/// Prints a text, without what would move the cursor or turn its letters round.
+fn print_text(info: &ExampleInfo, text: &ExampleText) {
+    let at = reference(info);
+    println!("{}/{}  {}", at.batch, at.index, findings(&info.findings));
+    for line in text.prompt.lines().chain([text.answer.as_str()]) {
+        println!("    {}", screen::inert(line));
+    }
 }
 
 async fn decide(
@@ -249,71 +227,86 @@ async fn decide(
     reason: ReviewReason,
 ) -> anyhow::Result<()> {
     let session = context.connect_as_actor().await?;
-    let infos = choose(&session, chosen).await?;
-    if infos.is_empty() {
+    let infos = choose::choose(&session, chosen).await?;
+    let made = |info: &ExampleInfo| Made { at: reference(info), verdict, reason, hidden: Vec::new(), redacted: None };
+    sign(context, &session, infos.iter().map(made).collect(), chosen, verdict).await
+}
+
+async fn redact(context: &Context, args: &RedactArgs) -> anyhow::Result<()> {
+    let session = context.connect_as_actor().await?;
+    let infos = choose::choose(&session, &args.chosen).await?;
+    if !args.hide.is_empty() && infos.len() != 1 {
+        return Err(problem::cannot(
+            format!("--hide names characters of one example, and {} fit", infos.len()),
+            "name one example, such as 24/7",
+        ));
+    }
+    let mut made = Vec::new();
+    for (info, text) in infos.iter().zip(texts(&session, &infos).await?) {
+        let at = reference(info);
+        let hidden = match args.hide.is_empty() {
+            true => ascending(info.findings.clone()),
+            false => own(&text, &args.hide)?,
+        };
+        if hidden.is_empty() {
+            return Err(problem::cannot(
+                format!("nothing was found in {}/{}, so there is nothing to redact", at.batch, at.index),
+                "approve or reject it, or say what to hide: --hide FIRST-END",
+            ));
+        }
+        let redacted = example::redact(&text, &hidden);
+        if args.preview {
+            print_text(&ExampleInfo { findings: hidden, ..info.clone() }, &redacted);
+            continue;
+        }
+        let (verdict, reason) = (ReviewVerdict::Redact, args.reason.into());
+        made.push(Made { at, verdict, reason, hidden, redacted: Some(redacted) });
+    }
+    if args.preview {
+        return Ok(());
+    }
+    sign(context, &session, made, &args.chosen, ReviewVerdict::Redact).await
+}
+
+/// The characters that a person hides, as findings.
+fn own(text: &ExampleText, hide: &[Characters]) -> anyhow::Result<Vec<Finding>> {
+    let length = example::scan_text(text).chars().count() as u32;
+    if let Some(past) = hide.iter().find(|c| c.end > length) {
+        return Err(problem::cannot(
+            format!("{}-{} reaches past the end of the text, which has {length} characters", past.first, past.end),
+            "count from 0, through the prompt, one for the end of its line, and the answer",
+        ));
+    }
+    let finding = |c: &Characters| Finding { entity: OWN_ENTITY.into(), start: c.first, end: c.end, score_ppm: 0 };
+    Ok(ascending(hide.iter().map(finding).collect()))
+}
+
+/// Findings in the order in which a decision names them, none twice.
+fn ascending(mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.sort_by(|a, b| (a.start, a.end, &a.entity).cmp(&(b.start, b.end, &b.entity)));
+    findings.dedup_by(|a, b| (a.start, a.end, &a.entity) == (b.start, b.end, &b.entity));
+    findings
+}
+
+async fn sign(
+    context: &Context,
+    session: &Session,
+    made: Vec<Made>,
+    chosen: &Chosen,
+    verdict: ReviewVerdict,
+) -> anyhow::Result<()> {
+    if made.is_empty() {
         eprintln!("no example fits");
         return Ok(());
     }
-    let mut positions = Vec::new();
-    for chunk in infos.chunks(DECISIONS_MAX) {
-        let mut batches: BTreeMap<u64, Vec<&ExampleInfo>> = BTreeMap::new();
-        for info in chunk {
-            batches.entry(reference(info).batch).or_default().push(info);
-        }
-        let mut reviews = Vec::new();
-        for (batch, infos) in batches {
-            reviews.push(review(&session, batch, &infos, verdict, reason).await?);
-        }
-        let receipt = session.act(Body::ExamplesReviewed(ExamplesReviewed { batches: reviews })).await?;
-        positions.push(receipt.position);
-    }
+    let examples = made.len();
+    let positions = decide::sign(session, made).await?;
     let verdict = plain(verdict.as_str_name(), "REVIEW_VERDICT_");
     if context.json {
-        return output::value(
-            &serde_json::json!({ "verdict": verdict, "examples": infos.len(), "positions": positions }),
-        );
+        return output::value(&serde_json::json!({ "verdict": verdict, "examples": examples, "positions": positions }));
     }
-    println!("{} examples of {}: {verdict}", infos.len(), chosen.collection);
+    println!("{examples} examples of {}: {verdict}", chosen.collection);
     Ok(())
-}
-
-async fn review(
-    session: &Session,
-    batch: u64,
-    infos: &[&ExampleInfo],
-    verdict: ReviewVerdict,
-    reason: ReviewReason,
-) -> anyhow::Result<BatchReview> {
-    let mut infos = infos.to_vec();
-    infos.sort_by_key(|info| reference(info).index);
-    let (pack, redacted) =
-        if verdict == ReviewVerdict::Redact { redact(session, &infos).await? } else { Default::default() };
-    let mut redacted = redacted.into_iter();
-    let decision = |info: &&ExampleInfo| Decision {
-        index: reference(info).index,
-        verdict: verdict.into(),
-        reason: reason.into(),
-        redacted: redacted.next().unwrap_or_default(),
-    };
-    Ok(BatchReview { batch, decisions: infos.iter().map(decision).collect(), pack })
-}
-
-/// Seals the redacted texts: their pack and commitments, in order.
-async fn redact(session: &Session, infos: &[&ExampleInfo]) -> anyhow::Result<(Vec<u8>, Vec<Vec<u8>>)> {
-    let owned: Vec<ExampleInfo> = infos.iter().map(|info| (*info).clone()).collect();
-    let mut contents = Vec::new();
-    for (info, text) in owned.iter().zip(texts(session, &owned).await?) {
-        let at = reference(info);
-        if info.findings.is_empty() {
-            return Err(problem::cannot(
-                format!("nothing was found in {}/{}, so there is nothing to redact", at.batch, at.index),
-                "approve or reject it",
-            ));
-        }
-        contents.push(serde_json::to_vec(&example::redact(&text, &info.findings))?);
-    }
-    let sealed = session.seal(contents, "").await?;
-    Ok((sealed.pack, sealed.commitments))
 }
 
 #[cfg(test)]
@@ -321,20 +314,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn examples_are_named_by_batch_and_index() {
-        assert_eq!("24/7".parse(), Ok(Range { batch: Some(24), first: 7, last: 7 }));
-        assert_eq!("24/0-31".parse(), Ok(Range { batch: Some(24), first: 0, last: 31 }));
-        assert_eq!("9".parse(), Ok(Range { batch: None, first: 9, last: 9 }));
-        for wrong in ["", "0", "24/", "24/3-1", "/3", "a/b", "24/-1"] {
-            assert!(wrong.parse::<Range>().is_err(), "{wrong}");
+    fn characters_are_a_first_and_an_end() {
+        assert_eq!("12-30".parse(), Ok(Characters { first: 12, end: 30 }));
+        for wrong in ["", "12", "30-12", "4-4", "-3", "a-b"] {
+            assert!(wrong.parse::<Characters>().is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn numbers_count_from_one_and_indices_from_zero() {
-        let second = ExampleRef { batch: 24, index: 1 };
-        assert!("2".parse::<Range>().unwrap().holds(2, &second));
-        assert!("24/1".parse::<Range>().unwrap().holds(2, &second));
-        assert!(!"25/1".parse::<Range>().unwrap().holds(2, &second));
+    fn what_a_person_hides_lies_within_the_text_and_ascends() {
+        let text = ExampleText { prompt: "0123".into(), answer: "56".into() };
+        let hidden = own(&text, &[Characters { first: 5, end: 7 }, Characters { first: 0, end: 2 }]).unwrap();
+        assert_eq!(hidden.iter().map(|f| (f.start, f.end)).collect::<Vec<_>>(), [(0, 2), (5, 7)]);
+        assert!(own(&text, &[Characters { first: 5, end: 8 }]).is_err());
     }
 }

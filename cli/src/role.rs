@@ -39,6 +39,8 @@ pub enum RoleArg {
     Trainer,
     Evaluator,
     Gateway,
+    Monitor,
+    Scheduler,
 }
 
 impl From<RoleArg> for Role {
@@ -55,6 +57,8 @@ impl From<RoleArg> for Role {
             RoleArg::Trainer => Self::Trainer,
             RoleArg::Evaluator => Self::Evaluator,
             RoleArg::Gateway => Self::Gateway,
+            RoleArg::Monitor => Self::Monitor,
+            RoleArg::Scheduler => Self::Scheduler,
         }
     }
 }

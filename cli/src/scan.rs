@@ -2,11 +2,11 @@
 
 use crate::{
     context::Context,
-    output,
+    output, pii, problem,
     session::{Session, list},
     wait::{self, Progress},
 };
-use attestune_proto::v1::{ExampleStatus, ListExamplesRequest};
+use attestune_proto::v1::{ExampleStatus, GetPolicyRequest, ListExamplesRequest};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -21,6 +21,9 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let session = context.connect().await?;
     if args.wait {
         let first = open_batches(&session).await?;
+        if first > 0 {
+            refuse_what_is_lacking(context, &session).await?;
+        }
         let all = first as u64;
         wait::wait(&session, "scanning", || async {
             let open = open_batches(&session).await? as u64;
@@ -44,6 +47,32 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     }
 }
 
+/// A detector that the policy asks for and that nobody here has would be waited for without end. Where another process
+/// serves the ledger, that may have it; this one says so and waits.
+async fn refuse_what_is_lacking(context: &Context, session: &Session) -> anyhow::Result<()> {
+    let request = GetPolicyRequest { version: 0 };
+    let policy = session.registry().get_policy(request).await?.into_inner().policy.unwrap_or_default();
+    let ours = pii::detector(&pii::Settings::of(&context.folder()).scanner()?);
+    let asked = policy.detectors.iter().map(|tool| format!("{}@{}", tool.name, tool.version));
+    let lacking: Vec<String> = asked.filter(|name| *name != ours).collect();
+    match (lacking.is_empty(), session.local()) {
+        (true, _) => Ok(()),
+        (false, None) => {
+            eprintln!("the policy asks for {}: waiting for workers that have it", lacking.join(", "));
+            Ok(())
+        }
+        (false, Some(_)) => Err(problem::cannot(
+            format!(
+                "the policy asks for {}, which this binary lacks: it has {ours}; nothing was scanned, and nothing passes \
+                 unscanned",
+                lacking.join(", ")
+            ),
+            "run `attestune up` with the workers that have it, or adopt a policy that names what there is; \
+             `attestune pii use` sets another configuration",
+        )),
+    }
+}
+
 async fn open_batches(session: &Session) -> anyhow::Result<usize> {
     let work = session.registry().list_open_work(list("")).await?.into_inner();
     Ok(work.batches_to_scan.len() + work.batches_to_check.len())
@@ -63,5 +92,9 @@ async fn show(context: &Context, session: &Session, collection: &str) -> anyhow:
     println!("  rejected         {}", count(ExampleStatus::Rejected));
     println!("  excluded         {}", count(ExampleStatus::Excluded));
     println!("  unchecked        {}", count(ExampleStatus::Unchecked));
+    match count(ExampleStatus::Erased) {
+        0 => {}
+        erased => println!("  erased           {erased}"),
+    }
     Ok(())
 }

@@ -10,8 +10,8 @@ use attestune_ledger::{
 use attestune_proto::v1::{
     AccessToken, AppendRequest, Event, HeadRequest, HeadResponse, ListRequest, OpenRequest, ReadRequest, Receipt,
     SealRequest, SealResponse, Sealed, Seen, Verdict, admin_client::AdminClient, content_client::ContentClient,
-    event::Body, ledger_client::LedgerClient, pairing_client::PairingClient, provenance_client::ProvenanceClient,
-    registry_client::RegistryClient,
+    event::Body, ledger_client::LedgerClient, operations_client::OperationsClient, pairing_client::PairingClient,
+    provenance_client::ProvenanceClient, registry_client::RegistryClient, review_client::ReviewClient,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
@@ -129,6 +129,16 @@ impl Session {
         ProvenanceClient::new(self.signed()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
+    /// The service Operations.
+    pub fn operations(&self) -> OperationsClient<Signed> {
+        OperationsClient::new(self.signed()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The service Review.
+    pub fn review(&self) -> ReviewClient<Signed> {
+        ReviewClient::new(self.signed()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
     /// The service Pairing.
     pub fn pairing(&self) -> PairingClient<Signed> {
         PairingClient::new(self.signed())
@@ -186,7 +196,17 @@ impl Session {
 
     /// Seals texts into the vault; with a collection, those that it holds already are named, not sealed.
     pub async fn seal(&self, contents: Vec<Vec<u8>>, collection: &str) -> anyhow::Result<SealResponse> {
-        let request = SealRequest { contents, collection: collection.into() };
+        self.seal_owned(contents, collection, Vec::new()).await
+    }
+
+    /// The same, with the person that each text is of, empty for nobody; no subjects at all, or one for each text.
+    pub async fn seal_owned(
+        &self,
+        contents: Vec<Vec<u8>>,
+        collection: &str,
+        subjects: Vec<String>,
+    ) -> anyhow::Result<SealResponse> {
+        let request = SealRequest { contents, collection: collection.into(), subjects };
         Ok(self.content().seal(request).await?.into_inner())
     }
 

@@ -7,9 +7,11 @@ use crate::{
     folder::{self, Folder},
     kafka_args::KafkaArgs,
     local::open_store,
+    pii::{self, Settings},
     problem,
     publish::PublishArgs,
     running::{Signals, failed},
+    serving::{self, ServeArgs},
     vault,
 };
 use anyhow::Context as _;
@@ -20,7 +22,7 @@ use attestune_ledger::{
     replica::{Replica, ReplicaOptions},
     vault::Vault,
 };
-use attestune_workers::{BaseModels, Evaluator, Limits, Pii, Quality, Share, Trainer, Worker, WorkerError};
+use attestune_workers::{BaseModels, Evaluator, Limits, Pii, Quality, Scheduler, Share, Trainer, Worker, WorkerError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,6 +58,8 @@ pub struct GatewayArgs {
     checkpoint_key: Option<PathBuf>,
     #[command(flatten)]
     publish: PublishArgs,
+    #[command(flatten)]
+    serve: ServeArgs,
 }
 
 #[derive(clap::Args)]
@@ -67,6 +71,9 @@ pub struct WorkerArgs {
     work: Work,
     #[command(flatten)]
     device: DeviceArgs,
+    /// For the worker pii
+    #[command(flatten)]
+    settings: Settings,
 }
 
 #[derive(clap::Args)]
@@ -85,6 +92,8 @@ enum WorkerName {
     Quality,
     /// Runs evaluations
     Evaluator,
+    /// Has models trained anew when their schedules say so
+    Scheduler,
 }
 
 #[derive(clap::Args)]
@@ -111,12 +120,14 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
     let (stop, stopped) = watch::channel(false);
     let mut servers = JoinSet::new();
     let publishing = args.publish.start(&replica, &args.part.kafka)?;
+    let serving = args.serve.start(&replica, &vault, &signer, Vec::new())?;
     let gateway = Gateway {
         replica: replica.clone(),
         vault: Some(vault),
         key: signer.key,
         actor: signer.actor,
         published: publishing.as_ref().map(|publishing| publishing.published.clone()),
+        serving: serving.clone(),
     };
     servers.spawn(serve_tcp(gateway, args.listen, stopped));
     eprintln!("the gateway is up at position {}: http://{}", replica.position(), args.listen);
@@ -130,6 +141,7 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
     };
     stop.send_replace(true);
     while servers.join_next().await.is_some() {}
+    serving::stop(serving).await?;
     if let Some(publishing) = publishing {
         publishing.stop().await;
     }
@@ -143,10 +155,18 @@ pub async fn worker(context: &Context, args: &WorkerArgs) -> anyhow::Result<()> 
     if device.is_card() && !matches!(args.name, WorkerName::Evaluator) {
         return Err(problem::cannot("this worker computes on no card", "leave --device out"));
     }
+    if args.settings.given() && !matches!(args.name, WorkerName::Pii) {
+        return Err(problem::cannot("this worker looks for no personal data", "leave --config and --recognizers out"));
+    }
     let worker: Box<dyn Worker + Send> = match args.name {
-        WorkerName::Pii => Box::new(Pii::default()),
+        WorkerName::Pii => {
+            let scanner = args.settings.scanner()?;
+            eprintln!("it scans as {}", pii::detector(&scanner));
+            Box::new(Pii::new(scanner))
+        }
         WorkerName::Quality => Box::new(Quality::default()),
         WorkerName::Evaluator => Box::new(Evaluator::new(args.work.bases()?).on(device)),
+        WorkerName::Scheduler => Box::new(Scheduler),
     };
     work(context, &args.work, worker).await
 }
@@ -206,14 +226,21 @@ impl Work {
         let Some(folder) = &self.models else {
             return Err(problem::cannot("no base models are named", "say where they lie: --models FOLDER"));
         };
-        let cannot = || format!("cannot read the folder of base models {}", folder.display());
-        let entries = std::fs::read_dir(folder).with_context(cannot)?;
-        let mut paths =
-            entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().with_context(cannot)?;
-        paths.retain(|path| path.is_dir() || path.extension().is_some_and(|ending| ending == "gguf"));
-        paths.sort();
-        Ok(BaseModels::new(paths))
+        Ok(BaseModels::new(models_in(folder)?))
     }
+}
+
+/// The base models in a folder: GGUF files, and folders.
+///
+/// # Errors
+/// If it can't be read.
+pub fn models_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let cannot = || format!("cannot read the folder of base models {}", folder.display());
+    let entries = std::fs::read_dir(folder).with_context(cannot)?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().with_context(cannot)?;
+    paths.retain(|path| path.is_dir() || path.extension().is_some_and(|ending| ending == "gguf"));
+    paths.sort();
+    Ok(paths)
 }
 
 /// Opens the replica and folds what is on the topic.

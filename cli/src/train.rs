@@ -38,6 +38,16 @@ pub struct Request {
     /// The base model: its name or position
     #[arg(long)]
     base: String,
+    #[command(flatten)]
+    recipe: Recipe,
+    /// Wait for the end, and run the trainer inside if no `attestune up` does
+    #[arg(long)]
+    wait: bool,
+}
+
+/// Every hyperparameter.
+#[derive(clap::Args)]
+pub struct Recipe {
     /// Rank of the adapters
     #[arg(long, default_value_t = 8)]
     rank: u32,
@@ -74,9 +84,6 @@ pub struct Request {
     /// Threads to compute on
     #[arg(long, default_value_t = 2)]
     threads: u32,
-    /// Wait for the end, and run the trainer inside if no `attestune up` does
-    #[arg(long)]
-    wait: bool,
 }
 
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
@@ -103,7 +110,8 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
     }
 }
 
-fn hyperparameters(request: &Request) -> anyhow::Result<Hyperparameters> {
+/// What a recipe asks for, if it can be trained.
+pub fn hyperparameters(request: &Recipe) -> anyhow::Result<Hyperparameters> {
     let mut targets = request.targets.clone();
     targets.sort();
     let asked = Hyperparameters {
@@ -125,7 +133,7 @@ fn hyperparameters(request: &Request) -> anyhow::Result<Hyperparameters> {
 }
 
 async fn request(context: &Context, request: &Request) -> anyhow::Result<()> {
-    let hyperparameters = hyperparameters(request)?;
+    let hyperparameters = hyperparameters(&request.recipe)?;
     let session = context.connect_as_actor().await?;
     let base = base::find(&session, &request.base).await?;
     let body = TrainingRequested {
@@ -133,6 +141,7 @@ async fn request(context: &Context, request: &Request) -> anyhow::Result<()> {
         dataset: dataset::find(&session, &request.dataset).await?.position,
         base: base.position,
         hyperparameters: Some(hyperparameters),
+        schedule: None,
     };
     if request.wait {
         base::is_here(context, &session, base).await?;

@@ -1,14 +1,16 @@
 //! `attestune up`: everything in one process, until it is told to stop.
 
 use crate::{
-    context::Context,
+    context::{Context, Signer},
     device::DeviceArgs,
     init,
     local::Local,
     problem,
     running::{Signals, failed},
+    serving::{self, ServeArgs},
     vault,
 };
+use attestune_gateway::Gateway;
 use std::net::SocketAddr;
 use tokio::sync::watch;
 
@@ -28,6 +30,8 @@ pub struct Args {
     no_workers: bool,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    serve: ServeArgs,
 }
 
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
@@ -51,14 +55,18 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         vault::note(&folder, url).await?;
     }
     let local = Local::open(&folder, Some(ledger.id()?)).await?;
+    let signer = Signer { actor: local.gateway.actor.clone(), key: local.gateway.key.clone() };
+    let serving = args.serve.start(&local.replica, &local.vault, &signer, folder.model_paths()?)?;
+    let gateway = Gateway { serving: serving.clone(), ..local.gateway.clone() };
 
     let (stop, stopped) = watch::channel(false);
     let mut servers = tokio::task::JoinSet::new();
     let _ = std::fs::remove_file(folder.socket()); // left by a process that was killed; nobody answered there
-    servers.spawn(attestune_gateway::serve_uds(local.gateway.clone(), folder.socket(), stopped.clone()));
+    servers.spawn(attestune_gateway::serve_uds(gateway.clone(), folder.socket(), stopped.clone()));
     if !args.no_tcp {
-        servers.spawn(attestune_gateway::serve_tcp(local.gateway.clone(), args.listen, stopped));
+        servers.spawn(attestune_gateway::serve_tcp(gateway.clone(), args.listen, stopped));
     }
+    drop(gateway);
     let working = if args.no_workers { None } else { Some(local.work(&device)?) };
 
     eprintln!("ledger {} is up at position {}", ledger.name, local.replica.position());
@@ -66,6 +74,9 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     if !args.no_tcp {
         eprintln!("  gRPC   http://{}", args.listen);
         eprintln!("  pages  http://{}/", args.listen);
+        if serving.is_some() {
+            eprintln!("  OpenAI http://{}/v1", args.listen);
+        }
     }
     let failure = tokio::select! {
         () = signals.come() => None,
@@ -78,6 +89,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         working.stop().await;
     }
     while servers.join_next().await.is_some() {}
+    serving::stop(serving).await?;
     let _ = std::fs::remove_file(folder.socket());
     local.close().await?;
     match failure {

@@ -38,7 +38,7 @@ fn parse_hash(text: &str) -> Result<[u8; 32], String> {
 }
 
 /// What was found in order, and what was not.
-struct Findings {
+pub struct Findings {
     size: u64,
     ledger: [u8; 32],
     checkpoint_size: u64,
@@ -169,7 +169,15 @@ fn first_difference(theirs: &Store, ours: &Store, tree: u8) -> anyhow::Result<Op
     }
 }
 
-fn verify_export(path: &std::path::Path, ledger: Option<[u8; 32]>, key: Option<[u8; 32]>) -> anyhow::Result<Findings> {
+/// Folds an export anew and checks signatures, trees and checkpoints.
+///
+/// # Errors
+/// At the first thing that does not verify.
+pub fn verify_export(
+    path: &std::path::Path,
+    ledger: Option<[u8; 32]>,
+    key: Option<[u8; 32]>,
+) -> anyhow::Result<Findings> {
     let mut export = Export::open(path)?;
     let notes = [(export.entries_note.clone(), None, false), (export.verdicts_note.clone(), None, true)];
     let mut refold = Refold::new()?;

@@ -48,7 +48,14 @@ fn a_model_is_trained_judged_promoted_replaced_and_rolled_back() {
     assert_eq!(version["dataset"]["count"], 3);
     assert_eq!(version["batches"][0]["documents"]["count"], 3);
     assert_eq!(version["promotions"].as_array().unwrap().len(), 2);
-    assert!(ledger.ok(&["provenance", "triage@2"]).contains("trained by trainer"));
+    let coverage = &version["coverages"][0];
+    assert_eq!((coverage["scans"].as_u64(), coverage["detector"]["name"].as_str()), (Some(1), Some("attestune-pii")));
+    assert_eq!(coverage["digest"], version["batches"][0]["scans"][0]["coverage"]);
+    assert!(coverage["coverage"]["detectors"].as_array().unwrap().len() == 2 && coverage["languages"].is_array());
+    let told = ledger.ok(&["provenance", "triage@2"]);
+    assert!(told.contains("trained by trainer"));
+    let stated = ["of 1 scans by attestune-pii@", "tagger@", "noted, no reason for a review:", "texts by language:"];
+    assert!(stated.iter().all(|words| told.contains(words)), "{told}");
     let sources = ledger.ok(&["lineage", "triage@2"]);
     assert!(["documents", "examples", "dataset", "run", "base"].iter().all(|kind| sources.contains(kind)), "{sources}");
 

@@ -25,7 +25,8 @@ fn a_file_is_scanned_without_a_ledger() {
     assert_eq!((found["entity"].as_str(), found["start"].as_u64()), (Some("credit-card"), Some(8)));
     assert_eq!(told[1]["counts"]["credit-card"], 1);
     assert_eq!(told[1]["coverage"]["detectors"][0]["name"], "attestune-pii");
-    assert!(told[1]["coverage"]["skipped"].to_string().contains("it needs a tagger"));
+    assert_eq!(told[1]["coverage"]["detectors"][1]["name"], "tagger");
+    assert_eq!(told[1]["coverage"]["texts_by_language"]["und"], 1);
     assert!(!folder.folder().exists(), "nothing is recorded");
 }
 
@@ -51,6 +52,9 @@ fn what_cannot_be_read_or_used_is_named() {
     let own = folder.file("own.yaml", b"recognizers: [{ entity: x, patterns: [{ regex: '(a+)+', score: 0.5 }] }]");
     let error = folder.fails(2, &["pii", "scan", &text, "--recognizers", &own]);
     assert!(error.contains("own.yaml") && error.contains("no longest match"), "{error}");
+    let nested = folder.file("nested.jsonl", "[".repeat(1_000_000).as_bytes());
+    let error = folder.fails(2, &["pii", "scan", &nested]);
+    assert!(error.contains("line 1") && error.contains("not JSON: recursion limit exceeded"), "{error}");
     let config = folder.file("config.yaml", b"languages: [xx]");
     let error = folder.fails(2, &["pii", "scan", &text, "--config", &config]);
     assert!(error.contains("language \"xx\" is unknown"), "{error}");

@@ -60,6 +60,26 @@ fn gateways_and_workers_share_a_ledger_on_kafka_and_reach_one_state() {
 }
 
 #[test]
+fn a_gateway_says_that_the_broker_is_away_answers_meanwhile_and_says_that_it_is_back() {
+    let Some(cluster) = Cluster::start(1) else { return };
+    let ledger = Ledger::staffed();
+    let spread = Spread::over(&ledger, &cluster);
+    let (_gateway, url) = spread.gateway("gateway");
+    cluster.kill(1);
+    spread.until("it says so", || spread.said("gateway").contains("it is tried again"));
+    let list = ["key", "list", "--server", &url, "--as", "stella"];
+    ledger.ok(&list);
+    cluster.restart(1);
+    spread.until("it says that it is back", || spread.said("gateway").contains("the brokers answer again"));
+    ledger.ok(&["key", "new", "otto"]);
+    let register = ["key", "register", "otto", "--name", "Otto", "--as", "ada", "--server", &url];
+    spread.until("events are taken again", || {
+        ledger.run(&register); // what was not answered in time may stand all the same
+        ledger.ok(&list).contains("otto")
+    });
+}
+
+#[test]
 fn a_part_says_what_it_lacks() {
     let ledger = Ledger::none();
     let key = ledger.file("k", b"");

@@ -3,8 +3,9 @@
 //! | what | who |
 //! |---|---|
 //! | read | an actor with a role |
-//! | open texts | a person who is steward, reviewer, engineer, approver or officer, once the read is on the record; a worker that is scanner, checker, trainer or evaluator, under its own key |
+//! | open texts | a person who is steward, reviewer, engineer, approver or officer, once the read is on the record; a worker that is scanner, checker, trainer, evaluator or monitor, under its own key |
 //! | seal texts | whoever the policy lets record an event that holds sealed texts |
+//! | ask for a person's texts | whoever the policy lets erase |
 //!
 //! An admin keeps keys and roles, and a gateway its own record: neither opens a text.
 
@@ -36,9 +37,9 @@ const DENIED_MAX: usize = 10_000;
 /// Roles of persons that open texts, each read on the record.
 const PERSONS_OPEN: [Role; 5] = [Role::Steward, Role::Reviewer, Role::Engineer, Role::Approver, Role::Officer];
 /// Roles of workers that open texts.
-const WORKERS_OPEN: [Role; 4] = [Role::Scanner, Role::Checker, Role::Trainer, Role::Evaluator];
+const WORKERS_OPEN: [Role; 5] = [Role::Scanner, Role::Checker, Role::Trainer, Role::Evaluator, Role::Monitor];
 /// Kinds of events that hold sealed texts.
-const SEALED: [Kind; 7] = [
+const SEALED: [Kind; 9] = [
     Kind::DocumentsIngested,
     Kind::ExamplesDerived,
     Kind::ExamplesReviewed,
@@ -46,6 +47,8 @@ const SEALED: [Kind; 7] = [
     Kind::TrainingCompleted,
     Kind::EvaluationCompleted,
     Kind::ModelRegistered,
+    Kind::ExperimentStarted,
+    Kind::ExperimentConcluded,
 ];
 
 /// An actor whose token holds.
@@ -83,10 +86,14 @@ impl Denials {
 /// # Errors
 /// If there is no token, or it does not hold here and now.
 pub fn caller<T>(gateway: &Gateway, request: &Request<T>) -> Result<Caller, Status> {
+    caller_of(gateway, request.metadata().get("authorization").and_then(|value| value.to_str().ok()))
+}
+
+/// The same, by the header `authorization`.
+fn caller_of(gateway: &Gateway, header: Option<&str>) -> Result<Caller, Status> {
     let no = |reason: Reason, what: &str| {
         status(reason, format!("{what}; send `authorization: Bearer TOKEN`, `attestune token` prints one"))
     };
-    let header = request.metadata().get("authorization").and_then(|v| v.to_str().ok());
     let text = header.and_then(|h| h.strip_prefix("Bearer "));
     let text = text.ok_or_else(|| no(Reason::TokenMissing, "the call carries no token"))?;
     let malformed = || no(Reason::TokenMalformed, "the token is not base64url of a signed access token");
@@ -123,7 +130,18 @@ pub fn caller<T>(gateway: &Gateway, request: &Request<T>) -> Result<Caller, Stat
 /// # Errors
 /// As [`caller`]; if the actor holds no role.
 pub fn reader<T>(gateway: &Gateway, request: &Request<T>) -> Result<Caller, Status> {
-    let caller = caller(gateway, request)?;
+    may_read(caller(gateway, request)?)
+}
+
+/// The same, by the header `authorization`.
+///
+/// # Errors
+/// As [`reader`].
+pub fn reader_of(gateway: &Gateway, header: Option<&str>) -> Result<Caller, Status> {
+    may_read(caller_of(gateway, header)?)
+}
+
+fn may_read(caller: Caller) -> Result<Caller, Status> {
     if caller.actor.roles.is_empty() {
         let actor = caller.actor.actor;
         return Err(with_figures(Reason::NoRole, format!("{actor} holds no role"), [("actor", actor)]));
@@ -183,6 +201,23 @@ pub fn may_seal(gateway: &Gateway, caller: &Caller) -> Result<(), Status> {
     let actor = caller.actor.actor.clone();
     let message = format!("{actor} holds no role that records sealed texts");
     Err(with_figures(Reason::MayNotSeal, message, [("actor", actor)]))
+}
+
+/// Whether a caller may erase, and so ask whose texts are whose.
+///
+/// # Errors
+/// If not, or the policy can't be read.
+pub fn may_erase(gateway: &Gateway, caller: &Caller) -> Result<(), Status> {
+    let store = gateway.replica.view();
+    let view = store.view();
+    let policy = policy::in_force(&view);
+    unfailed(&view)?;
+    let erases = policy.permissions.iter().filter(|p| p.kind == Kind::SubjectErased as i32);
+    if erases.flat_map(|p| &p.roles).any(|role| caller.actor.roles.contains(role)) {
+        return Ok(());
+    }
+    let actor = caller.actor.actor.clone();
+    Err(with_figures(Reason::MayNotErase, format!("{actor} holds no role that erases"), [("actor", actor)]))
 }
 
 /// Records something under the gateway's own key; only what is accepted counts.

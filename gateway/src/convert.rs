@@ -57,6 +57,8 @@ pub fn replica_failed(error: ReplicaError) -> Status {
             status(Reason::Damaged, message)
         }
         ReplicaError::Log(error) if error.may_pass() => status(Reason::LogUnreachable, message),
+        ReplicaError::Behind { .. } => status(Reason::LogUnreachable, message),
+        ReplicaError::Log(error) if error.is_refusal() => status(Reason::LogRefused, message),
         ReplicaError::Log(LogError::ReadOnly) => status(Reason::LogReadOnly, message),
         ReplicaError::Stopped(_) => status(Reason::FoldStopped, message),
         ReplicaError::Store(_) | ReplicaError::Log(_) => status(unread(&message), message),
@@ -110,6 +112,20 @@ pub fn vault_failed(error: VaultError) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tonic_types::StatusExt as _;
+
+    #[test]
+    fn an_event_without_a_receipt_in_time_may_be_appended_again_and_one_that_the_log_does_not_take_may_not() {
+        let told = |error: ReplicaError| {
+            let status = replica_failed(error);
+            let reason = status.get_details_error_info().map(|info| info.reason);
+            (status.code(), reason.unwrap_or_default())
+        };
+        let behind = ReplicaError::Behind { waited_s: 150 };
+        assert_eq!(told(behind), (Code::Unavailable, "log-unreachable".to_owned()));
+        let large = ReplicaError::Log(LogError::TooLarge { index: 0, size: 70_000, limit: 65_527 });
+        assert_eq!(told(large), (Code::FailedPrecondition, "log-refused".to_owned()));
+    }
 
     #[test]
     fn a_damaged_store_is_told_from_one_that_cannot_be_read_just_now() {

@@ -6,10 +6,12 @@ use attestune_ledger::replica::Replica;
 use attestune_proto::v1::admin_server::AdminServer;
 use attestune_proto::v1::content_server::ContentServer;
 use attestune_proto::v1::ledger_server::LedgerServer;
+use attestune_proto::v1::operations_server::OperationsServer;
 use attestune_proto::v1::pairing_server::PairingServer;
 use attestune_proto::v1::provenance_server::ProvenanceServer;
 use attestune_proto::v1::receipts_server::ReceiptsServer;
 use attestune_proto::v1::registry_server::RegistryServer;
+use attestune_proto::v1::review_server::ReviewServer;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::server::NamedService;
@@ -20,7 +22,7 @@ use tonic_health::server::HealthReporter;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Every service of ours; the empty name is the server as a whole.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 10] = [
     "",
     LedgerServer::<Services>::NAME,
     ReceiptsServer::<Services>::NAME,
@@ -28,7 +30,9 @@ const NAMES: [&str; 8] = [
     RegistryServer::<Services>::NAME,
     ContentServer::<Services>::NAME,
     PairingServer::<Services>::NAME,
+    ReviewServer::<Services>::NAME,
     AdminServer::<Services>::NAME,
+    OperationsServer::<Services>::NAME,
 ];
 
 /// Sets the status of every service.

@@ -29,9 +29,11 @@ const READYZ: &str = "/readyz";
 const METRICS: &str = "/metrics";
 const HEAD: &str = "/head";
 
-/// gRPC's routes with the pages, all calls counted.
-pub fn with_pages(routes: Routes, watched: Watched) -> Routes {
-    Routes::from(routes.into_axum_router().merge(pages(watched)).layer(from_fn(measure)))
+/// gRPC's routes with the pages, all calls counted, and OpenAI's endpoints where there are any, which count for
+/// themselves.
+pub fn with_pages(routes: Routes, watched: Watched, openai: Option<Router>) -> Routes {
+    let routes = routes.into_axum_router().merge(pages(watched)).layer(from_fn(measure));
+    Routes::from(openai.into_iter().fold(routes, Router::merge))
 }
 
 /// Serves the pages alone on a loopback address until told to stop: for processes that serve no gRPC. `share` counts the
@@ -46,15 +48,33 @@ pub async fn serve_pages(
     addr: SocketAddr,
     stop: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
+    let listener = listen_tcp(addr).await?;
+    let watched = Watched::new(replica, vault, None, Stop::new(stop.clone())).sharing(share);
+    serve_router(pages(watched).layer(from_fn(measure)), listener, stop).await
+}
+
+/// Listens on a loopback address.
+///
+/// # Errors
+/// If the address is not loopback, or taken.
+pub async fn listen_tcp(addr: SocketAddr) -> Result<TcpListener, ServeError> {
     if !addr.ip().is_loopback() {
         return Err(ServeError::NotLoopback(addr));
     }
+    TcpListener::bind(addr).await.map_err(|cause| ServeError::Listen { place: addr.to_string(), cause })
+}
+
+/// Serves these routes until told to stop; calls under way then have five seconds to end.
+///
+/// # Errors
+/// If the server can't go on.
+pub async fn serve_router(
+    router: Router,
+    listener: TcpListener,
+    stop: watch::Receiver<bool>,
+) -> Result<(), ServeError> {
     let stop = Stop::new(stop);
-    let listener =
-        TcpListener::bind(addr).await.map_err(|cause| ServeError::Listen { place: addr.to_string(), cause })?;
-    let watched = Watched::new(replica, vault, None, stop.clone()).sharing(share);
-    let routes = Routes::from(pages(watched).layer(from_fn(measure)));
-    let server = Server::builder().accept_http1(true).add_routes(routes);
+    let server = Server::builder().accept_http1(true).add_routes(Routes::from(router));
     let server = server.serve_with_incoming_shutdown(TcpIncoming::from(listener), stop.clone().wait());
     tokio::select! {
         served = server => Ok(served?),

@@ -1,4 +1,4 @@
-//! The gateway: gRPC and pages over a replica. It decides nothing: the rules do, in the fold.
+//! The gateway: gRPC, pages and OpenAI's API over a replica. It decides nothing: the rules do, in the fold.
 //!
 //! It stops at the door what costs nothing to judge, checks the tokens of readers, and records each read of a text by
 //! a person before it releases the text. Whatever it answers no to carries a stable reason as `google.rpc.ErrorInfo`.
@@ -8,6 +8,7 @@ mod convert;
 mod health;
 mod http;
 pub mod metrics;
+pub mod openai;
 mod pages;
 mod pairing;
 mod published;
@@ -15,8 +16,9 @@ mod reason;
 mod serve;
 mod services;
 mod stop;
+mod sweep;
 
-pub use http::serve_pages;
+pub use http::{listen_tcp, serve_pages, serve_router};
 pub use published::Published;
 pub use serve::{InProcess, ServeError, serve_in_process, serve_tcp, serve_uds};
 
@@ -38,4 +40,6 @@ pub struct Gateway {
     pub actor: String,
     /// How far decided events are published, where this process publishes them or stands by.
     pub published: Option<Arc<Published>>,
+    /// What answers prompts, where this gateway serves models.
+    pub serving: Option<Arc<openai::Serving>>,
 }

@@ -56,6 +56,8 @@ reasons! {
     MayNotOpen = "may-not-open", PermissionDenied;
     /// The policy lets the actor record no event that holds sealed texts.
     MayNotSeal = "may-not-seal", PermissionDenied;
+    /// The policy lets the actor erase nothing.
+    MayNotErase = "may-not-erase", PermissionDenied;
     /// A field of the request is missing, malformed or too large.
     BadRequest = "bad-request", InvalidArgument;
     /// A stream of requests broke off, or one of them could not be read.
@@ -76,6 +78,8 @@ reasons! {
     NoLedger = "no-ledger", FailedPrecondition;
     /// The folder's log is the copy of a topic, and no Kafka was named.
     LogReadOnly = "log-read-only", FailedPrecondition;
+    /// The log does not take it, and nothing was appended. The message says why, and the way out.
+    LogRefused = "log-refused", FailedPrecondition;
     /// This server holds no checkpoint key.
     NoCheckpointKey = "no-checkpoint-key", FailedPrecondition;
     /// This server has no vault.

@@ -1,10 +1,12 @@
 //! Listening: a Unix socket, a loopback port, or a channel inside the process.
 
 use crate::health;
-use crate::http::with_pages;
+use crate::http::{listen_tcp, with_pages};
 use crate::metrics::Watched;
+use crate::openai;
 use crate::services::routes;
 use crate::stop::Stop;
+use crate::sweep;
 use crate::{Gateway, stop::GRACE};
 use hyper_util::rt::TokioIo;
 use std::fs::{self, DirBuilder, Permissions};
@@ -13,7 +15,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::Stream;
@@ -81,11 +83,7 @@ fn listen_uds(path: &Path) -> io::Result<UnixListener> {
 /// # Errors
 /// If the address is not loopback, or taken.
 pub async fn serve_tcp(gateway: Gateway, addr: SocketAddr, stop: watch::Receiver<bool>) -> Result<(), ServeError> {
-    if !addr.ip().is_loopback() {
-        return Err(ServeError::NotLoopback(addr));
-    }
-    let listener =
-        TcpListener::bind(addr).await.map_err(|cause| ServeError::Listen { place: addr.to_string(), cause })?;
+    let listener = listen_tcp(addr).await?;
     // A receipt is one small packet: it must not wait for the next.
     serve(gateway, TcpIncoming::from(listener).with_nodelay(Some(true)), Stop::new(stop)).await
 }
@@ -142,11 +140,14 @@ where
 {
     let replica = gateway.replica.clone();
     let watched = Watched::new(replica.clone(), gateway.vault.clone(), gateway.published.clone(), stop.clone());
+    let openai = gateway.serving.clone().map(|serving| openai::routes(gateway.clone(), serving));
+    let vault = gateway.vault.clone();
     let (routes, reporter) = routes(gateway, stop.clone()).await?;
-    let server = Server::builder().accept_http1(true).add_routes(with_pages(routes, watched));
+    let server = Server::builder().accept_http1(true).add_routes(with_pages(routes, watched, openai));
     let server = server.serve_with_incoming_shutdown(incoming, stop.clone().wait());
     let followed = async {
-        health::follow(replica, reporter, stop.clone()).await;
+        let swept = sweep::follow(replica.clone(), vault, stop.clone());
+        tokio::join!(health::follow(replica, reporter, stop.clone()), swept);
         std::future::pending().await
     };
     tokio::select! {

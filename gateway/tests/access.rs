@@ -6,8 +6,9 @@ mod world;
 
 use attestune_ledger::envelope::TOKEN_PAYLOAD_TYPE;
 use attestune_proto::v1::{
-    AccessToken, ActorKind, DocumentsIngested, KeyRevoked, ListRequest, OpenRequest, RevocationReason, Role,
-    RoleWithdrawn, SealRequest, Sealed, content_client::ContentClient, event::Body, registry_client::RegistryClient,
+    AccessToken, ActorKind, BatchIndices, DocumentsIngested, ErasedContents, FindSubjectRequest, FindSubjectResponse,
+    KeyRevoked, ListRequest, OpenRequest, RevocationReason, Role, RoleWithdrawn, SealRequest, Sealed,
+    content_client::ContentClient, event::Body, operations_client::OperationsClient, registry_client::RegistryClient,
 };
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
@@ -25,7 +26,7 @@ async fn list(world: &World, request: Request<ListRequest>) -> Result<usize, Sta
 
 async fn sealed(world: &World, texts: &[&str]) -> Vec<Sealed> {
     let contents = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
-    let request = world.ask("sten", SealRequest { contents, collection: String::new() });
+    let request = world.ask("sten", SealRequest { contents, collection: String::new(), ..Default::default() });
     let answer = content(world).seal(request).await.unwrap().into_inner();
     answer.commitments.into_iter().map(|commitment| Sealed { pack: answer.pack.clone(), commitment }).collect()
 }
@@ -132,10 +133,10 @@ async fn every_role_that_works_with_texts_opens_them() {
     let world = World::new().await;
     let contents = sealed(&world, &["text"]).await;
     let persons = [Role::Steward, Role::Reviewer, Role::Engineer, Role::Officer];
-    let workers = [Role::Scanner, Role::Checker, Role::Trainer, Role::Evaluator];
-    let kinds = [(ActorKind::Person, persons, 1), (ActorKind::Worker, workers, 0)];
+    let workers = [Role::Scanner, Role::Checker, Role::Trainer, Role::Evaluator, Role::Monitor];
+    let kinds = [(ActorKind::Person, &persons[..], 1), (ActorKind::Worker, &workers[..], 0)];
     for (kind, roles, records) in kinds {
-        for role in roles {
+        for role in roles.iter().copied() {
             let actor = role.as_str_name().to_ascii_lowercase();
             world.cast(&actor, kind, Some(role));
             let before = world.gateway.replica.position();
@@ -191,7 +192,7 @@ async fn documents_that_a_collection_holds_are_known_by_their_content() {
     let world = World::new().await;
     let seal = async |texts: &[&str]| {
         let contents = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
-        let request = world.ask("sten", SealRequest { contents, collection: "tickets".into() });
+        let request = world.ask("sten", SealRequest { contents, collection: "tickets".into(), ..Default::default() });
         content(&world).seal(request).await.unwrap().into_inner()
     };
     // A text that repeats in one request is sealed once.
@@ -206,7 +207,7 @@ async fn documents_that_a_collection_holds_are_known_by_their_content() {
     assert_eq!((none.pack.len(), none.known.len()), (0, 2));
 
     // Another collection knows nothing of them.
-    let request = SealRequest { contents: vec![b"a".to_vec()], collection: "letters".into() };
+    let request = SealRequest { contents: vec![b"a".to_vec()], collection: "letters".into(), ..Default::default() };
     assert!(content(&world).seal(world.ask("sten", request)).await.unwrap().into_inner().known.is_empty());
 }
 
@@ -214,7 +215,11 @@ async fn documents_that_a_collection_holds_are_known_by_their_content() {
 async fn a_batch_whose_pack_is_not_in_the_vault_holds_nobody_up() {
     let world = World::new().await;
     let seal = async |text: &str| {
-        let request = SealRequest { contents: vec![text.as_bytes().to_vec()], collection: "tickets".into() };
+        let request = SealRequest {
+            contents: vec![text.as_bytes().to_vec()],
+            collection: "tickets".into(),
+            ..Default::default()
+        };
         content(&world).seal(world.ask("sten", request)).await.unwrap().into_inner()
     };
     world.must("sten", ingested(vec![7; 16], vec![vec![7; 32]]));
@@ -231,7 +236,7 @@ async fn only_who_may_record_sealed_texts_seals_them() {
     world.cast("trainer", ActorKind::Worker, Some(Role::Trainer));
     world.cast("checker", ActorKind::Worker, Some(Role::Checker));
     let seal = async |actor: &str| {
-        let request = SealRequest { contents: vec![b"a".to_vec()], collection: String::new() };
+        let request = SealRequest { contents: vec![b"a".to_vec()], collection: String::new(), ..Default::default() };
         content(&world).seal(world.ask(actor, request)).await
     };
     for actor in ["sten", "rita", "mina", "otto", "trainer"] {
@@ -248,4 +253,35 @@ async fn only_who_may_record_sealed_texts_seals_them() {
         let status = seal(actor).await.unwrap_err();
         assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, expected), "{actor}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whose_texts_are_whose_is_told_to_whoever_may_erase_and_recorded() {
+    let world = World::new().await;
+    let contents = vec![b"one".to_vec(), b"two".to_vec(), b"three".to_vec()];
+    let subjects = vec!["ann@bank.example".into(), "bob".into(), "ANN@bank.example ".into()];
+    let request = SealRequest { contents: contents.clone(), collection: String::new(), subjects };
+    let sealed = content(&world).seal(world.ask("sten", request)).await.unwrap().into_inner();
+    let one_too_few = SealRequest { contents, collection: String::new(), subjects: vec![String::new()] };
+    let status = content(&world).seal(world.ask("sten", one_too_few)).await.unwrap_err();
+    assert_eq!(reason(&status), "bad-request");
+    world.must("sten", ingested(sealed.pack.clone(), sealed.commitments[..2].to_vec()));
+    let documents = world.gateway.replica.position() - 1;
+
+    let find = async |actor: &str, subject: &str| {
+        let request = world.ask(actor, FindSubjectRequest { subject: subject.into() });
+        OperationsClient::new(world.channel.clone()).find_subject(request).await.map(tonic::Response::into_inner)
+    };
+    let status = find("rita", "bob").await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, "may-not-erase"));
+    let before = world.gateway.replica.position();
+    assert_eq!(find("sten", "nobody").await.unwrap(), FindSubjectResponse::default());
+    assert_eq!(reason(&find("sten", " ").await.unwrap_err()), "bad-request");
+    assert_eq!(world.gateway.replica.position(), before, "nothing was read");
+    let found = find("sten", "Ann@Bank.Example").await.unwrap();
+    assert_eq!(found.documents, [BatchIndices { batch: documents, indices: vec![0] }]);
+    // What was sealed and never recorded is of the person, too.
+    assert_eq!(found.others, [ErasedContents { pack: sealed.pack, commitments: vec![sealed.commitments[2].clone()] }]);
+    let Body::ContentAccessed(recorded) = world.last() else { panic!("{:?}", world.last()) };
+    assert_eq!((recorded.reader.as_str(), recorded.commitments.len()), ("sten", 2));
 }

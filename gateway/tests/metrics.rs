@@ -80,7 +80,7 @@ async fn channel(addr: SocketAddr) -> Channel {
 async fn every_metric_of_the_list_is_told_with_its_type_and_no_other() {
     let (world, addr, _stop) = served().await;
     let text = "the card ending 4242 was declined";
-    let sealed = SealRequest { contents: vec![text.into()], collection: String::new() };
+    let sealed = SealRequest { contents: vec![text.into()], collection: String::new(), ..Default::default() };
     get(addr, "/healthz").await;
     ContentClient::new(channel(addr).await).seal(world.ask("sten", sealed)).await.unwrap();
     world.act("paul", Body::DocumentsIngested(DocumentsIngested::default()));

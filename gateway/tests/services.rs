@@ -127,13 +127,15 @@ async fn admin_counts_verdicts_finds_nothing_wrong_and_gives_every_row() {
 }
 
 /// The server as a whole, and its services.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 9] = [
     "",
     "attestune.v1.Ledger",
     "attestune.v1.Receipts",
     "attestune.v1.Provenance",
     "attestune.v1.Registry",
     "attestune.v1.Content",
+    "attestune.v1.Operations",
+    "attestune.v1.Review",
     "attestune.v1.Admin",
 ];
 

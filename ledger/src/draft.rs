@@ -51,6 +51,10 @@ pub fn kind(body: &Body) -> Kind {
         Body::ReviewAssigned(_) => Kind::ReviewAssigned,
         Body::ExamplesReviewed(_) => Kind::ExamplesReviewed,
         Body::ReviewReopened(_) => Kind::ReviewReopened,
+        Body::SubjectErased(_) => Kind::SubjectErased,
+        Body::ErasureDecided(_) => Kind::ErasureDecided,
+        Body::LegalHoldPlaced(_) => Kind::LegalHoldPlaced,
+        Body::LegalHoldReleased(_) => Kind::LegalHoldReleased,
         Body::BaseModelRegistered(_) => Kind::BaseModelRegistered,
         Body::TrainingRequested(_) => Kind::TrainingRequested,
         Body::TrainingClaimed(_) => Kind::TrainingClaimed,
@@ -70,6 +74,14 @@ pub fn kind(body: &Body) -> Kind {
         Body::PromotionRejected(_) => Kind::PromotionRejected,
         Body::PromotionWithdrawn(_) => Kind::PromotionWithdrawn,
         Body::RolledBack(_) => Kind::RolledBack,
+        Body::ServingHalted(_) => Kind::ServingHalted,
+        Body::ServingConfirmed(_) => Kind::ServingConfirmed,
+        Body::ExperimentStarted(_) => Kind::ExperimentStarted,
+        Body::ExperimentConcluded(_) => Kind::ExperimentConcluded,
+        Body::WindowObserved(_) => Kind::WindowObserved,
+        Body::AlertRaised(_) => Kind::AlertRaised,
+        Body::AlertAcknowledged(_) => Kind::AlertAcknowledged,
+        Body::ScheduleSet(_) => Kind::ScheduleSet,
     }
 }
 

@@ -17,6 +17,8 @@
 //! # Ok::<(), attestune_ledger::state::ReadFailed>(())
 //! ```
 
+#[cfg(feature = "store")]
+pub mod assignment;
 pub mod draft;
 pub mod envelope;
 #[cfg(feature = "store")]

@@ -166,6 +166,12 @@ reasons! {
     ReviewerMadeIt { actor: String, batch: u64 } = "reviewer-made-it", "{actor} ingested or derived the examples of batch {batch} and cannot review them";
     /// The example was decided; it must be reopened first.
     ReviewedBefore { batch: u64, index: u32 } = "reviewed-before", "example {index} of batch {batch} was decided before";
+    /// The policy names the reasons that may be given with a verdict.
+    ReasonNotTaken { verdict: String, reason: String } = "reason-not-taken", "the policy does not take {reason} as a reason to {verdict}";
+    /// Some examples are decided on by two persons, and by a third where these disagree: each must be another.
+    AnotherReviewerNeeded { actor: String, batch: u64, index: u32 } = "another-reviewer-needed", "{actor} decided on example {index} of batch {batch} before: another person must decide now";
+    /// What is assigned to somebody may be claimed by others once it is late, or assigned anew.
+    AssignedToAnother { reviewer: String, batch: u64, index: u32, due_ms: u64 } = "assigned-to-another", "example {index} of batch {batch} is assigned to {reviewer} until {due_ms} (0 for ever)";
     /// There is no decision to set aside.
     NotReviewed { batch: u64, index: u32 } = "not-reviewed", "example {index} of batch {batch} has no decision to reopen";
     /// The position to freeze at lies ahead.
@@ -242,8 +248,66 @@ reasons! {
     ApprovedBefore { actor: String } = "approved-before", "{actor} approved it before";
     /// Only its requester withdraws a promotion.
     NotTheRequester { actor: String } = "not-the-requester", "{actor} did not request the promotion";
-    /// A rollback goes to a version that was in force with all its approvals and not rolled back from since.
-    NoWayBack { version: u32 } = "no-way-back", "version {version} was never in force, was rolled back from, or is the one in force";
+    /// A rollback goes to a version that was in force with all its approvals and was neither rolled back from nor halted since.
+    NoWayBack { version: u32 } = "no-way-back", "version {version} was never in force with all its approvals, was rolled back from or halted since, or is the one in force";
+    /// No such model.
+    UnknownModel { model: String } = "unknown-model", "there is no model {model}";
+    /// The model was halted. A promotion to production or a rollback ends that.
+    ModelHalted { at: u64 } = "model-halted", "the model was halted at position {at}";
+    /// A challenger needs a version in force to be compared with.
+    NothingToChallenge { model: String } = "nothing-to-challenge", "no version of {model} is in force that could be challenged";
+    /// The second arm of an experiment is the challenger that a promotion brought in.
+    NotTheChallenger { named: u32, challenger: u32 } = "not-the-challenger", "version {named} is named as the challenger, it is version {challenger} (0 for none)";
+    /// One experiment of a model at a time.
+    ExperimentRunning { position: u64 } = "experiment-running", "the experiment started at position {position} still runs";
+    /// The policy knows no emergency promotions, or not by this person.
+    EmergencyNotAllowed { needs: String } = "emergency-not-allowed", "an emergency promotion needs one of these roles: {needs}";
+    /// While an emergency promotion waits for its approvals, the model gets no other.
+    EmergencyUnreviewed { position: u64 } = "emergency-unreviewed", "the emergency promotion at position {position} still waits for its approvals";
+    /// Whoever took part in making a version cannot bring it in as an emergency.
+    EmergencyTookPart { actor: String, part: &'static str } = "emergency-took-part", "{actor} {part} and so cannot promote it in an emergency";
+    /// What became of the person's data that it was trained on forbids to serve it.
+    VersionRetired { version: u32, erasure: u64 } = "version-retired", "version {version} was retired after the erasure at position {erasure}";
+    /// A server can only serve what it has folded before it signs.
+    ServedAhead { as_of: u64 } = "served-ahead", "position {as_of} does not stand before this event";
+    /// A later confirmation of the same server is on the log.
+    ServedBefore { as_of: u64, last: u64 } = "served-before", "the server confirmed what was in force at position {last}, this is as of {as_of}";
+    /// No such experiment.
+    UnknownExperiment { position: u64 } = "unknown-experiment", "there is no experiment at position {position}";
+    /// The conclusion is not what the figures and the stop rule say.
+    ConclusionUnfit { what: &'static str } = "conclusion-unfit", "the conclusion does not fit the experiment: {what}";
+    /// The figures of a window contradict one another.
+    WindowUnfit { what: &'static str } = "window-unfit", "the window's figures do not fit: {what}";
+    /// A server counts each moment once.
+    WindowOverlaps { from_ms: u64, last_ms: u64 } = "window-overlaps", "the window begins at {from_ms}, before the last one's end at {last_ms}";
+    /// No such window of this version by a server.
+    UnknownWindow { position: u64 } = "unknown-window", "there is no server's window of this version at position {position}";
+    /// Evidence of an alert is a window, a confirmation that differs or changed something, or an experiment of the model.
+    EvidenceUnfit { position: u64 } = "evidence-unfit", "the event at position {position} is no evidence about this model";
+    /// The same alert still waits for somebody.
+    AlertOpen { position: u64 } = "alert-open", "the same was raised at position {position}, and nobody has acknowledged it";
+    /// No such alert.
+    UnknownAlert { position: u64 } = "unknown-alert", "there is no alert at position {position}";
+    /// A scheduler acts on a schedule and names it.
+    ScheduleMissing { actor: String } = "schedule-missing", "{actor} is a scheduler and must name the schedule that asks for the training";
+    /// The schedule is not the model's newest, or is paused.
+    ScheduleOutdated { named: u64, current: u64 } = "schedule-outdated", "the schedule at position {named} is not the one that asks for trainings now, {current} (0 for none)";
+    /// Data under a legal hold are not erased; the whole erasure is refused.
+    UnderHold { hold: String, position: u64 } = "under-hold", "the legal hold {hold}, placed at position {position}, keeps some of it";
+    /// No such erasure, or not in effect yet.
+    UnknownErasure { position: u64 } = "unknown-erasure", "there is no such erasure at position {position}";
+    /// One actor signs all chunks of an erasure, one after the other.
+    ChunkUnfit { chunk: u32, expected: u32 } = "chunk-unfit", "chunk {chunk} does not follow: {expected} is expected, by the same actor, with the same ground and number of chunks";
+    /// The closure named is not what follows from the documents and examples named.
+    ClosureDiffers { named: u64, computed: u64 } = "closure-differs", "the erasure names {named} contents under a root, the rules find {computed} or another root";
+    /// The text was erased.
+    ContentErased { batch: u64, index: u32 } = "content-erased", "number {index} of batch {batch} was erased";
+    /// A dataset of which members were erased is not trained on.
+    MembersErased { dataset: u64, erasure: u64 } = "members-erased", "members of dataset {dataset} were erased by the erasure at position {erasure}";
+    /// The erasure took nothing that the version was trained on.
+    NotReached { model: String, version: u32 } = "not-reached", "the erasure did not reach {model}@{version}";
+    /// No such legal hold.
+    UnknownHold { position: u64 } = "unknown-hold", "there is no legal hold at position {position}";
 }
 
 #[cfg(test)]

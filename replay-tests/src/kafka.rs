@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything here may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A cluster on free ports, its data in a temporary folder. Ends with its owner, or with the test's process.
 pub struct Cluster {
@@ -35,6 +35,26 @@ impl Cluster {
     /// As [`Cluster::start`].
     pub fn start_secured() -> Option<Self> {
         Self::start_with(1, &["--secured"])
+    }
+
+    /// The same, where nobody may do anything but whoever comes in plain text without a name, until [`Cluster::allow`].
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    pub fn start_with_access_lists() -> Option<Self> {
+        let authorizer = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+        let options = ["--secured", "--property", authorizer, "--property", "super.users=User:ANONYMOUS"];
+        Self::start_with(1, &options)
+    }
+
+    /// Lets the user of a secured cluster do something: operations and what they are on, as `kafka-acls` takes them.
+    ///
+    /// # Panics
+    /// If the brokers do not take it.
+    pub fn allow(&self, rights: &[&str]) {
+        let said = Command::new(scripts().join("allow")).arg(self.bootstrap()).args(rights).output();
+        let said = said.expect("the script is there");
+        assert!(said.status.success(), "{rights:?}: {}", String::from_utf8_lossy(&said.stderr));
     }
 
     /// One broker that can't make the topic that consumer groups stand on.

@@ -13,6 +13,8 @@
 //! assert_eq!(folded.code(), "");
 //! ```
 
+mod after;
+mod afterwards;
 mod chance;
 mod golden;
 pub mod kafka;
@@ -23,6 +25,8 @@ mod positions;
 mod scenarios;
 pub mod wire;
 
+pub use after::*;
+pub use afterwards::*;
 pub use chance::Chance;
 pub use golden::{Log, golden_folder, golden_log, read_log, write_log};
 pub use life::*;

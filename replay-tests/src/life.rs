@@ -8,8 +8,9 @@ use attestune_proto::v1::{
     ApprovalMeaning, BaseModelRegistered, BatchReview, Bound, Category, CategoryResult, DatasetFrozen, Decision,
     DocumentsIngested, EvaluationClaimed, EvaluationCompleted, EvaluationRequested, ExampleFindings, ExampleStatus,
     ExamplesChecked, ExamplesDerived, ExamplesReviewed, ExamplesScanned, Finding, Hyperparameters, LeakageChecked,
-    Policy, PromotionApproved, PromotionRequested, ReviewReason, ReviewVerdict, RollbackReason, RolledBack, Sealed,
-    Stage, SuiteRegistered, Tool, TrainingClaimed, TrainingCompleted, TrainingRequested, event::Body,
+    Policy, PolicyAdopted, PromotionApproved, PromotionRequested, ReviewAssigned, ReviewReason, ReviewRules,
+    ReviewVerdict, RollbackReason, RolledBack, Sealed, Stage, SuiteRegistered, Tool, TrainingClaimed,
+    TrainingCompleted, TrainingRequested, event::Body,
 };
 
 /// A digest made of one byte.
@@ -66,6 +67,7 @@ pub fn scanned(batch: u64, flagged: &[u32]) -> Body {
         detector: Some(detector()),
         looked_for: vec!["email".into()],
         findings: findings.collect(),
+        ..Default::default()
     })
 }
 
@@ -76,15 +78,39 @@ pub fn checked(batch: u64) -> Body {
 
 /// One decision.
 pub fn reviewed(batch: u64, index: u32, verdict: ReviewVerdict) -> Body {
+    decided(batch, index, verdict, ReviewReason::PersonalData, &[])
+}
+
+/// One decision with its reason and the characters that a redaction hides.
+pub fn decided(batch: u64, index: u32, verdict: ReviewVerdict, reason: ReviewReason, hidden: &[(u32, u32)]) -> Body {
     let redact = verdict == ReviewVerdict::Redact;
+    let span = |(start, end): &(u32, u32)| Finding { entity: "email".into(), start: *start, end: *end, score_ppm: 0 };
     let decision = Decision {
         index,
         verdict: verdict as i32,
-        reason: ReviewReason::PersonalData as i32,
+        reason: reason as i32,
         redacted: if redact { digest(200) } else { Vec::new() },
+        hidden: hidden.iter().map(span).collect(),
     };
     let pack = if redact { vec![3; 16] } else { Vec::new() };
     Body::ExamplesReviewed(ExamplesReviewed { batches: vec![BatchReview { batch, decisions: vec![decision], pack }] })
+}
+
+/// Examples assigned to a reviewer.
+pub fn assigned(batch: u64, indices: &[u32], reviewer: &str, due_ms: u64) -> Body {
+    let (indices, reviewer) = (indices.to_vec(), reviewer.into());
+    Body::ReviewAssigned(ReviewAssigned { batch, indices, reviewer, due_ms, claim: false })
+}
+
+/// Examples that a reviewer claims.
+pub fn claimed(batch: u64, indices: &[u32], reviewer: &str) -> Body {
+    let (indices, reviewer) = (indices.to_vec(), reviewer.into());
+    Body::ReviewAssigned(ReviewAssigned { batch, indices, reviewer, due_ms: 0, claim: true })
+}
+
+/// A policy under which people review by rules of their own.
+pub fn reviewing(review: ReviewRules) -> Body {
+    Body::PolicyAdopted(PolicyAdopted { policy: Some(Policy { review: Some(review), ..policy() }) })
 }
 
 /// A freeze of what is eligible now.
@@ -139,7 +165,8 @@ pub fn suite() -> SuiteRegistered {
 
 /// A training request.
 pub fn training(dataset: u64, base: u64) -> TrainingRequested {
-    TrainingRequested { model: "triage".into(), dataset, base, hyperparameters: Some(hyperparameters()) }
+    let hyperparameters = Some(hyperparameters());
+    TrainingRequested { model: "triage".into(), dataset, base, hyperparameters, schedule: None }
 }
 
 /// What a run came to.
@@ -184,7 +211,8 @@ pub fn results(evaluation: u64, token: u64, passed: u32) -> EvaluationCompleted 
 
 /// A promotion request.
 pub fn promotion(version: u32, to: Stage, replaces: Option<u32>) -> Body {
-    Body::PromotionRequested(PromotionRequested { model: "triage".into(), version, to: to as i32, replaces })
+    let (model, to) = ("triage".into(), to as i32);
+    Body::PromotionRequested(PromotionRequested { model, version, to, replaces, ..Default::default() })
 }
 
 /// An approval.

@@ -16,7 +16,7 @@ pub fn positions(body: &mut Body) -> Vec<&mut u64> {
         Body::ReviewAssigned(b) => vec![&mut b.batch],
         Body::ExamplesReviewed(b) => b.batches.iter_mut().map(|r| &mut r.batch).collect(),
         Body::ReviewReopened(b) => vec![&mut b.batch],
-        Body::TrainingRequested(b) => vec![&mut b.dataset, &mut b.base],
+        Body::TrainingRequested(b) => [&mut b.dataset, &mut b.base].into_iter().chain(&mut b.schedule).collect(),
         Body::TrainingClaimed(b) => [&mut b.run].into_iter().chain(&mut b.previous).collect(),
         Body::TrainingProgressed(b) => vec![&mut b.run, &mut b.token],
         Body::TrainingCompleted(b) => vec![&mut b.run, &mut b.token],
@@ -31,6 +31,18 @@ pub fn positions(body: &mut Body) -> Vec<&mut u64> {
         Body::PromotionApproved(b) => vec![&mut b.promotion],
         Body::PromotionRejected(b) => vec![&mut b.promotion],
         Body::PromotionWithdrawn(b) => vec![&mut b.promotion],
+        Body::SubjectErased(b) => {
+            let batches = b.documents.iter_mut().chain(&mut b.examples).map(|named| &mut named.batch);
+            batches.chain(&mut b.first).collect()
+        }
+        Body::ErasureDecided(b) => vec![&mut b.erasure],
+        Body::LegalHoldReleased(b) => vec![&mut b.hold],
+        Body::ServingConfirmed(b) => vec![&mut b.as_of],
+        Body::ExperimentConcluded(b) => vec![&mut b.experiment],
+        Body::WindowObserved(b) => b.windows.iter_mut().collect(),
+        Body::AlertRaised(b) => b.evidence.iter_mut().collect(),
+        Body::AlertAcknowledged(b) => vec![&mut b.alert],
+        Body::ScheduleSet(b) => vec![&mut b.base],
         Body::LedgerCreated(_)
         | Body::RulesActivated(_)
         | Body::PolicyAdopted(_)
@@ -46,6 +58,9 @@ pub fn positions(body: &mut Body) -> Vec<&mut u64> {
         | Body::BaseModelRegistered(_)
         | Body::SuiteRegistered(_)
         | Body::PromotionRequested(_)
-        | Body::RolledBack(_) => Vec::new(),
+        | Body::RolledBack(_)
+        | Body::ServingHalted(_)
+        | Body::ExperimentStarted(_)
+        | Body::LegalHoldPlaced(_) => Vec::new(),
     }
 }

@@ -1,7 +1,6 @@
 //! Scenarios: worlds in which much happened. Tests look at how they ended; the golden logs keep them byte by byte.
 
 use crate::*;
-use attestune_ledger::envelope::EVENT_PAYLOAD_TYPE;
 use attestune_ledger::state::Models;
 use attestune_proto::v1::*;
 use prost::Message as _;
@@ -11,7 +10,7 @@ pub type Scenario = (&'static str, fn() -> World);
 
 /// Every scenario: the whole life first, then those that are about what is refused. All worlds begin alike, so that
 /// they are of one ledger, but for the first of these, [`the_door`].
-pub const SCENARIOS: [Scenario; 8] = [
+pub const SCENARIOS: [Scenario; 14] = [
     ("whole-life", whole_life),
     ("the-door", the_door),
     ("every-event", every_event),
@@ -20,6 +19,12 @@ pub const SCENARIOS: [Scenario; 8] = [
     ("training-and-evaluation", training_and_evaluation),
     ("the-gate", the_gate),
     ("promotion-and-rollback", promotion_and_rollback),
+    ("blind-second-review", blind_second_review),
+    ("after-promotion", after_promotion),
+    ("serving-and-experiments", serving_and_experiments),
+    ("emergencies", emergencies),
+    ("watching-and-schedules", watching_and_schedules),
+    ("erasure-and-holds", erasure_and_holds),
 ];
 
 /// What is no event at all, and a genesis that breaks its own rules.
@@ -55,10 +60,7 @@ pub fn every_event() -> World {
     let mut world = World::new();
     let mut event = world.draft("sten", ingested("tickets", 1));
     event.body = None;
-    let mut payload = event.encode_to_vec();
-    prost::encoding::bytes::encode(60, &vec![1u8, 2], &mut payload);
-    let unknown = key("sten").sign(EVENT_PAYLOAD_TYPE, &payload);
-    assert_eq!(world.push(unknown).code(), "unknown-kind");
+    assert_eq!(world.push(sign(&event, &["sten"])).code(), "unknown-kind");
     let mut short = world.draft("sten", ingested("tickets", 1));
     short.id.pop();
     assert_eq!(world.push(sign(&short, &["sten"])).code(), "bad-id");
@@ -167,6 +169,69 @@ pub fn data_and_review() -> World {
     let wrong = DatasetFrozen { count: 9, ..frozen(&world, "tickets", &["tickets"]) };
     world.refused("sten", Body::DatasetFrozen(wrong), "members-differ");
     let freeze = frozen(&world, "tickets", &["tickets"]);
+    world.must("sten", Body::DatasetFrozen(freeze));
+    world
+}
+
+/// Every flagged example is decided on by two people, neither shown what the other said; where they disagree, a third
+/// decides. Claims keep others away, and end.
+pub fn blind_second_review() -> World {
+    use ReviewVerdict::{Approve, Redact, Reject};
+    let mut world = World::new();
+    world.cast("rosa", ActorKind::Person, Role::Reviewer);
+    let none = ReviewReason::NoPersonalData;
+    let reasons = vec![VerdictReasons { verdict: Approve as i32, reasons: vec![none as i32] }];
+    let rules = ReviewRules {
+        reasons,
+        second_review_ppm: 1_000_000,
+        claim_ms: 600_000,
+        due_ms: 86_400_000,
+        allow_list: sealed(12),
+    };
+    world.must_by(&["ada", "omar"], reviewing(rules));
+    let documents = world.must("sten", ingested("tickets", 4));
+    let batch = world.must("sten", derived(documents, 4));
+    world.must("scanner", scanned(batch, &[1, 2, 3]));
+    world.must("checker", checked(batch));
+
+    let due_ms = world.now_ms + 3_600_000;
+    world.must("otto", assigned(batch, &[1], "rita", due_ms));
+    world.refused("rolf", claimed(batch, &[1], "rolf"), "assigned-to-another");
+    world.must("rolf", claimed(batch, &[2, 3], "rolf"));
+    world.must("rolf", claimed(batch, &[2], "rolf"));
+    world.refused("rita", claimed(batch, &[1, 3], "rita"), "lease-held");
+    world.refused("rita", claimed(batch, &[1], "rolf"), "bad-field");
+    world.refused("sten", claimed(batch, &[1], "sten"), "role-missing");
+
+    let eligible = |world: &World| frozen(world, "tickets", &["tickets"]).count;
+    world.refused("rita", reviewed(batch, 1, Approve), "reason-not-taken");
+    let redact = |hidden: (u32, u32)| decided(batch, 1, Redact, ReviewReason::PersonalData, &[hidden]);
+    world.refused("rita", redact((9, 9)), "bad-field");
+    world.must("rita", redact((3, 9)));
+    world.refused("rita", redact((3, 9)), "another-reviewer-needed");
+    world.refused("rita", claimed(batch, &[1], "rita"), "another-reviewer-needed");
+    assert_eq!(eligible(&world), 1, "only the one that is not flagged");
+    world.must("rolf", redact((3, 9)));
+    assert_eq!(eligible(&world), 2, "the two agree");
+    world.refused("rosa", redact((3, 9)), "reviewed-before");
+    world.refused("rosa", claimed(batch, &[1], "rosa"), "reviewed-before");
+
+    world.must("rolf", decided(batch, 2, Approve, none, &[]));
+    world.must("rita", reviewed(batch, 2, Reject));
+    assert_eq!(eligible(&world), 2, "the two disagree");
+    world.refused("rita", decided(batch, 2, Approve, none, &[]), "another-reviewer-needed");
+    world.must("rosa", decided(batch, 2, Approve, none, &[]));
+    assert_eq!(eligible(&world), 3, "the third decides");
+
+    world.now_ms += 600_000;
+    world.must("rita", claimed(batch, &[3], "rita"));
+    let reopen = ReviewReopened { batch, indices: vec![2] };
+    world.must("rosa", Body::ReviewReopened(reopen));
+    assert_eq!(eligible(&world), 2, "all that was decided on it is set aside");
+    world.must("rita", decided(batch, 2, Approve, none, &[]));
+    world.must("rolf", decided(batch, 2, Approve, none, &[]));
+    let freeze = frozen(&world, "tickets", &["tickets"]);
+    assert_eq!(freeze.count, 3);
     world.must("sten", Body::DatasetFrozen(freeze));
     world
 }
@@ -376,8 +441,7 @@ fn data_is_reviewed(world: &mut World) -> Life {
     let found = ExamplesChecked { batch, checker: Some(checker()), issues: vec![issue] };
     world.must("checker", Body::ExamplesChecked(found));
     let due_ms = world.now_ms + 86_400_000;
-    let assigned = ReviewAssigned { batch, indices: vec![1, 4], reviewer: "rita".into(), due_ms };
-    world.must("otto", Body::ReviewAssigned(assigned));
+    world.must("otto", assigned(batch, &[1, 4], "rita", due_ms));
     let read = ContentAccessed { reader: "rita".into(), token_hash: digest(5), commitments: vec![digest(101)] };
     world.must("gateway", Body::ContentAccessed(read));
     let denied = AccessDenied { reader: "mallory".into(), token_hash: digest(6), commitments: vec![digest(101)] };

@@ -77,6 +77,27 @@ fn a_batch_is_scanned_anew_when_the_scanners_key_is_revoked() {
 }
 
 #[test]
+fn what_a_scan_only_notes_asks_for_no_review() {
+    let mut world = World::new();
+    let documents = world.must("sten", ingested("tickets", 3));
+    let batch = world.must("sten", derived(documents, 3));
+    let Body::ExamplesScanned(mut scan) = scanned(batch, &[0, 1]) else { panic!("a scan") };
+    scan.looked_for = vec!["email".into(), "location".into()];
+    scan.findings[0].spans[0].entity = "location".into();
+    let part = CoveredBy { detector: Some(detector()), entities: vec![0, 1], languages: vec!["en".into()] };
+    let noted = vec!["location".into()];
+    scan.coverage = Some(Coverage { detectors: vec![part], noted, unfolds: true, ..Default::default() });
+    let unknown = Coverage { noted: vec!["person".into()], ..scan.coverage.clone().unwrap_or_default() };
+    let wrong = ExamplesScanned { coverage: Some(unknown), ..scan.clone() };
+    world.refused("scanner", Body::ExamplesScanned(wrong), "bad-field");
+    world.must("scanner", Body::ExamplesScanned(scan));
+    let row = world.row(&Scans::key(batch, &detector().name, &detector().version)).unwrap();
+    assert_eq!(row.flagged, [0b010], "the place in the first is noted, the address in the second is not");
+    world.must("checker", checked(batch));
+    assert_eq!(frozen(&world, "triage", &["tickets"]).count, 2, "the noted one is eligible");
+}
+
+#[test]
 fn a_suite_too_large_for_exact_arithmetic_is_refused() {
     let mut world = World::new();
     let with = |cases: u32, categories: usize| {

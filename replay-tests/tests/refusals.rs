@@ -59,6 +59,26 @@ fn promotion_and_rollback_are_guarded() {
 }
 
 #[test]
+fn serving_and_experiments_are_guarded() {
+    serving_and_experiments();
+}
+
+#[test]
+fn emergencies_have_a_deadline_and_a_way_back() {
+    emergencies();
+}
+
+#[test]
+fn watching_and_schedules_are_guarded() {
+    watching_and_schedules();
+}
+
+#[test]
+fn erasure_and_holds_are_guarded() {
+    erasure_and_holds();
+}
+
+#[test]
 fn every_refusal_is_produced_by_some_scenario() {
     let scenarios = SCENARIOS[1..].iter().map(|(_, scenario)| scenario());
     let produced: BTreeSet<_> = scenarios.chain([too_large()]).flat_map(|world| world.codes).collect();
@@ -126,18 +146,18 @@ fn a_stranger_signing_under_anothers_name_does_not_use_up_the_others_id() {
 }
 
 #[test]
-fn every_kind_that_has_rules_is_accepted_in_the_whole_life() {
-    let world = whole_life();
-    let view = View::new(&world.state, world.next());
-    let accepted: BTreeSet<_> = (0..world.next())
-        .filter(|p| world.folded[*p as usize].verdict == Verdict::Accepted)
-        .filter_map(|p| view.body(p))
-        .map(|body| kind(&body))
-        .collect();
+fn every_kind_that_has_rules_is_accepted_in_the_whole_life_or_after_promotion() {
+    let lives = [whole_life(), after_promotion()];
+    let mut accepted = BTreeSet::new();
+    for world in &lives {
+        let view = View::new(&world.state, world.next());
+        let positions = (0..world.next()).filter(|p| world.folded[*p as usize].verdict == Verdict::Accepted);
+        accepted.extend(positions.filter_map(|p| view.body(p)).map(|body| kind(&body)));
+        assert_eq!(world.codes, BTreeSet::new());
+    }
     // The kinds that the policy's permissions name, and those that root keys sign.
     let root = [Kind::LedgerCreated, Kind::PolicyAdopted, Kind::ClockCorrected];
     let permitted = policy().permissions.into_iter().filter_map(|p| Kind::try_from(p.kind).ok());
     let known: BTreeSet<_> = permitted.chain(root).collect();
     assert_eq!(accepted, known);
-    assert_eq!(world.codes, BTreeSet::new());
 }

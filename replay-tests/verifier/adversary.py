@@ -110,12 +110,12 @@ class Author:
             ("not-canonical", grant + wire.delimited(33, b"")),
             ("not-canonical", wire.delimited(124, b"") + grant),
             ("not-canonical", grant + wire.delimited(124, b"")),
-            ("not-canonical", grant + wire.delimited(123, b"")),
+            ("not-canonical", grant + wire.delimited(48, b"")),
             ("not-canonical", self.payload(0, {}) + wire.delimited(124, b"")),
-            ("not-canonical", self.payload(0, {}) + wire.delimited(123, b"") * 2),
-            ("not-canonical", self.payload(0, {}) + b"\xda\x87\x00\x00"),
-            ("not-canonical", self.payload(0, {}) + b"\xda\x07\x80\x00"),
-            ("not-canonical", self.payload(0, {}) + b"\xd8\x07\x00"),
+            ("not-canonical", self.payload(0, {}) + wire.delimited(48, b"") * 2),
+            ("not-canonical", self.payload(0, {}) + b"\x82\x83\x00\x00"),
+            ("not-canonical", self.payload(0, {}) + b"\x82\x03\x80\x00"),
+            ("not-canonical", self.payload(0, {}) + b"\x80\x03\x00"),
             ("not-an-envelope", grant[:-1] + b"\x84\x00"),
             ("not-canonical", self.payload(0, {}) + wire.delimited(32, b"\x10\x80\x80\x80\x80\x08")),  # role 2^31
             ("not-canonical", self.payload(0, {}) + wire.delimited(32, b"\x10\x84\x80\x80\x80\x10")),  # role 2^32 + 4
@@ -212,11 +212,11 @@ class Author:
         self.event("role-missing", 30, [rita, *one], **self.key("walker", walker))
         self.event("", 30, [rita2], {"actor": "rita"}, **self.key("rita", own, printed_name=name))
         self.event("bad-field", 32, actor="rita", role=0)
-        self.event("bad-field", 32, actor="rita", role=12)
+        self.event("bad-field", 32, actor="rita", role=14)
         self.event("bad-field", 32, actor="rita", role=-1)  # in ten bytes
         self.event("bad-identifier", 32, actor="Rita", role=3)
         self.event("unknown-actor", 32, actor="nobody", role=3)
-        for role in (7, 10, 11):
+        for role in (7, 10, 11, 12, 13):
             self.event("role-unfit", 32, actor="rita", role=role)
         self.event("", 32, actor="rita", role=6)
         self.event("", 32, actor="rita", role=3)
@@ -272,6 +272,12 @@ class Author:
         def permissions(*rows: tuple[int, list[int]]) -> Message:
             return {"permissions": [{"kind": kind, "roles": roles} for kind, roles in rows]}
 
+        def review(**changes: Any) -> Message:
+            return {"review": wire.new("ReviewRules", **changes)}
+
+        def reasons(*rows: tuple[int, list[int]]) -> Message:
+            return review(reasons=[{"verdict": verdict, "reasons": taken} for verdict, taken in rows])
+
         self.event("bad-policy", 22)
         all_wrong: list[Message] = [
             {"human_review": 0}, {"human_review": 4}, {"human_review": 1, "sample_ppm": 1},
@@ -283,9 +289,19 @@ class Author:
             gates(approvals=17), gates(bars=[wire.new("Bar", category="c")]), gates(bars=[wire.new("Bar", ppm=1)]),
             {"training_lease_ms": 0}, {"evaluation_lease_ms": 0}, {"seen_age_max_ms": 0}, {"root_seen_age_max_ms": 0},
             {"clock_lag_max_ms": 0}, {"retraining_interval_ms": 0}, {"clock_lag_max_ms": 316_224_000_001},
-            permissions((30, [])), permissions((30, [0])), permissions((30, [12])), permissions((30, [1]), (30, [1])),
+            permissions((30, [])), permissions((30, [0])), permissions((30, [14])), permissions((30, [1]), (30, [1])),
             permissions((32, [1]), (30, [1])), permissions((20, [1])), permissions((25, [1])), permissions((0, [1])),
-            permissions((24, [1])), permissions((124, [1])),
+            permissions((24, [1])), permissions((124, [1])), {"serving_silence_ms": 316_224_000_001},
+            {"key_backup_retention_ms": 316_224_000_001}, {"emergency": wire.new("Emergency", deadline_ms=1)},
+            {"emergency": wire.new("Emergency", roles=[5])}, {"by_number": [2, 1]}, {"by_number": [14]},
+            {"emergency": wire.new("Emergency", deadline_ms=1, roles=[5, 7])}, {"watch": wire.new("Watch")},
+            {"watch": wire.new("Watch", window_ms=1, cusum_bad_ppm=5)},
+            {"watch": wire.new("Watch", window_ms=1, errors_max_ppm=1_000_001)},
+            review(second_review_ppm=1_000_001),
+            review(claim_ms=316_224_000_001), review(due_ms=316_224_000_001), reasons((0, [1])), reasons((4, [1])),
+            reasons((1, [])), reasons((1, [0])), reasons((1, [6])), reasons((1, [2, 1])), reasons((1, [1, 1])),
+            reasons((2, [1]), (1, [1])), review(allow_list=wire.new("Sealed", pack=bytes(16), commitment=bytes(31))),
+            review(allow_list=wire.new("Sealed", pack=bytes(15), commitment=bytes(32))),
         ]  # fmt: skip
         for wrong in all_wrong:
             self.event("bad-policy", 22, policy=now | wrong)
@@ -296,6 +312,8 @@ class Author:
         }
         new = now | gates(approvals=16) | permissions(*sorted(rows.items()))
         new |= {"detectors": [tool, tool], "clock_lag_max_ms": 1, "human_review": 3, "sample_ppm": 1_000_000}
+        new |= reasons((1, [1, 3]), (3, [2]))
+        new["review"] |= {"second_review_ppm": 1_000_000, "claim_ms": 316_224_000_000}
         self.event("", 22, policy=new)
         self.event("bad-field", 23, size=1)
         self.event("bad-field", 23, size=1, verdict_root=bytes(33))

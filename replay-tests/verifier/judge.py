@@ -85,6 +85,52 @@ def policy_is_valid(policy: Message | None) -> bool:
             permission["roles"] and all(listed("Role", role) for role in permission["roles"])
             for permission in policy["permissions"]
         )
+        and review_is_valid(policy["review"])
+        and what_comes_after_is_valid(policy)
+    )
+
+
+def review_is_valid(review: Message | None) -> bool:
+    """ "The policy", its last paragraph."""
+    if review is None:
+        return True
+    verdicts, sealed = [row["verdict"] for row in review["reasons"]], review["allow_list"]
+    return (
+        review["second_review_ppm"] <= 1_000_000
+        and max(review["claim_ms"], review["due_ms"]) <= 316_224_000_000
+        and verdicts == sorted(set(verdicts))
+        and all(listed("ReviewVerdict", verdict) for verdict in verdicts)
+        and all(
+            row["reasons"]
+            and row["reasons"] == sorted(set(row["reasons"]))
+            and all(listed("ReviewReason", reason) for reason in row["reasons"])
+            for row in review["reasons"]
+        )
+        and (sealed is None or (len(sealed["pack"]), len(sealed["commitment"])) == (16, 32))
+    )
+
+
+def what_comes_after_is_valid(policy: Message) -> bool:
+    """ "The policy", of what comes after promotion."""
+    most, emergency, watch, roles = 316_224_000_000, policy["emergency"], policy["watch"], policy["by_number"]
+    times = ["serving_silence", "watch_silence", "alert_response", "request_retention", "key_backup_retention"]
+    shares = ["refusals_max_ppm", "format_failures_max_ppm", "errors_max_ppm", "cusum_bad_ppm"]
+    return (
+        all(policy[f"{name}_ms"] <= most for name in times)
+        and (
+            emergency is None
+            or (1 <= emergency["deadline_ms"] <= most and len(emergency["roles"]) > 0)
+            and emergency["roles"] == sorted(set(emergency["roles"]))
+            and all(1 <= role <= 6 for role in emergency["roles"])
+        )
+        and roles == sorted(set(roles))
+        and all(listed("Role", role) for role in roles)
+        and (
+            watch is None
+            or 1 <= watch["window_ms"] <= most
+            and all(watch[share] <= 1_000_000 for share in shares)
+            and (watch["cusum_bad_ppm"] == 0) == (watch["cusum_limit_milli"] == 0)
+        )
     )
 
 
@@ -215,7 +261,7 @@ class Fold:
         need(all(self.keys[keyid]["revoked_at"] is None for keyid in keyids), "key-revoked")
         need(seen and 1 <= seen["size"] <= position, "seen-unknown")
         need(seen["root"] == self.entries.roots[seen["size"]], "seen-unknown")
-        if kind not in (31, 33, 98, 99):
+        if kind not in (31, 33, 62, 98, 99, 101):
             most = self.policy["root_seen_age_max_ms" if kind in ROOT_KINDS else "seen_age_max_ms"]
             need(now - self.times[seen["size"]] <= most, "seen-too-old")
         need(event["cause"] is None or event["cause"] < position, "cause-unknown")
@@ -224,7 +270,8 @@ class Fold:
             need(roots.issuperset(signers) and len(signers) >= self.ledger["threshold"], "root-signatures-missing")
         else:
             need(len(signers) <= (2 if kind in (30, 32) else 1), "too-many-signatures")
-            need(kind == 30 or self.may(event["actor"], kind), "role-missing")
+            claim = kind == 55 and event["55"]["claim"]
+            need(kind == 30 or self.may(event["actor"], 56 if claim else kind), "role-missing")
         if kind in (96, 97):
             need(now - time <= self.policy["clock_lag_max_ms"], "clock-lagging")
         need(comment is None or (len(comment["pack"]), len(comment["commitment"])) == (16, 32), "bad-field")
@@ -344,7 +391,7 @@ class Fold:
     def role_granted(self, body: Message, event: Message, _: int, signers: list[str]) -> Rows:
         actor, role = self.named(body), body["role"]
         need(role not in actor["roles"], "role-held")
-        need(actor["kind"] == (1 if role <= 6 else 2 if role <= 10 else 3), "role-unfit")
+        need(actor["kind"] == (1 if role <= 6 else 3 if role == 11 else 2), "role-unfit")
         if role in (1, 5):
             need(len(signers) == 2 and body["actor"] not in signers, "second-signer-missing")
         self.need_fit_second(event, 32, signers)

@@ -346,8 +346,8 @@ def test_canonical_form() -> None:
         ("another wire type", payload + b"\x38\x01", "not-an-envelope"),
         ("no UTF-8", payload.replace(b"\x1a\x03ada", b"\x1a\x03ad\xff"), "not-an-envelope"),
         ("no body", payload.split(b"\xf2\x01")[0], "unknown-kind"),
-        ("a kind without a message", payload.split(b"\xf2\x01")[0] + wire.delimited(123, b"?"), "unknown-kind"),
-        ("two of them", payload.split(b"\xf2\x01")[0] + wire.delimited(123, b"?") * 2, "not-canonical"),
+        ("a kind without a message", payload.split(b"\xf2\x01")[0] + wire.delimited(48, b"?"), "unknown-kind"),
+        ("two of them", payload.split(b"\xf2\x01")[0] + wire.delimited(48, b"?") * 2, "not-canonical"),
         ("a kind that there is not", payload.split(b"\xf2\x01")[0] + wire.delimited(124, b"?"), "not-canonical"),
     ]:
         fold = fold_of([EXAMPLE[0], (START + 1000, envelope(changed, ROOT_SEED))])

@@ -17,19 +17,21 @@ KINDS: dict[int, str | None] = {
     30: "KeyRegistered", 31: "KeyRevoked", 32: "RoleGranted", 33: "RoleWithdrawn", 40: "DocumentsIngested",
     41: "ExamplesDerived", 42: "ExamplesScanned", 43: "ExamplesChecked", 44: "LeakageChecked", 45: "DatasetFrozen",
     46: "ContentAccessed", 47: "AccessDenied", 48: None, 55: "ReviewAssigned", 56: "ExamplesReviewed",
-    57: "ReviewReopened", 60: None, 61: None, 62: None, 63: None, 70: "BaseModelRegistered", 71: "TrainingRequested",
+    57: "ReviewReopened", 60: "SubjectErased", 61: "ErasureDecided", 62: "LegalHoldPlaced", 63: "LegalHoldReleased", 70: "BaseModelRegistered", 71: "TrainingRequested",
     72: "TrainingClaimed", 73: "TrainingProgressed", 74: "TrainingCompleted", 75: "TrainingFailed",
     76: "HyperparametersSelected", 77: "TrainingReproduced", 85: "SuiteRegistered", 86: "EvaluationRequested",
     87: "EvaluationClaimed", 88: "EvaluationCompleted", 89: "EvaluationFailed", 95: "ModelRegistered",
     96: "PromotionRequested", 97: "PromotionApproved", 98: "PromotionRejected", 99: "PromotionWithdrawn",
-    100: "RolledBack", 101: None, 102: None, 110: None, 111: None, 120: None, 121: None, 122: None, 123: None,
+    100: "RolledBack", 101: "ServingHalted", 102: "ServingConfirmed", 110: "ExperimentStarted", 111: "ExperimentConcluded", 120: "WindowObserved", 121: "AlertRaised", 122: "AlertAcknowledged", 123: "ScheduleSet",
 }  # fmt: skip
 
 # "Enumerations": the values are 1 to this number.
 ENUMERATIONS = {
-    "HumanReview": 3, "Bound": 2, "Role": 11, "ActorKind": 3, "KeyAlgorithm": 1, "KeyCustody": 2, "RevocationReason": 4,
+    "HumanReview": 3, "Bound": 2, "Role": 13, "ActorKind": 3, "KeyAlgorithm": 1, "KeyCustody": 2, "RevocationReason": 4,
     "Quality": 4, "ReviewVerdict": 3, "ReviewReason": 5, "FailureReason": 6, "Reproduction": 3, "Stage": 3,
     "ApprovalMeaning": 2, "RejectionReason": 3, "RollbackReason": 4, "Kind": 123, "Verdict": 4,
+    "ErasureGround": 6, "ErasureDecision": 3, "ServingOccasion": 3, "MetricKind": 2, "StopMethod": 2, "Conclusion": 5, "AlertKind": 9, "AlertAction": 6,
+    "SkipReason": 4,
 }  # fmt: skip
 
 

@@ -11,14 +11,14 @@ use crate::{
     device::DeviceError,
     digest::Digest,
     model::{
-        BaseModel, ModelError,
+        BaseModel, ModelConfig, ModelError,
         export::{Tensor, safetensors_bytes},
         read, write,
     },
     nn::{
         linear::{LowRank, Part},
         matrix::Matrix,
-        network::{LayerAdapters, Weights},
+        network::LayerAdapters,
     },
     rng::Rng,
 };
@@ -237,7 +237,7 @@ impl Adapter {
     /// `b` zero.
     pub(crate) fn fresh(base: &BaseModel, rank: u32, alpha: u32, targets: &[Target], seed: u64) -> Vec<LayerAdapters> {
         let mut rng = Rng::new(seed, 0xA0);
-        Self::build(&base.weights, rank, alpha, targets, |_, matrix, shape| {
+        Self::build(&base.config, rank, alpha, targets, |_, matrix, shape| {
             let numbers = match matrix {
                 'A' => {
                     let bound = 1.0 / (shape[1] as f32).sqrt();
@@ -250,10 +250,10 @@ impl Adapter {
         .expect("making new matrices can't fail")
     }
 
-    /// These adapters' layers, for `base`.
-    pub(crate) fn layers(&self, base: &BaseModel) -> Result<Vec<LayerAdapters>, AdapterError> {
+    /// These adapters' layers, for a base model of these dimensions.
+    pub(crate) fn layers(&self, base: &ModelConfig) -> Result<Vec<LayerAdapters>, AdapterError> {
         let mut used = 0;
-        let layers = Self::build(&base.weights, self.rank, self.alpha, &self.targets, |name, _, shape| {
+        let layers = Self::build(base, self.rank, self.alpha, &self.targets, |name, _, shape| {
             let found = self.tensors.get(&name);
             used += 1;
             match found {
@@ -295,17 +295,16 @@ impl Adapter {
 
     /// Puts layers together from `matrix(name, 'A' or 'B', [rows, cols])`.
     fn build(
-        weights: &Weights,
+        base: &ModelConfig,
         rank: u32,
         alpha: u32,
         targets: &[Target],
         mut matrix: impl FnMut(String, char, [usize; 2]) -> Result<Matrix, AdapterError>,
     ) -> Result<Vec<LayerAdapters>, AdapterError> {
-        let heads = weights.heads;
-        let (query, key_value) = (heads.query_width(), heads.key_value_width());
-        let mut layers = Vec::with_capacity(weights.layers.len());
-        for (i, layer) in weights.layers.iter().enumerate() {
-            let (hidden, inner) = (layer.qkv.cols(), layer.down.cols());
+        let (hidden, inner) = (base.hidden_size, base.intermediate_size);
+        let (query, key_value) = (base.num_attention_heads * base.head_dim, base.num_key_value_heads * base.head_dim);
+        let mut layers = Vec::with_capacity(base.num_hidden_layers);
+        for i in 0..base.num_hidden_layers {
             let mut group = |width: usize, outputs: &[(Target, usize)]| {
                 let mut start = 0;
                 let (mut a, mut parts) = (Vec::new(), Vec::new());
@@ -384,7 +383,7 @@ pub(crate) mod tests {
         assert_eq!(loaded.digest(), adapter.digest());
         assert_eq!(loaded.config_bytes(), adapter.config_bytes());
 
-        let layers = loaded.layers(&base).unwrap();
+        let layers = loaded.layers(&base.config).unwrap();
         let again = Adapter::of_layers(&layers, 4, 16, &loaded.targets);
         assert_eq!(again.digest(), adapter.digest());
         assert_eq!(adapter.parameters(), 2 * 4 * ((32 + 32) + (32 + 16) + (48 + 32)));
@@ -422,14 +421,14 @@ pub(crate) mod tests {
         let (base, mut adapter) = trained(&["q_proj"]);
         let name = adapter.tensors.keys().next().unwrap().clone();
         adapter.tensors.insert(name.clone(), Matrix::zeros(4, 33));
-        let error = adapter.layers(&base).unwrap_err().to_string();
+        let error = adapter.layers(&base.config).unwrap_err().to_string();
         assert!(error.contains(&name) && error.contains("4×33") && error.contains("4×32"), "{error}");
 
         adapter.tensors.remove(&name);
-        assert!(adapter.layers(&base).unwrap_err().to_string().contains("missing"));
+        assert!(adapter.layers(&base.config).unwrap_err().to_string().contains("missing"));
         adapter.tensors.insert(name, Matrix::zeros(4, 32));
         adapter.tensors.insert("model.layers.7".into(), Matrix::zeros(1, 1));
-        assert!(adapter.layers(&base).is_err());
+        assert!(adapter.layers(&base.config).is_err());
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl<'a> Model<'a> {
     /// # Errors
     /// If the adapter is for another base model.
     pub fn new(base: &'a BaseModel, adapter: Option<&Adapter>) -> Result<Self, AdapterError> {
-        let adapters = adapter.map(|adapter| adapter.layers(base)).transpose()?;
+        let adapters = adapter.map(|adapter| adapter.layers(&base.config)).transpose()?;
         Ok(Self { base, network: Network::Host(Adapted { weights: base.weights.clone(), adapters }) })
     }
 
@@ -117,7 +117,7 @@ impl<'a> Model<'a> {
     /// If the adapter is for another base model, or the model doesn't fit into a card.
     pub fn on(device: &Device, base: &'a BaseModel, adapter: Option<&Adapter>) -> Result<Self, AdapterError> {
         let Place::Candle(device) = device.place() else { return Self::new(base, adapter) };
-        let adapters = adapter.map(|adapter| adapter.layers(base)).transpose()?;
+        let adapters = adapter.map(|adapter| adapter.layers(&base.config)).transpose()?;
         let network = Adapted::upload(&base.weights, adapters.as_deref(), device).map_err(DeviceError::from)?;
         Ok(Self { base, network: Network::Candle(network) })
     }

@@ -32,4 +32,5 @@ mod nn;
 pub mod plain;
 pub mod plot;
 mod rng;
+pub mod serve;
 pub mod train;

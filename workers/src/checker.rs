@@ -38,7 +38,7 @@ impl Worker for Quality {
         "quality"
     }
 
-    fn shares(&self) -> Option<&'static str> {
+    fn shares(&self) -> Option<&str> {
         Some(CHECKER_VERSION)
     }
 

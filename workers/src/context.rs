@@ -7,10 +7,12 @@ use attestune_ledger::{
     log::{Clock as _, SystemClock},
     query::{self, OpenWorkCursor, QueryError, Word},
     replica::{Replica, StoreView},
+    state::ErasedExamples,
     vault::{SealedPack, Vault},
 };
 use attestune_proto::v1::{
-    Event, ExamplesDerived, Kind, LeakageProvenance, OpenWork, Receipt, Sealed, Seen, Tool, Verdict, event::Body,
+    Event, ExamplesDerived, Kind, LeakageProvenance, OpenWork, PolicyRow, Receipt, Sealed, Seen, Tool, Verdict,
+    event::Body,
 };
 use std::{
     collections::HashMap,
@@ -123,6 +125,18 @@ impl Context {
         Ok(cursor.advance(&self.view(), BATCHES_AHEAD)?)
     }
 
+    /// The policy in force; none before there is a ledger.
+    ///
+    /// # Errors
+    /// If the state can't be read.
+    pub(crate) fn policy(&self) -> Result<Option<PolicyRow>, WorkerError> {
+        match query::policy(&self.view(), 0) {
+            Ok(row) => Ok(Some(row)),
+            Err(QueryError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Batches for a detector to scan, of those that this worker takes up; the oldest only.
     pub(crate) fn batches_to_scan(&self, detector: &Tool) -> Result<Vec<u64>, WorkerError> {
         self.batches(|cursor, view, limit, chosen| cursor.batches_to_scan(view, detector, limit, chosen))
@@ -221,6 +235,11 @@ impl Context {
         Ok(Outcome::Refused(receipt))
     }
 
+    /// Whether an act was signed before, whatever came of it.
+    pub(crate) fn was_tried(&self, cause: u64, part: &str, kind: Kind) -> Result<bool, WorkerError> {
+        Ok(self.replica.receipt(&self.signer.actor, &worker_id(cause, kind, part, 0))?.is_some())
+    }
+
     /// Whether an act was refused, or failed, so lately that it is not tried again yet.
     pub(crate) fn rests(&self, cause: u64, kind: Kind, part: &str) -> bool {
         let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -274,7 +293,7 @@ impl Context {
         Ok(self.runtime.block_on(self.vault.seal(contents))?)
     }
 
-    /// The event that made a batch of examples, with its texts in order.
+    /// The event that made a batch of examples, with its texts in order; empty where an example was erased.
     ///
     /// # Errors
     /// If a text can't be opened or is no example.
@@ -285,8 +304,13 @@ impl Context {
             return Err(WorkerError::Content { what: "batch", position, why });
         };
         let sealed = |commitment: &Vec<u8>| Sealed { pack: body.pack.clone(), commitment: commitment.clone() };
-        let contents: Vec<_> = body.commitments.iter().map(sealed).collect();
-        let texts = parse_examples(position, &self.open_all("example", position, &contents)?)?;
+        let erased = self.view().view().get(&ErasedExamples::key(position)).unwrap_or_default().erased;
+        let is_erased = |index: usize| erased.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1);
+        let left = (0..).zip(&body.commitments).filter(|(index, _)| !is_erased(*index));
+        let contents: Vec<_> = left.map(|(_, commitment)| sealed(commitment)).collect();
+        let mut opened = parse_examples(position, &self.open_all("example", position, &contents)?)?.into_iter();
+        let text = |index| if is_erased(index) { None } else { opened.next() };
+        let texts = (0..body.commitments.len()).map(text).map(Option::unwrap_or_default).collect();
         Ok((body, texts))
     }
 }

@@ -173,7 +173,7 @@ impl Subject {
 }
 
 /// PEFT's `adapter_config.json` of a run.
-pub(crate) fn adapter_config(of: &Hyperparameters) -> Vec<u8> {
+pub fn adapter_config(of: &Hyperparameters) -> Vec<u8> {
     let config = serde_json::json!({
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",

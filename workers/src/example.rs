@@ -5,7 +5,7 @@ use attestune_proto::v1::Finding;
 use serde::{Deserialize, Serialize};
 
 /// What the model is shown and what it shall answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExampleText {
     /// What the model is shown.
@@ -78,10 +78,10 @@ mod tests {
 
     #[test]
     fn what_the_scanner_finds_is_cut_out_of_the_field_it_stands_in() {
-        let text = example("Zoë here, zoe@example.org", " write to max@example.org");
+        let text = example("é: zoe@example.org", " write to max@example.org");
         let found = attestune_pii::Scanner::default().scan(&scan_text(&text));
         let found: Vec<_> = found.iter().map(|f| finding(f.entity.name(), f.start, f.end)).collect();
-        assert_eq!(redact(&text, &found), example("Zoë here, <EMAIL>", " write to <EMAIL>"));
+        assert_eq!(redact(&text, &found), example("é: <EMAIL>", " write to <EMAIL>"));
     }
 
     #[test]

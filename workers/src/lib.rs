@@ -12,17 +12,20 @@
 //! # }
 //! ```
 
+pub mod allow_list;
 mod bases;
 mod checker;
 mod context;
 mod error;
 mod evaluator;
 pub mod example;
+pub mod experiment;
 mod leakage;
 mod lease;
 mod pii;
 pub mod quality;
 mod runner;
+mod scheduler;
 mod share;
 mod trainer;
 
@@ -30,8 +33,9 @@ pub use bases::BaseModels;
 pub use checker::{CHECKER_NAME, CHECKER_VERSION, Quality};
 pub use context::{Context, Outcome, Signer};
 pub use error::WorkerError;
-pub use evaluator::Evaluator;
+pub use evaluator::{Evaluator, adapter_config};
 pub use pii::Pii;
 pub use runner::{Progress, Worker, run};
+pub use scheduler::Scheduler;
 pub use share::{Group, Held, Limits, Share};
 pub use trainer::{Trainer, settings, train_config};

@@ -30,7 +30,7 @@ pub trait Worker {
     fn name(&self) -> &'static str;
 
     /// The version under which it shares its batches with others of its kind, if it does.
-    fn shares(&self) -> Option<&'static str> {
+    fn shares(&self) -> Option<&str> {
         None
     }
 

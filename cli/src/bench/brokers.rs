@@ -1,6 +1,6 @@
 //! Kafka brokers of a bench, started by `scripts/kafka/up`.
 
-use super::replay::temporary_folder;
+use super::{machine, replay::temporary_folder};
 use attestune_ledger::log::KafkaConfig;
 use std::{
     path::Path,
@@ -9,8 +9,6 @@ use std::{
 };
 
 const UP: &str = "scripts/kafka/up";
-/// The kernel counts processor time in hundredths of a second.
-const TICKS_A_SECOND: f64 = 100.0;
 
 /// A cluster in a temporary folder; it ends with this process at the latest.
 pub struct Brokers {
@@ -50,14 +48,11 @@ impl Brokers {
 
     /// Processor time that the brokers have used.
     pub fn cpu_seconds(&self) -> f64 {
-        let ticks = |broker: usize| -> Option<f64> {
+        let pid = |broker: usize| -> Option<u32> {
             let pid = std::fs::read_to_string(self.folder.path().join(format!("{broker}/pid"))).ok()?;
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).ok()?;
-            // Fields 14 and 15, counted behind the name, which may hold spaces.
-            let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
-            Some(fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?)
+            pid.trim().parse().ok()
         };
-        (1..=self.count).filter_map(ticks).sum::<f64>() / TICKS_A_SECOND
+        (1..=self.count).filter_map(pid).map(machine::cpu_seconds_of).sum()
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Results {
     pub figures: Vec<Figure>,
     /// What was skipped.
     pub skipped: Vec<Skipped>,
+    /// What is to be said about the figures.
+    pub notes: Vec<String>,
 }
 
 impl Results {
@@ -77,6 +79,7 @@ impl Results {
     pub fn add(&mut self, other: Results) {
         self.figures.extend(other.figures);
         self.skipped.extend(other.skipped);
+        self.notes.extend(other.notes);
     }
 }
 

@@ -304,7 +304,7 @@ impl Life {
         let detector = Tool { name: attestune_pii::DETECTOR_NAME.into(), version: attestune_pii::VERSION.into() };
         let part = format!("{}/{}", detector.name, detector.version);
         let looked_for = self.looked_for.clone();
-        let body = ExamplesScanned { batch, detector: Some(detector), looked_for, findings };
+        let body = ExamplesScanned { batch, detector: Some(detector), looked_for, findings, ..Default::default() };
         self.work("scanner", batch, &part, Body::ExamplesScanned(body));
     }
 
@@ -356,7 +356,8 @@ impl Life {
                 ReviewVerdict::Reject | ReviewVerdict::Unspecified => None,
             };
             became.insert(*index, kept);
-            decisions.push(Decision { index: *index, verdict: verdict.into(), reason: reason.into(), redacted });
+            let (verdict, reason) = (verdict.into(), reason.into());
+            decisions.push(Decision { index: *index, verdict, reason, redacted, hidden: Vec::new() });
         }
         let pack = if redacts { self.pack() } else { Vec::new() };
         let body = ExamplesReviewed { batches: vec![BatchReview { batch, decisions, pack }] };
@@ -413,6 +414,7 @@ impl Life {
             dataset,
             base: self.base.0,
             hyperparameters: Some(hyperparameters(members)),
+            schedule: None,
         };
         let run = self.act("ella", Body::TrainingRequested(body));
         let claim = TrainingClaimed { run, previous: None };
@@ -487,7 +489,8 @@ impl Life {
     }
 
     fn request(&mut self, place: usize, version: u32, to: Stage, replaces: Option<u32>) -> u64 {
-        let body = PromotionRequested { model: MODELS[place].into(), version, to: to.into(), replaces };
+        let body =
+            PromotionRequested { model: MODELS[place].into(), version, to: to.into(), replaces, ..Default::default() };
         self.act("ella", Body::PromotionRequested(body))
     }
 

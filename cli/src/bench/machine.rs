@@ -68,7 +68,13 @@ pub fn peak_memory_bytes() -> u64 {
 
 /// What this process has used of all processors so far, in seconds.
 pub fn cpu_seconds() -> f64 {
-    let stat = read("/proc/self/stat");
+    cpu_seconds_of(std::process::id())
+}
+
+/// The same of another process; nothing once it has ended.
+pub fn cpu_seconds_of(process: u32) -> f64 {
+    let stat = read(&format!("/proc/{process}/stat"));
+    // Counted behind the name, which may hold spaces.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     // utime and stime, fields 14 and 15 of proc(5), in hundredths of a second.
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0

@@ -9,10 +9,12 @@ mod figure;
 mod kafka;
 mod life;
 mod machine;
+mod pii;
 mod postgres;
 mod query;
 mod replay;
 mod scan;
+mod serve;
 mod spans;
 mod train;
 
@@ -33,10 +35,10 @@ pub struct Args {
     /// How often each is measured, in turns
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// The model that is trained, instead of the one that `scripts/fetch-model` places
+    /// The model that is trained and served, instead of the one that `scripts/fetch-model` places
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Install PostgreSQL by apt where it is missing; needs root
+    /// Install what is missing: PostgreSQL by apt, which needs root, llama.cpp by pip
     #[arg(long)]
     install: bool,
     /// A turn that a bench runs in a process of its own
@@ -59,10 +61,14 @@ pub enum Part {
     Query,
     /// LoRA training, beside plain candle
     Train,
+    /// Decoding with the served model, beside llama.cpp; an adapter's switch
+    Serve,
     /// The log on Kafka, beside plain rdkafka on brokers of its own
     Kafka,
     /// Scans by one worker and by two that share them over Kafka
     Scan,
+    /// Personal data found, beside Presidio's figures; speed and memory
+    Pii,
     /// All of them
     All,
 }
@@ -90,6 +96,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
             "rounds": plan.rounds,
             "figures": results.figures,
             "skipped": results.skipped,
+            "notes": results.notes,
         }));
     }
     machine.print();
@@ -97,6 +104,9 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     figure::table(&results.figures);
     for skipped in &results.skipped {
         println!("skipped: {}: {}", skipped.part, skipped.why);
+    }
+    for note in &results.notes {
+        println!("{note}");
     }
     Ok(())
 }
@@ -131,8 +141,14 @@ async fn measure(part: Part, plan: &Plan) -> anyhow::Result<Results> {
     if wants(Part::Scan) {
         results.add(scan::run(plan).await?);
     }
+    if wants(Part::Pii) {
+        results.add(pii::run(plan)?);
+    }
     if wants(Part::Train) {
         results.add(train::run(plan)?);
+    }
+    if wants(Part::Serve) {
+        results.add(serve::run(plan).await?);
     }
     Ok(results)
 }
@@ -143,11 +159,12 @@ fn turn(work: &str, at: &std::path::Path) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string(&value)?);
         Ok(())
     }
-    match (work, work.strip_prefix("train-")) {
-        ("fold", _) => answer(replay::fold_here(at)?),
-        ("follow", _) => answer(kafka::follow_here(at)?),
-        ("verify", _) => answer(replay::verify_here(at)?),
-        (_, Some(rounds)) => answer(train::train_here(at, rounds.parse()?)?),
+    match (work, work.strip_prefix("train-"), work.strip_prefix(pii::TURN)) {
+        ("fold", ..) => answer(replay::fold_here(at)?),
+        ("follow", ..) => answer(kafka::follow_here(at)?),
+        ("verify", ..) => answer(replay::verify_here(at)?),
+        (_, Some(rounds), _) => answer(train::train_here(at, rounds.parse()?)?),
+        (_, _, Some(megabytes)) => answer(pii::stream_here(megabytes.parse()?)),
         _ => anyhow::bail!("a bench has no turn {work}"),
     }
 }

@@ -67,7 +67,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<Results> {
 }
 
 /// Where `scripts/fetch-model` places the model.
-fn cached_model() -> anyhow::Result<PathBuf> {
+pub fn cached_model() -> anyhow::Result<PathBuf> {
     let cache = match std::env::var_os("ATTESTUNE_CACHE") {
         Some(cache) => PathBuf::from(cache),
         None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cache/attestune"),

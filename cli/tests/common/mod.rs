@@ -2,9 +2,11 @@
 #![allow(dead_code)] // each test file uses a part
 
 pub mod acknowledged;
+pub mod http;
 pub mod life;
 pub mod process;
 pub mod spread;
+pub mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -54,10 +56,15 @@ impl Ledger {
     /// Registers a steward, a reviewer and an engineer.
     pub fn staff(&self) {
         for (actor, role) in [("stella", "steward"), ("rita", "reviewer"), ("mina", "engineer")] {
-            self.ok(&["key", "new", actor]);
-            self.ok(&["key", "register", actor, "--name", actor, "--as", "ada"]);
-            self.ok(&["role", "grant", actor, role, "--as", "ada"]);
+            self.hire(actor, role);
         }
+    }
+
+    /// Registers a person with a role that one admin may grant.
+    pub fn hire(&self, actor: &str, role: &str) {
+        self.ok(&["key", "new", actor]);
+        self.ok(&["key", "register", actor, "--name", actor, "--as", "ada"]);
+        self.ok(&["role", "grant", actor, role, "--as", "ada"]);
     }
 
     pub fn folder(&self) -> PathBuf {

@@ -21,13 +21,19 @@ impl<'a> Spread<'a> {
 
     /// Starts a part, with a replica folder and a key among the server's.
     pub fn start(&self, part: &[&str], replica: &str, key: &str) -> Running {
+        let log = self.ledger.path(&format!("{replica}.log"));
         let (replica, vault) =
             (self.ledger.path(replica), format!("file://{}", self.ledger.folder().join("vault").display()));
         let key = self.ledger.folder().join(format!("server/{key}.key"));
         let mut command = self.ledger.command(part);
         command.args(["--kafka", &self.brokers, "--ledger", &self.topic, "--vault", &vault]);
         command.arg("--replica").arg(replica).arg("--key").arg(key);
-        Running::spawn(command)
+        Running::noting(command, &log)
+    }
+
+    /// What the parts with this replica have said.
+    pub fn said(&self, replica: &str) -> String {
+        std::fs::read_to_string(self.ledger.path(&format!("{replica}.log"))).unwrap()
     }
 
     /// Starts a gateway and waits until it answers; answers its URL, too.

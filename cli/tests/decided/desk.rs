@@ -9,7 +9,7 @@ use attestune_ledger::log::kafka::rdkafka::{ClientConfig, Offset, TopicPartition
 use attestune_ledger::log::kafka::{Kafka, restore};
 use attestune_ledger::log::{Entry, EventLog, KafkaConfig, LogError};
 use attestune_ledger::publish::{Decisions, Encoding};
-use attestune_ledger::replica::{Replica, ReplicaOptions};
+use attestune_ledger::replica::{AppendError, Replica, ReplicaError, ReplicaOptions};
 use attestune_ledger::store::Store;
 use attestune_proto::v1::{Decided, Envelope, Event};
 use attestune_replay_tests::kafka::Cluster;
@@ -101,12 +101,17 @@ impl Following {
         Publishing { standings, _publisher: Publisher::start(&self.config, source, options, told).unwrap() }
     }
 
-    /// An actor of a world does something more.
+    /// An actor of a world does something more; tries again while brokers are away.
     pub fn append(&self, world: &mut World, actor: &str, body: attestune_proto::v1::event::Body) {
         let mut event = world.draft(actor, body);
         let head = self.replica.head().unwrap();
         event.seen = Some(attestune_proto::v1::Seen { size: head.size, root: head.entry_root });
-        self.replica.append(vec![key(actor).sign_event(&event)]).unwrap();
+        let envelope = key(actor).sign_event(&event);
+        until("it is appended", || match self.replica.append(vec![envelope.clone()]) {
+            Ok(_) => true,
+            Err(AppendError::Failed(ReplicaError::Log(error))) if error.may_pass() => false,
+            Err(error) => panic!("{error}"),
+        });
     }
 }
 

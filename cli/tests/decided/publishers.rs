@@ -1,12 +1,13 @@
 //! The publisher itself, over replicas in this process.
 
 use super::desk::{Following, PARTITIONS, check, committed, decided, ends, ledger_of, uncommitted, until};
-use attestune_ledger::log::KafkaConfig;
 use attestune_ledger::log::kafka::rdkafka::admin::{AdminClient, AdminOptions};
 use attestune_ledger::log::kafka::rdkafka::client::DefaultClientContext;
 use attestune_ledger::log::kafka::rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use attestune_ledger::log::kafka::rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use attestune_ledger::log::kafka::{delete, describe};
+use attestune_ledger::log::{Kafka, KafkaConfig};
+use attestune_ledger::store::Store;
 use attestune_proto::v1::{ModelRegistered, RoleWithdrawn, Verdict, event::Body};
 use attestune_replay_tests::kafka::Cluster;
 use attestune_replay_tests::{World, ingested, promotion_and_rollback, the_gate, whole_life};
@@ -219,6 +220,73 @@ fn a_topic_that_it_can_not_go_on_from_is_left_alone_with_the_reason() {
     delete(&topic).unwrap();
     forked.publish(None).publishes(positions);
     check(&committed(&topic), positions);
+}
+
+#[test]
+fn on_three_brokers_that_die_in_turn_two_publishers_publish_each_position_once() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let mut world = World::new();
+    for _ in 0..2_000 {
+        world.must("sten", ingested("tickets", 1));
+    }
+    let ledger = ledger_of(&cluster, &world);
+    let replicas = [(); 2].map(|()| Following::open(&ledger));
+    let topic = decided(&ledger);
+    let mut publishing = Vec::new();
+    for broker in 1..=3 {
+        // The newest fences those before it; the brokers' coordinator of transactions dies with one of them.
+        publishing.push(replicas[broker % 2].publish(None));
+        cluster.kill(broker);
+        for _ in 0..20 {
+            replicas[0].append(&mut world, "sten", ingested("more", 1));
+        }
+        cluster.restart(broker);
+    }
+    let positions = replicas[0].replica.position();
+    until("all is published", || committed(&topic).len() as u64 >= positions);
+    drop(publishing);
+    check(&committed(&topic), positions);
+    let found = describe(&topic).unwrap();
+    assert_eq!((found.replicas, found.topic_settings["min.insync.replicas"].as_str()), (3, "2"));
+}
+
+#[test]
+fn with_access_lists_the_rights_that_the_manual_names_are_enough_and_a_missing_one_is_told() {
+    let Some(cluster) = Cluster::start_with_access_lists() else { return };
+    let world = World::new();
+    let super_user = ledger_of(&cluster, &world);
+    let mut ledger = KafkaConfig::new(&cluster.read("bootstrap.sasl"), super_user.topic()).unwrap();
+    let password = format!("sasl.password={}", cluster.read("password"));
+    for setting in ["security.protocol=sasl_plaintext", "sasl.mechanism=PLAIN", "sasl.username=ada", &password] {
+        ledger.set(setting).unwrap();
+    }
+    let open = || {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), &Default::default()).unwrap();
+        Kafka::open(store, ledger.clone()).err()
+    };
+    let refused = open().expect("ada may do nothing yet");
+    assert!(refused.is_refusal(), "{refused}");
+
+    // docs/kafka.md: a replica that appends.
+    let (name, published) = (ledger.topic().to_owned(), decided(&ledger).topic().to_owned());
+    let operations = ["--operation", "Read", "--operation", "Describe", "--operation", "DescribeConfigs"];
+    cluster.allow(&[&operations[..], &["--operation", "Write", "--topic", &name]].concat());
+    cluster.allow(&["--operation", "Describe", "--group", "attestune-replica"]);
+    until("ada's replica opens", || open().is_none());
+    let following = Following::open(&ledger);
+    let mut world = world;
+    following.append(&mut world, "sten", ingested("tickets", 1));
+    following.publish(None).gives_up("ask for that right");
+
+    // docs/consuming.md: a gateway that publishes.
+    let operations = ["--operation", "Create", "--operation", "Describe", "--operation", "Read"];
+    cluster.allow(&[&operations[..], &["--operation", "Write", "--topic", &published]].concat());
+    following.publish(None).gives_up("as transactional id");
+    let transactions = ["--operation", "Write", "--operation", "Describe", "--transactional-id", &published];
+    cluster.allow(&transactions);
+    following.publish(None).publishes(following.replica.position());
+    check(&committed(&decided(&super_user)), following.replica.position());
 }
 
 #[test]

@@ -33,9 +33,9 @@ impl Disk {
         self.folder.path().join("filler")
     }
 
-    /// Fills it up but for some bytes.
+    /// Fills it up but for some bytes, whatever was filled up before.
     pub fn fill_but(&self, left: u64) {
-        let mut filler = File::create(self.filler()).unwrap();
+        let mut filler = File::options().create(true).append(true).open(self.filler()).unwrap();
         for block in [1 << 20, 1 << 12] {
             while filler.write_all(&vec![0; block]).is_ok() {}
         }

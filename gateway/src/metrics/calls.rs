@@ -19,7 +19,7 @@ use std::pin::Pin;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tonic::Code;
 use tracing::{Instrument as _, Span};
 
@@ -32,6 +32,7 @@ const UPKEEP_EVERY: u32 = 1024;
 static RECORDER: LazyLock<PrometheusRecorder> = LazyLock::new(|| {
     let builder = PrometheusBuilder::new();
     let builder = builder.set_buckets_for_metric(Matcher::Full(names::CALL_TIME.into()), &BUCKETS);
+    let builder = builder.and_then(|b| b.set_buckets_for_metric(Matcher::Full(names::ANSWER_TIME.into()), &BUCKETS));
     let recorder = builder.expect("the list of buckets is not empty").build_recorder();
     describe(&recorder);
     recorder
@@ -93,6 +94,14 @@ pub async fn measure(request: Request, next: Next) -> Response {
         call.end(code); // no message comes before it
     }
     response.map(|body| Body::new(Counted { body, call }))
+}
+
+/// Counts and times a request of OpenAI's API.
+pub fn count_answer(endpoint: &'static str, status: StatusCode, took: Duration) {
+    metrics::with_local_recorder(&*RECORDER, || {
+        counter!(names::ANSWERS, "endpoint" => endpoint, "status" => status.as_u16().to_string()).increment(1);
+        histogram!(names::ANSWER_TIME, "endpoint" => endpoint).record(took);
+    });
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

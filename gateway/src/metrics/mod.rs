@@ -7,7 +7,7 @@
 mod calls;
 mod names;
 
-pub use calls::measure;
+pub use calls::{count_answer, measure};
 pub use names::{METRICS, Metric, Type};
 
 use crate::Published;

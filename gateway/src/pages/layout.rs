@@ -8,13 +8,15 @@ use axum::response::Html;
 use maud::{DOCTYPE, Markup, html};
 
 /// Where one can go.
-const NAV: [(&str, &str); 8] = [
+const NAV: [(&str, &str); 10] = [
     ("/", "Models"),
     ("/timeline", "Timeline"),
     ("/datasets", "Data"),
     ("/runs", "Runs"),
     ("/suites", "Suites"),
     ("/promotions", "Promotions"),
+    ("/review", "Review"),
+    ("/work", "Gaps"),
     ("/people", "People"),
     ("/health", "Health"),
 ];

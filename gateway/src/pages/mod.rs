@@ -24,6 +24,7 @@ mod moment;
 mod pair;
 mod people;
 mod promotions;
+mod review;
 mod runs;
 mod session;
 mod text;
@@ -31,6 +32,7 @@ mod timeline;
 mod transcripts;
 mod version;
 mod words;
+mod work;
 
 use crate::services::Services;
 use axum::Router;
@@ -38,10 +40,10 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 
 /// First parts of the paths that are pages.
-const SECTIONS: [&str; 22] = [
+const SECTIONS: [&str; 24] = [
     "", "act", "assets", "batches", "collections", "datasets", "documents", "evaluations", "events", "examples",
-    "health", "lineage", "models", "pair", "people", "policy", "promotions", "runs", "sign-in", "sign-out", "suites",
-    "timeline",
+    "health", "lineage", "models", "pair", "people", "policy", "promotions", "review", "runs", "sign-in", "sign-out", "suites",
+    "timeline", "work",
 ];
 
 /// Whether a path is that of a page.
@@ -61,6 +63,9 @@ pub fn router(services: Services) -> Router {
         .route("/examples/{batch}/{index}", post(example::opened))
         .route("/documents/{batch}/{index}", post(example::document_opened))
         .route("/evaluations/{evaluation}", post(transcripts::opened))
+        .route("/review/next", post(review::next))
+        .route("/review/desk", post(review::desk))
+        .route("/review/seal", post(review::seal))
         .layer(from_fn(headers::same_origin));
     Router::new()
         .route("/", get(models::index))
@@ -84,6 +89,8 @@ pub fn router(services: Services) -> Router {
         .route("/evaluations/{evaluation}", get(evaluations::evaluation))
         .route("/promotions", get(promotions::index))
         .route("/promotions/{position}", get(promotions::page))
+        .route("/review", get(review::index))
+        .route("/work", get(work::page))
         .route("/people", get(people::index))
         .route("/policy", get(people::policy))
         .route("/health", get(health::page))

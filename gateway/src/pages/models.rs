@@ -3,7 +3,7 @@
 use super::ask::Ask;
 use super::error::PageError;
 use super::layout::{self, table};
-use super::text::{actor, at, hash};
+use super::text::{actor, at, hash, shown};
 use super::version::{self, why};
 use super::words;
 use attestune_proto::v1 as pb;
@@ -51,6 +51,12 @@ pub async fn model(ask: Ask, Path(name): Path<String>) -> Result<Html<String>, P
         section aria-label="In force" {
             @if answer.version == 0 {
                 p.lead { "No version of " (name) " was in force then." }
+                @if let Some(halt) = &answer.halt {
+                    p.refusal {
+                        "✗ Halted " (at(&ask, halt.position)) " by " (actor(&ask, &halt.actor)) ": " (shown(&halt.summary)) "."
+                        @if answer.halted_version != 0 { " Until then " (version::link(&ask, &name, answer.halted_version)) " was in force." }
+                    }
+                }
             } @else {
                 p.lead { strong { (version::link(&ask, &name, answer.version)) } " is in force." }
                 (why(&ask, &answer))

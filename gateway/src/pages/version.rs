@@ -66,6 +66,22 @@ pub fn why(ask: &Ask, answer: &pb::WhyInForceResponse) -> Markup {
             ", " (dataset.count) " members under " (hash(&dataset.root)) "; " (counts(dataset.counts.as_ref()))
         }));
     }
+    if answer.challenger != 0 {
+        let model = answer.promotion.as_ref().map_or("", |promotion| promotion.model.as_str());
+        pairs.push(("Challenger beside it", link(ask, model, answer.challenger)));
+    }
+    for erasure in &answer.erasures {
+        pairs.push(("Erased from its data", html! {
+            (erasure.members) " members " (at(ask, erasure.erasure)) ": the run can’t be repeated; "
+            @match &erasure.decision {
+                Some(row) => {
+                    (attestune_ledger::draft::plain(row.decision().as_str_name(), "ERASURE_DECISION_")) ", decided by "
+                    (signed(ask, row.signer.as_ref()))
+                }
+                None => span.bad { "✗ nothing is decided on it yet" },
+            }
+        }));
+    }
     html! {
         (facts(pairs))
         (approvals(ask, &answer.approvals))
@@ -98,7 +114,7 @@ fn approvals(ask: &Ask, approvals: &[pb::ApprovalRecord]) -> Markup {
         vec![
             html! { (shown(&approval.printed_name)) " (" (actor(ask, &approval.actor)) ")" },
             html! { (time(approval.time_ms)) },
-            html! { (words::meaning(approval.meaning())) },
+            html! { (words::meaning(approval.meaning())) @if approval.late { ", " span.bad { "✗ late" } } },
             html! { (at(ask, approval.position)) @if approval.affected { " " span.bad { "✗ the key was revoked later" } } },
         ]
     });

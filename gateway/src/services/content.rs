@@ -6,6 +6,7 @@ use crate::convert::{query_failed, vault_failed};
 use crate::reason::{Reason, status};
 use attestune_ledger::query;
 use attestune_ledger::replica::StoreView;
+use attestune_ledger::state::ErasedDocuments;
 use attestune_ledger::vault::{Vault, VaultError};
 use attestune_proto::v1::content_server::Content;
 use attestune_proto::v1::{OpenRequest, OpenResponse, SealRequest, SealResponse, Sealed, event::Body};
@@ -17,12 +18,12 @@ use tonic::{Request, Response, Status};
 /// Most contents of one call.
 const CONTENTS_MAX: usize = 4096;
 
-/// Fingerprints of documents that are on the ledger, by batch.
+/// Fingerprints of documents that are on the ledger, by batch and the newest erasure in it.
 #[derive(Default)]
-pub struct Known(Mutex<HashMap<u64, HashSet<[u8; 16]>>>);
+pub struct Known(Mutex<HashMap<(u64, u64), HashSet<[u8; 16]>>>);
 
 impl Services {
-    fn vault(&self) -> Result<Arc<Vault>, Status> {
+    pub(super) fn vault(&self) -> Result<Arc<Vault>, Status> {
         self.gateway.vault.clone().ok_or_else(|| status(Reason::NoVault, "this gateway has no vault"))
     }
 
@@ -34,7 +35,9 @@ impl Services {
         let mut known = self.known.0.lock().await;
         let mut all = HashSet::new();
         for batch in batches {
-            if let Some(prints) = known.get(&batch.position) {
+            let erased = view.view().get(&ErasedDocuments::key(batch.position)).map_or(0, |row| row.position);
+            let name = (batch.position, erased);
+            if let Some(prints) = known.get(&name) {
                 all.extend(prints.iter().copied());
                 continue;
             }
@@ -48,7 +51,7 @@ impl Services {
                 Err(error) => return Err(vault_failed(error)),
             };
             all.extend(prints.iter().copied());
-            known.insert(batch.position, prints);
+            known.insert(name, prints);
         }
         Ok(all)
     }
@@ -65,7 +68,10 @@ fn pack_of(view: &StoreView, position: u64) -> Option<Vec<u8>> {
 impl Content for Services {
     async fn seal(&self, request: Request<SealRequest>) -> Result<Response<SealResponse>, Status> {
         may_seal(&self.gateway, &reader(&self.gateway, &request)?)?;
-        let SealRequest { contents, collection } = request.into_inner();
+        let SealRequest { contents, collection, subjects } = request.into_inner();
+        if !subjects.is_empty() && subjects.len() != contents.len() {
+            return Err(status(Reason::BadRequest, "subjects, if any, are as many as contents"));
+        }
         if contents.len() > CONTENTS_MAX {
             let message = format!("{} contents, {CONTENTS_MAX} are allowed", contents.len());
             return Err(status(Reason::BadRequest, message));
@@ -73,13 +79,15 @@ impl Content for Services {
         let vault = self.vault()?;
         let mut response = SealResponse::default();
         let mut fresh = Vec::with_capacity(contents.len());
+        let mut owners = Vec::with_capacity(subjects.len());
         if collection.is_empty() {
-            fresh = contents;
+            (fresh, owners) = (contents, subjects);
         } else {
             let mut known = self.fingerprints(&vault, &collection).await?;
             for (index, content) in contents.into_iter().enumerate() {
                 if known.insert(vault.fingerprint(&content)) {
                     fresh.push(content);
+                    owners.extend(subjects.get(index).cloned());
                 } else {
                     response.known.push(index as u32);
                 }
@@ -90,6 +98,12 @@ impl Content for Services {
             response.pack = sealed.pack.to_vec();
             response.commitments = sealed.items.iter().map(|i| i.commitment.to_vec()).collect();
             response.salts = sealed.items.iter().map(|i| i.salt.to_vec()).collect();
+            let texts = response
+                .commitments
+                .iter()
+                .map(|commitment| Sealed { pack: response.pack.clone(), commitment: commitment.clone() });
+            let owned = owners.into_iter().zip(texts).filter(|(subject, _)| !subject.trim().is_empty());
+            vault.index_subjects(owned).await.map_err(vault_failed)?;
         }
         Ok(Response::new(response))
     }

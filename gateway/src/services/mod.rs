@@ -4,9 +4,11 @@ mod admin;
 mod append;
 mod content;
 mod ledger;
+mod operations;
 mod pairing;
 mod provenance;
 mod registry;
+mod review;
 
 use crate::Gateway;
 use crate::access::Denials;
@@ -15,14 +17,17 @@ use crate::pages;
 use crate::pairing::Pairings;
 use crate::stop::Stop;
 use attestune_ledger::log::{Clock as _, SystemClock};
+use attestune_ledger::query::OpenWorkCursor;
 use attestune_proto::v1::admin_server::AdminServer;
 use attestune_proto::v1::content_server::ContentServer;
 use attestune_proto::v1::ledger_server::LedgerServer;
+use attestune_proto::v1::operations_server::OperationsServer;
 use attestune_proto::v1::pairing_server::PairingServer;
 use attestune_proto::v1::provenance_server::ProvenanceServer;
 use attestune_proto::v1::receipts_server::ReceiptsServer;
 use attestune_proto::v1::registry_server::RegistryServer;
-use std::sync::Arc;
+use attestune_proto::v1::review_server::ReviewServer;
+use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -39,6 +44,7 @@ pub struct Services {
     pub gateway: Gateway,
     pub denials: Arc<Denials>,
     pub known: Arc<content::Known>,
+    pub open_work: Arc<Mutex<OpenWorkCursor>>,
     pub pairings: Arc<Pairings>,
     pub started_ms: u64,
     pub stop: Stop,
@@ -61,6 +67,7 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         gateway,
         denials: Arc::default(),
         known: Arc::default(),
+        open_work: Arc::default(),
         pairings: Arc::default(),
         started_ms: SystemClock.now_ms(),
         stop,
@@ -81,6 +88,8 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         .add_service(server!(ProvenanceServer, services.clone()))
         .add_service(server!(RegistryServer, services.clone()))
         .add_service(server!(ContentServer, services.clone()))
+        .add_service(server!(OperationsServer, services.clone()))
+        .add_service(server!(ReviewServer, services.clone()))
         .add_service(server!(PairingServer, services.clone()))
         .add_service(server!(AdminServer, services.clone()));
     Ok((Routes::from(routes.into_axum_router().merge(pages::router(services))), health))

@@ -7,11 +7,12 @@ use attestune_ledger::query::{self, QueryError};
 use attestune_ledger::replica::StoreView;
 use attestune_proto::v1 as pb;
 use attestune_proto::v1::registry_server::Registry;
+use std::sync::PoisonError;
 use tonic::{Request, Response, Status};
 
 impl Services {
     /// Asks a question about the state as of a moment.
-    async fn ask<Q: Send + 'static, A: Send + 'static>(
+    pub(super) async fn ask<Q: Send + 'static, A: Send + 'static>(
         &self,
         request: Request<Q>,
         as_of: impl FnOnce(&Q) -> Option<pb::AsOf>,
@@ -111,6 +112,16 @@ impl Registry for Services {
     }
 
     async fn list_open_work(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::OpenWork>, Status> {
-        self.ask(request, |q| q.as_of, |view, _| query::open_work(view)).await
+        // Whoever waits for workers asks again and again: what was looked at stays known from one call to the next.
+        let cursor = self.open_work.clone();
+        self.ask(
+            request,
+            |q| q.as_of,
+            move |view, q| match q.as_of {
+                None => cursor.lock().unwrap_or_else(PoisonError::into_inner).advance(view, usize::MAX),
+                Some(_) => query::open_work(view),
+            },
+        )
+        .await
     }
 }

@@ -193,4 +193,14 @@ impl LogError {
             _ => false,
         }
     }
+
+    /// Whether the log does not take what was appended, however often it is tried: it is too large, or it is not allowed.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::TooLarge { .. } => true,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(KafkaError::RecordTooLarge { .. } | KafkaError::NotAllowed { .. }) => true,
+            _ => false,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::{QueryError, answer};
 use crate::replica::StoreView;
 use crate::rules::is_identifier;
-use crate::state::{Datasets, Evaluations, Keys, Promotions, Runs, View};
+use crate::state::{Alerts, Datasets, Evaluations, Experiments, Holds, Keys, Promotions, Runs, View};
 use attestune_proto::v1::{Decided, Envelope, Event, Verdict, event::Body};
 use prost::Message as _;
 
@@ -39,6 +39,14 @@ fn of(view: &View<'_>, position: u64, body: &Body) -> String {
     let promotion = |p: u64| {
         view.get(&Promotions::key(p)).map_or_else(|| format!("promotion/{p}"), |row| named("model", &row.model))
     };
+    let experiment = |p: u64| match view.get(&Experiments::key(p)).and_then(|row| row.started) {
+        Some(started) => named("model", &started.model),
+        None => format!("experiment/{p}"),
+    };
+    let alert = |p: u64| match view.get(&Alerts::key(p)).and_then(|row| row.raised) {
+        Some(raised) => named("model", &raised.model),
+        None => format!("alert/{p}"),
+    };
     match body {
         Body::LedgerCreated(_)
         | Body::RulesActivated(_)
@@ -64,6 +72,12 @@ fn of(view: &View<'_>, position: u64, body: &Body) -> String {
         Body::ReviewAssigned(b) => batch(b.batch),
         Body::ExamplesReviewed(b) => b.batches.first().map_or_else(|| named("batch", ""), |first| batch(first.batch)),
         Body::ReviewReopened(b) => batch(b.batch),
+        Body::SubjectErased(b) => format!("erasure/{}", b.first.unwrap_or(position)),
+        Body::ErasureDecided(b) => named("model", &b.model),
+        Body::LegalHoldPlaced(b) => named("hold", &b.hold),
+        Body::LegalHoldReleased(b) => {
+            view.get(&Holds::key(b.hold)).map_or_else(|| format!("hold/@{}", b.hold), |row| named("hold", &row.hold))
+        }
         Body::BaseModelRegistered(b) => named("base", &b.base),
         Body::SuiteRegistered(b) => named("suite", &b.suite),
         Body::TrainingRequested(b) => named("model", &b.model),
@@ -83,6 +97,14 @@ fn of(view: &View<'_>, position: u64, body: &Body) -> String {
         Body::PromotionRejected(b) => promotion(b.promotion),
         Body::PromotionWithdrawn(b) => promotion(b.promotion),
         Body::RolledBack(b) => named("model", &b.model),
+        Body::ServingHalted(b) => named("model", &b.model),
+        Body::ServingConfirmed(b) => named("model", &b.model),
+        Body::ExperimentStarted(b) => named("model", &b.model),
+        Body::ExperimentConcluded(b) => experiment(b.experiment),
+        Body::WindowObserved(b) => named("model", &b.model),
+        Body::AlertRaised(b) => named("model", &b.model),
+        Body::AlertAcknowledged(b) => alert(b.alert),
+        Body::ScheduleSet(b) => named("model", &b.model),
     }
 }
 

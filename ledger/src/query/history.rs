@@ -4,9 +4,10 @@ use super::{QueryError, not_found};
 use crate::draft::{kind, plain};
 use crate::refusal::printable;
 use crate::replica::StoreView;
-use crate::state::{Evaluations, Promotions, Reader as _, Runs, View};
+use crate::state::{Alerts, Evaluations, Experiments, Promotions, Reader as _, Runs, View};
 use attestune_proto::v1::{
-    Envelope, Event, HistoryEvent, HistoryRequest, Kind, ReviewVerdict, Role, Stage, event::Body,
+    AlertAction, AlertKind, Conclusion, Envelope, ErasureDecision, Event, HistoryEvent, HistoryRequest, Kind,
+    ReviewVerdict, Role, ServingConfirmed, ServingOccasion, Stage, event::Body,
 };
 use prost::Message as _;
 
@@ -90,6 +91,20 @@ fn concerns(view: &StoreView, event: &HistoryEvent, model: &str) -> bool {
         Body::PromotionRejected(b) => promotion(&view, b.promotion),
         Body::PromotionWithdrawn(b) => promotion(&view, b.promotion),
         Body::RolledBack(b) => b.model == model,
+        Body::ServingHalted(b) => b.model == model,
+        Body::ServingConfirmed(b) => b.model == model,
+        Body::ExperimentStarted(b) => b.model == model,
+        Body::ExperimentConcluded(b) => {
+            let started = view.get(&Experiments::key(b.experiment)).and_then(|row| row.started);
+            started.is_some_and(|s| s.model == model)
+        }
+        Body::WindowObserved(b) => b.model == model,
+        Body::AlertRaised(b) => b.model == model,
+        Body::AlertAcknowledged(b) => {
+            view.get(&Alerts::key(b.alert)).and_then(|row| row.raised).is_some_and(|r| r.model == model)
+        }
+        Body::ScheduleSet(b) => b.model == model,
+        Body::ErasureDecided(b) => b.model == model,
         _ => false,
     }
 }
@@ -127,11 +142,23 @@ fn sentence(body: &Body) -> String {
         Body::DatasetFrozen(b) => format!("froze {} with {} examples", b.dataset, b.count),
         Body::ContentAccessed(b) => format!("released {} texts to {}", b.commitments.len(), b.reader),
         Body::AccessDenied(b) => format!("refused {} texts to {}", b.commitments.len(), b.reader),
+        Body::ReviewAssigned(b) if b.claim => format!("claimed {} examples of batch {}", b.indices.len(), b.batch),
         Body::ReviewAssigned(b) => {
             format!("assigned {} examples of batch {} to {}", b.indices.len(), b.batch, b.reviewer)
         }
         Body::ExamplesReviewed(b) => reviewed(b),
         Body::ReviewReopened(b) => format!("reopened {} decisions on batch {}", b.indices.len(), b.batch),
+        Body::SubjectErased(b) => match b.chunks {
+            1 => "erased a person's data".into(),
+            chunks => format!("erased a person's data, part {} of {chunks}", b.chunk),
+        },
+        Body::ErasureDecided(b) => {
+            let decision =
+                plain(ErasureDecision::try_from(b.decision).unwrap_or_default().as_str_name(), "ERASURE_DECISION_");
+            format!("decided on {}@{} after erasure {}: {decision}", b.model, b.version, b.erasure)
+        }
+        Body::LegalHoldPlaced(b) => format!("placed the legal hold {}", b.hold),
+        Body::LegalHoldReleased(b) => format!("released the legal hold placed at {}", b.hold),
         Body::BaseModelRegistered(b) => format!("registered the base model {}", b.base),
         Body::TrainingRequested(b) => format!("requested a training of {} on dataset {}", b.model, b.dataset),
         Body::TrainingClaimed(b) => format!("claimed run {}", b.run),
@@ -151,12 +178,57 @@ fn sentence(body: &Body) -> String {
         }
         Body::EvaluationFailed(b) => format!("gave up evaluation {}", b.evaluation),
         Body::ModelRegistered(b) => format!("registered a version of {} trained elsewhere", b.model),
-        Body::PromotionRequested(b) => format!("asked to promote {}@{} to {}", b.model, b.version, stage(b.to)),
+        Body::PromotionRequested(b) => {
+            let how = match (b.challenger, b.emergency) {
+                (true, _) => " as a challenger",
+                (false, true) => " at once, in an emergency",
+                (false, false) => "",
+            };
+            format!("asked to promote {}@{} to {}{how}", b.model, b.version, stage(b.to))
+        }
         Body::PromotionApproved(b) => format!("approved promotion {}", b.promotion),
         Body::PromotionRejected(b) => format!("rejected promotion {}", b.promotion),
         Body::PromotionWithdrawn(b) => format!("withdrew promotion {}", b.promotion),
         Body::RolledBack(b) => format!("rolled {} back from version {} to {}", b.model, b.from, b.to),
+        Body::ServingHalted(b) => match b.version {
+            Some(version) => format!("halted {}@{version}", b.model),
+            None => format!("halted {}", b.model),
+        },
+        Body::ServingConfirmed(b) => confirmed(b),
+        Body::ExperimentStarted(b) => {
+            format!("started an experiment on {}: {} against {} for {} ppm of users", b.model, b.a, b.b, b.share_ppm)
+        }
+        Body::ExperimentConcluded(b) => format!(
+            "concluded experiment {}: {}, difference {} [{}, {}]",
+            b.experiment,
+            plain(Conclusion::try_from(b.conclusion).unwrap_or_default().as_str_name(), "CONCLUSION_"),
+            b.difference,
+            b.lower,
+            b.upper
+        ),
+        Body::WindowObserved(b) => format!("observed {} requests to {}@{}", b.requests, b.model, b.version),
+        Body::AlertRaised(b) => {
+            let kind = plain(AlertKind::try_from(b.kind).unwrap_or_default().as_str_name(), "ALERT_KIND_");
+            let subject = if b.subject.is_empty() { String::new() } else { format!(" of {}", b.subject) };
+            format!("raised an alert on {}@{}: {kind}{subject}", b.model, b.version)
+        }
+        Body::AlertAcknowledged(b) => {
+            let action = plain(AlertAction::try_from(b.action).unwrap_or_default().as_str_name(), "ALERT_ACTION_");
+            format!("acknowledged alert {}: {action}", b.alert)
+        }
+        Body::ScheduleSet(b) if b.paused => format!("paused the retraining of {}", b.model),
+        Body::ScheduleSet(b) => format!("scheduled the retraining of {}", b.model),
     }
+}
+
+fn confirmed(body: &ServingConfirmed) -> String {
+    let occasion = match body.occasion() {
+        ServingOccasion::Heartbeat => "still serves",
+        ServingOccasion::Stopped => "stops serving",
+        ServingOccasion::Changed | ServingOccasion::Unspecified => "serves",
+    };
+    let version = if body.version == 0 { "no version".into() } else { format!("version {}", body.version) };
+    format!("{} {occasion} {version} of {} as of {}", body.server, body.model, body.as_of)
 }
 
 fn reviewed(body: &attestune_proto::v1::ExamplesReviewed) -> String {

@@ -1,5 +1,6 @@
 //! Which version was in force, since when, on whose word.
 
+use super::erased::erasures_of;
 use super::history::history_event;
 use super::provenance::evaluation_provenance;
 use super::{QueryError, answer, not_found};
@@ -22,9 +23,14 @@ pub fn why_in_force(store: &StoreView, model: &str) -> Result<WhyInForceResponse
         policy_version: view.get(&Ledgers::key()).map_or(0, |l| l.policy_version),
         ..Default::default()
     };
+    if let Some(at) = row.halted_at {
+        found.halt = Some(history_event(store, at)?);
+        found.halted_version = row.halted_version;
+    }
     if row.in_force == 0 {
         return answer(&view, found);
     }
+    found.challenger = row.challenger;
     found.since_position = row.since;
     found.since_ms = view.fold_time(row.since).unwrap_or(0);
     let version = view.get(&Versions::key(model, row.in_force)).unwrap_or_default();
@@ -38,6 +44,7 @@ pub fn why_in_force(store: &StoreView, model: &str) -> Result<WhyInForceResponse
         found.policy_version = promotion.policy_version;
         found.promotion = Some(promotion);
     }
+    found.erasures = erasures_of(&view, &version);
     found.run = version.run.and_then(|r| view.get(&Runs::key(r)));
     found.dataset = found.run.as_ref().and_then(|r| view.get(&Datasets::key(r.dataset)));
     answer(&view, found)
@@ -57,6 +64,7 @@ fn approvals(store: &StoreView, promotion: &PromotionRow) -> Result<Vec<Approval
             time_ms: view.fold_time(signer.position).unwrap_or(0),
             meaning: approval.meaning,
             affected: key.revoked_at.is_some(),
+            late: approval.late,
         });
     }
     answer(&view, records)

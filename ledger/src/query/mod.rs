@@ -3,6 +3,9 @@
 //! Each takes a view and answers the message of `service.proto`. Nothing here decides anything.
 
 mod aggregate;
+mod calendar;
+mod due;
+mod erased;
 mod examples;
 mod history;
 mod in_force;
@@ -10,8 +13,13 @@ mod lineage;
 mod lists;
 mod open_work;
 mod provenance;
+mod review;
+mod serving;
 
 pub use aggregate::aggregate;
+pub use calendar::next_after;
+pub use due::{due, retraining_due};
+pub use erased::{documents_among, erasure, erasures_of, prepare_erasure, to_erase};
 pub use examples::{list_examples, list_members, members_of, prepare_dataset};
 pub use history::{event_of, history, summary};
 pub use in_force::why_in_force;
@@ -19,6 +27,8 @@ pub use lineage::lineage;
 pub use lists::*;
 pub use open_work::{OpenWorkCursor, Word, check_of, open_work, scan_of};
 pub use provenance::{evaluation_provenance, lower_bound_ppm, model_version};
+pub use review::{judged, review_counts, review_queue, review_report};
+pub use serving::{serving, status};
 
 use crate::replica::ReplicaError;
 use crate::state::{ReadFailed, View};

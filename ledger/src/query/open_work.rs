@@ -4,10 +4,11 @@ use super::{QueryError, answer};
 use crate::replica::StoreView;
 use crate::rules;
 use crate::state::{
-    Actors, Checks, Evaluations, Examples, Keys, Leakages, Ledgers, RowKey, Runs, Scans, Versions, View,
+    Actors, Checks, DatasetErasures, Evaluations, Examples, Keys, Leakages, Ledgers, RowKey, Runs, Scans, Versions,
+    View,
 };
 use attestune_proto::v1 as pb;
-use pb::{ActorKind, EvaluationRow, ExamplesRow, Kind, OpenWork, Policy, Signer, Tool, WorkStatus};
+use pb::{ActorKind, EvaluationRow, ExamplesRow, Kind, OpenWork, Policy, RunRow, Signer, Tool, WorkStatus};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ impl OpenWorkCursor {
         let work = OpenWork {
             batches_to_scan: still_open(&mut self.to_scan, limit, |_| true, |batch| unscanned(&view, &policy, batch)),
             batches_to_check: still_open(&mut self.to_check, limit, |_| true, |batch| unchecked(&view, &policy, batch)),
-            runs: still_rows(&view, &mut self.runs, Runs::key, |r| r.status),
+            runs: trainable(&view, still_rows(&view, &mut self.runs, Runs::key, |r| r.status)),
             evaluations: still_rows(&view, &mut self.evaluations, Evaluations::key, |e| e.status),
             leakage_to_check: self.leakage(&view, &policy),
         };
@@ -136,6 +137,10 @@ impl OpenWorkCursor {
         let counts = |s: &Signer| rules::counts(view, policy, s, Kind::LeakageChecked);
         let mut open = Vec::new();
         for (dataset, suite) in self.pairs.iter().copied() {
+            // What was erased can't be compared any more.
+            if !view.scan(&DatasetErasures::under(dataset)).is_empty() {
+                continue;
+            }
             let leakage = view.get(&Leakages::key(dataset, suite));
             if !leakage.as_ref().is_some_and(|l| l.signer.as_ref().is_some_and(counts)) {
                 open.push(pb::LeakageProvenance { dataset, suite, leakage });
@@ -242,6 +247,12 @@ fn still_open(
     }
     done.iter().for_each(|position| _ = known.remove(position));
     found
+}
+
+/// Runs on datasets of which nothing was erased: nobody may claim the others.
+fn trainable(view: &View<'_>, mut runs: Vec<RunRow>) -> Vec<RunRow> {
+    runs.retain(|run| view.scan(&DatasetErasures::under(run.dataset)).is_empty());
+    runs
 }
 
 fn still_rows<R: prost::Message + Default>(

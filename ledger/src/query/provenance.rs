@@ -1,5 +1,6 @@
 //! Everything that made a version, and everything decided on it.
 
+use super::erased::erasures_of;
 use super::examples::members_of;
 use super::{QueryError, answer, not_found};
 use crate::replica::StoreView;
@@ -10,9 +11,11 @@ use crate::state::{
 };
 use attestune_proto::v1::{
     BatchProvenance, CategoryBar, CategoryResult, CategoryVerdict, DatasetRow, EvaluationProvenance, EvaluationRow,
-    LeakageProvenance, MemberProvenance, ModelVersion, PromotionRow, ScanProvenance, ScanRow, Signer, Tool,
-    TrainingCompleted, event::Body,
+    ExamplesScanned, LanguageShare, LeakageProvenance, MemberProvenance, ModelVersion, PromotionRow, ScanCoverage,
+    ScanProvenance, ScanRow, Signer, TrainingCompleted, event::Body,
 };
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 
 /// The whole provenance of a version.
@@ -35,6 +38,7 @@ pub fn model_version(view: &StoreView, model: &str, version: u32) -> Result<Mode
     let mut found = ModelVersion {
         base: view.get(&Bases::key(row.base)),
         completed: completed(&view, row.position),
+        erasures: erasures_of(&view, &row),
         version: Some(row),
         run,
         dataset,
@@ -44,7 +48,9 @@ pub fn model_version(view: &StoreView, model: &str, version: u32) -> Result<Mode
         leakage,
         as_of_position,
         actors: Vec::new(),
+        coverages: Vec::new(),
     };
+    found.coverages = coverages(&view, &found.batches);
     found.actors = actors_in(&found).iter().filter_map(|a| view.get(&Actors::key(a))).collect();
     answer(&view, found)
 }
@@ -93,8 +99,48 @@ fn scan(view: &View<'_>, row: &ScanRow) -> Option<ScanProvenance> {
     let signer = row.signer.as_ref()?;
     let Some(Body::ExamplesScanned(body)) = view.body(signer.position) else { return None };
     let flagged = row.flagged.iter().map(|byte| byte.count_ones()).sum();
-    let detector: Option<Tool> = body.detector;
-    Some(ScanProvenance { detector, position: signer.position, actor: signer.actor.clone(), flagged })
+    let coverage = said(&body).digest;
+    Some(ScanProvenance {
+        detector: body.detector,
+        position: signer.position,
+        actor: signer.actor.clone(),
+        flagged,
+        coverage,
+    })
+}
+
+/// What the scans of some batches say of themselves, in the order in which each was said first.
+fn coverages(view: &View<'_>, batches: &[BatchProvenance]) -> Vec<ScanCoverage> {
+    let mut all: Vec<ScanCoverage> = Vec::new();
+    for scan in batches.iter().flat_map(|batch| &batch.scans) {
+        let Some(Body::ExamplesScanned(body)) = view.body(scan.position) else { continue };
+        match all.iter_mut().find(|known| known.digest == scan.coverage) {
+            Some(known) => {
+                known.scans += 1;
+                add(&mut known.languages, body.languages);
+            }
+            None => all.push(said(&body)),
+        }
+    }
+    all
+}
+
+/// What one scan says of itself.
+fn said(scan: &ExamplesScanned) -> ScanCoverage {
+    let ExamplesScanned { detector, looked_for, coverage, .. } = scan.clone();
+    let alone = ExamplesScanned { detector, looked_for, coverage, ..Default::default() };
+    let digest = Sha256::digest(alone.encode_to_vec()).to_vec();
+    let ExamplesScanned { detector, looked_for, coverage, .. } = alone;
+    ScanCoverage { digest, detector, looked_for, coverage, scans: 1, languages: scan.languages.clone() }
+}
+
+fn add(languages: &mut Vec<LanguageShare>, more: Vec<LanguageShare>) {
+    for share in more {
+        match languages.binary_search_by(|known| known.language.cmp(&share.language)) {
+            Ok(at) => languages[at].texts = languages[at].texts.saturating_add(share.texts),
+            Err(at) => languages.insert(at, share),
+        }
+    }
 }
 
 fn leakage(view: &View<'_>, dataset: &DatasetRow, evaluations: &[EvaluationRow]) -> Vec<LeakageProvenance> {

@@ -74,6 +74,15 @@ pub enum ReplicaError {
     /// The replica has no checkpoint key.
     #[error("this replica holds no checkpoint key, so it signs no checkpoints")]
     NoCheckpointKey,
+    /// Log or fold did not come to what was appended in time.
+    #[error(
+        "no receipt within {waited_s} s, log or fold are too far behind: the events may be on the log or not, append the \
+         same bytes again, they count once"
+    )]
+    Behind {
+        /// How long it was waited for.
+        waited_s: u64,
+    },
     /// The fold stopped earlier.
     #[error("the replica has stopped: {0}")]
     Stopped(String),
@@ -104,6 +113,6 @@ pub enum AppendError {
 impl AppendError {
     /// Nothing came of it within [`RECEIPT_WAIT`](super::RECEIPT_WAIT).
     pub fn overdue() -> Self {
-        ReplicaError::Stopped("log or fold are too far behind to wait for: ask for the receipt later".into()).into()
+        ReplicaError::Behind { waited_s: super::RECEIPT_WAIT.as_secs() }.into()
     }
 }

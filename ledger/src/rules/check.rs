@@ -4,7 +4,8 @@ use super::Act;
 use crate::draft::plain;
 use crate::refusal::Refusal;
 use crate::state::View;
-use attestune_proto::v1::{ActorRow, Event, Kind, Policy, Role, Sealed};
+use attestune_proto::v1::{ActorRow, Event, Finding, Kind, Policy, Role, Sealed, Stage, event::Body};
+use std::cmp::Ordering;
 
 /// Most facts about documents or examples in one event.
 pub const BATCH_MAX: usize = 512;
@@ -18,7 +19,15 @@ pub fn is_root(kind: Kind) -> bool {
 
 /// Kinds that protect: never too stale.
 fn protects(kind: Kind) -> bool {
-    matches!(kind, Kind::KeyRevoked | Kind::RoleWithdrawn | Kind::PromotionRejected | Kind::PromotionWithdrawn)
+    matches!(
+        kind,
+        Kind::KeyRevoked
+            | Kind::RoleWithdrawn
+            | Kind::PromotionRejected
+            | Kind::PromotionWithdrawn
+            | Kind::ServingHalted
+            | Kind::LegalHoldPlaced
+    )
 }
 
 /// `seen` is a tree of this log, and not older than the policy allows.
@@ -63,10 +72,19 @@ pub fn permission(act: &Act<'_>) -> Result<(), Refusal> {
     }
     // A further key may be registered by its holder, whose right the rule itself judges.
     let own_key = act.kind == Kind::KeyRegistered;
-    if !may(&act.policy, &act.actor, act.kind) && !own_key {
-        return Err(Refusal::RoleMissing { actor: act.event.actor.clone(), needs: needs(&act.policy, act.kind) });
+    let kind = permitting(act);
+    if !may(&act.policy, &act.actor, kind) && !own_key {
+        return Err(Refusal::RoleMissing { actor: act.event.actor.clone(), needs: needs(&act.policy, kind) });
     }
     Ok(())
+}
+
+/// The kind whose permission an act needs: who claims examples assigns them to himself by the right to review.
+fn permitting(act: &Act<'_>) -> Kind {
+    match &act.event.body {
+        Some(Body::ReviewAssigned(body)) if body.claim => Kind::ExamplesReviewed,
+        _ => act.kind,
+    }
 }
 
 /// The roles that may do a kind, as text.
@@ -153,6 +171,31 @@ pub fn known<E: TryFrom<i32>>(field: &'static str, value: i32) -> Result<E, Refu
     E::try_from(value).map_err(|_| Refusal::BadField { field, rule: "has an unknown value" })
 }
 
+/// A stage as a row or body holds it.
+pub fn stage(value: i32) -> Stage {
+    Stage::try_from(value).unwrap_or_default()
+}
+
+/// Digits with at most one dot between them, 32 characters at most.
+pub fn decimal(text: &str) -> bool {
+    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+    text.len() <= 32 && text.split_once('.').map_or_else(|| digits(text), |(whole, part)| digits(whole) && digits(part))
+}
+
+/// How a decimal that may have a minus before it stands to 0; none if it is no such decimal.
+pub fn sign(text: &str) -> Option<Ordering> {
+    let magnitude = text.strip_prefix('-').unwrap_or(text);
+    if !decimal(magnitude) {
+        return None;
+    }
+    let zero = magnitude.bytes().all(|b| matches!(b, b'0' | b'.'));
+    Some(match (zero, text.starts_with('-')) {
+        (true, _) => Ordering::Equal,
+        (false, true) => Ordering::Less,
+        (false, false) => Ordering::Greater,
+    })
+}
+
 /// 1 to 512 items.
 pub fn batch_len(field: &'static str, len: usize) -> Result<(), Refusal> {
     if len == 0 || len > BATCH_MAX {
@@ -169,6 +212,15 @@ pub fn ascending<T: PartialOrd>(field: &'static str, mut values: impl Iterator<I
             return Err(Refusal::BadField { field, rule: "must be in ascending order, none twice" });
         }
         last = value;
+    }
+    Ok(())
+}
+
+/// A span of a finding.
+pub fn span(field: &'static str, span: &Finding) -> Result<(), Refusal> {
+    id("entity", &span.entity)?;
+    if span.start >= span.end || span.score_ppm > 1_000_000 {
+        return Err(Refusal::BadField { field, rule: "must not be empty nor score above 1,000,000" });
     }
     Ok(())
 }
@@ -191,4 +243,30 @@ pub fn environment(settings: &[attestune_proto::v1::Setting]) -> Result<(), Refu
         id("environment.value", &setting.value)?;
     }
     ascending("environment", settings.iter().map(|s| &s.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decimal_has_digits_on_both_sides_of_its_dot() {
+        for good in ["0", "0.002", "12.5"] {
+            assert!(decimal(good), "{good}");
+        }
+        for bad in ["", ".", "1.", ".5", "1e-3", "-1", "1.2.3", "0.00000000000000000000000000000000001"] {
+            assert!(!decimal(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_signed_decimal_is_told_from_zero() {
+        let cases = [("0", Ordering::Equal), ("-0.00", Ordering::Equal), ("0.001", Ordering::Greater)];
+        for (text, expected) in cases.into_iter().chain([("-12.5", Ordering::Less), ("3", Ordering::Greater)]) {
+            assert_eq!(sign(text), Some(expected), "{text}");
+        }
+        for bad in ["", "-", "--1", "+1", "-.5", "1-"] {
+            assert_eq!(sign(bad), None, "{bad}");
+        }
+    }
 }

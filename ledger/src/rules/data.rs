@@ -1,8 +1,8 @@
 //! Documents, examples, scans, quality checks, and reads of content.
 
-use super::{Act, check};
+use super::{Act, check, coverage};
 use crate::refusal::Refusal;
-use crate::state::{Checks, CollectionBatches, Documents, Effects, Examples, FirstScans, Scans, View};
+use crate::state::{Checks, CollectionBatches, Documents, Effects, ErasedDocuments, Examples, FirstScans, Scans, View};
 use attestune_proto::v1::{
     CheckRow, DocumentsIngested, DocumentsRow, ExamplesChecked, ExamplesDerived, ExamplesRow, ExamplesScanned,
     FirstScanRow, PositionRow, Quality, ScanRow, Signer, Tool,
@@ -35,8 +35,12 @@ pub fn derive(view: &View<'_>, act: &Act<'_>, body: &ExamplesDerived) -> Result<
     let Some(documents) = view.get(&Documents::key(body.documents)) else {
         return Err(Refusal::UnknownBatch { position: body.documents });
     };
+    let erased = view.get(&ErasedDocuments::key(body.documents)).unwrap_or_default().erased;
     for row in &body.rows {
         check::inside(*row, documents.count)?;
+        if bit(&erased, *row) {
+            return Err(Refusal::ContentErased { batch: body.documents, index: *row });
+        }
     }
     let row = ExamplesRow {
         position: act.position,
@@ -60,6 +64,7 @@ pub fn scan(view: &View<'_>, act: &Act<'_>, body: &ExamplesScanned) -> Result<Ef
         check::id("looked_for", entity)?;
     }
     check::ascending("looked_for", body.looked_for.iter())?;
+    coverage::check(body)?;
     let batch = examples(view, body.batch)?;
     let name = Scans::key(body.batch, &detector.name, &detector.version);
     done_before(view, act, view.get(&name).and_then(|done| done.signer))?;
@@ -70,13 +75,10 @@ pub fn scan(view: &View<'_>, act: &Act<'_>, body: &ExamplesScanned) -> Result<Ef
         if example.spans.is_empty() {
             return Err(Refusal::BadField { field: "findings", rule: "must leave out examples without a span" });
         }
-        for span in &example.spans {
-            check::id("entity", &span.entity)?;
-            if span.start >= span.end || span.score_ppm > 1_000_000 {
-                return Err(Refusal::BadField { field: "spans", rule: "must not be empty nor score above 1,000,000" });
-            }
+        example.spans.iter().try_for_each(|span| check::span("spans", span))?;
+        if example.spans.iter().any(|span| coverage::flags(body, span)) {
+            set_bit(&mut flagged, example.index);
         }
-        set_bit(&mut flagged, example.index);
     }
     let mut effects = Effects::none().and(&name, &ScanRow { signer: Some(act.signer()), flagged });
     let first = FirstScans::key(body.batch);
@@ -139,7 +141,8 @@ pub fn bit(bits: &[u8], index: u32) -> bool {
     bits.get(index as usize / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
 }
 
-fn set_bit(bits: &mut [u8], index: u32) {
+/// Sets the bit of an index, if it lies within.
+pub fn set_bit(bits: &mut [u8], index: u32) {
     if let Some(byte) = bits.get_mut(index as usize / 8) {
         *byte |= 1 << (index % 8);
     }

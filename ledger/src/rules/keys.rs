@@ -145,13 +145,16 @@ pub fn known_actor(view: &View<'_>, actor: &str) -> Result<ActorRow, Refusal> {
     view.get(&Actors::key(actor)).ok_or_else(|| Refusal::UnknownActor { actor: actor.into() })
 }
 
-fn holder_kind(role: Role) -> ActorKind {
+/// What kind of actor may hold a role.
+pub fn holder_kind(role: Role) -> ActorKind {
     match role {
         Role::Unspecified => ActorKind::Unspecified,
         Role::Admin | Role::Steward | Role::Reviewer | Role::Engineer | Role::Approver | Role::Officer => {
             ActorKind::Person
         }
-        Role::Scanner | Role::Checker | Role::Trainer | Role::Evaluator => ActorKind::Worker,
+        Role::Scanner | Role::Checker | Role::Trainer | Role::Evaluator | Role::Monitor | Role::Scheduler => {
+            ActorKind::Worker
+        }
         Role::Gateway => ActorKind::Gateway,
     }
 }
@@ -170,6 +173,8 @@ fn role_name(role: Role) -> &'static str {
         Role::Trainer => "trainer",
         Role::Evaluator => "evaluator",
         Role::Gateway => "gateway",
+        Role::Monitor => "monitor",
+        Role::Scheduler => "scheduler",
     }
 }
 
@@ -180,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_roles_name_is_that_of_the_proto() {
-        for number in 1..=11 {
+        for number in 1..=13 {
             let role = Role::try_from(number).unwrap();
             assert_eq!(role_name(role), plain(role.as_str_name(), "ROLE_"));
         }

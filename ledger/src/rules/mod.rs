@@ -5,12 +5,18 @@
 
 pub mod bound;
 mod check;
+pub mod closure;
 pub use check::is_identifier;
+pub mod claims;
+mod coverage;
 mod data;
 mod datasets;
 pub use datasets::tally;
 pub mod decode;
 pub mod eligibility;
+mod emergency;
+pub use emergency::unreviewed;
+pub mod erasure;
 mod evaluation;
 pub mod gate;
 mod keys;
@@ -18,8 +24,13 @@ mod lease;
 mod ledger;
 pub mod policy;
 mod promotion;
+mod reversal;
 mod review;
+mod schedule;
+mod serving;
+mod traffic;
 mod training;
+mod watch;
 
 use crate::draft::kind;
 use crate::refusal::{Refusal, Rejection};
@@ -299,6 +310,10 @@ fn dispatch(view: &View<'_>, act: &Act<'_>, body: &Body) -> Result<Effects, Refu
         Body::ReviewAssigned(body) => review::assign(view, act, body),
         Body::ExamplesReviewed(body) => review::decide(view, act, body),
         Body::ReviewReopened(body) => review::reopen(view, act, body),
+        Body::SubjectErased(body) => erasure::erase(view, act, body),
+        Body::ErasureDecided(body) => erasure::decide(view, act, body),
+        Body::LegalHoldPlaced(body) => erasure::hold(act, body),
+        Body::LegalHoldReleased(body) => erasure::release(view, act, body),
         Body::BaseModelRegistered(body) => training::register_base(act, body),
         Body::TrainingRequested(body) => training::request(view, act, body),
         Body::TrainingClaimed(body) => training::claim(view, act, body),
@@ -317,7 +332,15 @@ fn dispatch(view: &View<'_>, act: &Act<'_>, body: &Body) -> Result<Effects, Refu
         Body::PromotionApproved(body) => promotion::approve(view, act, body),
         Body::PromotionRejected(body) => promotion::reject(view, act, body),
         Body::PromotionWithdrawn(body) => promotion::withdraw(view, act, body),
-        Body::RolledBack(body) => promotion::roll_back(view, act, body),
+        Body::RolledBack(body) => reversal::roll_back(view, act, body),
+        Body::ServingHalted(body) => reversal::halt(view, act, body),
+        Body::ServingConfirmed(body) => serving::confirm(view, act, body),
+        Body::ExperimentStarted(body) => traffic::start(view, act, body),
+        Body::ExperimentConcluded(body) => traffic::conclude(view, act, body),
+        Body::WindowObserved(body) => watch::observe(view, act, body),
+        Body::AlertRaised(body) => watch::raise(view, act, body),
+        Body::AlertAcknowledged(body) => watch::acknowledge(view, act, body),
+        Body::ScheduleSet(body) => schedule::set(view, act, body),
     }
 }
 

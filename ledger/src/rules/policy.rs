@@ -1,12 +1,18 @@
 //! The policy: what makes one valid, the default one, and its look-ups.
 
-use super::check;
+use super::{check, keys::holder_kind};
 use crate::refusal::Refusal;
 use crate::state::{Ledgers, View};
-use attestune_proto::v1::{Bound, Gate, HumanReview, Kind, Permission, Policy, Role, Stage, Tool};
+use attestune_proto::v1::{
+    ActorKind, Bound, Gate, HumanReview, Kind, Permission, Policy, ReviewReason, ReviewRules, ReviewVerdict, Role,
+    Stage, Tool, Watch,
+};
 use std::sync::Arc;
 
 const DAY_MS: u64 = 86_400_000;
+const TIME_MAX_MS: u64 = 3660 * DAY_MS;
+/// How long a claim keeps others away where the policy says nothing.
+const CLAIM_MS: u64 = 30 * 60_000;
 
 /// The policy in force in a view; an empty one, under which nothing is allowed, where there is no ledger.
 pub fn in_force(view: &View<'_>) -> Arc<Policy> {
@@ -51,10 +57,98 @@ pub fn validate(policy: Option<&Policy>) -> Result<(), Refusal> {
         policy.clock_lag_max_ms,
         policy.retraining_interval_ms,
     ];
-    if times.iter().any(|t| *t == 0 || *t > 3660 * DAY_MS) {
+    if times.iter().any(|t| *t == 0 || *t > TIME_MAX_MS) {
         return Err(bad("every time must be at least 1 ms and at most ten years"));
     }
-    permissions(policy).map_err(bad)
+    after_promotion(policy).map_err(bad)?;
+    permissions(policy).map_err(bad)?;
+    policy.review.as_ref().map_or(Ok(()), reviewing).map_err(bad)
+}
+
+fn reviewing(rules: &ReviewRules) -> Result<(), &'static str> {
+    if rules.second_review_ppm > 1_000_000 {
+        return Err("second_review_ppm must be at most 1,000,000");
+    }
+    if rules.claim_ms > TIME_MAX_MS || rules.due_ms > TIME_MAX_MS {
+        return Err("the times of review must be at most ten years");
+    }
+    let mut last = 0;
+    for row in &rules.reasons {
+        let known = row.verdict > last && ReviewVerdict::try_from(row.verdict).is_ok();
+        let reasons = !row.reasons.is_empty()
+            && row.reasons.iter().all(|r| *r != 0 && ReviewReason::try_from(*r).is_ok())
+            && check::ascending("reasons", row.reasons.iter()).is_ok();
+        if !known || !reasons {
+            return Err(
+                "review reasons name known verdicts, ascending, each with known reasons, ascending, none twice",
+            );
+        }
+        last = row.verdict;
+    }
+    match &rules.allow_list {
+        Some(sealed) => check::sealed("allow_list", Some(sealed)).map_err(|_| "the allow list is no sealed content"),
+        None => Ok(()),
+    }
+}
+
+/// How people review under a policy.
+pub fn review_rules(policy: &Policy) -> ReviewRules {
+    policy.review.clone().unwrap_or_default()
+}
+
+/// How long a claim keeps others away, in milliseconds.
+pub fn claim_ms(policy: &Policy) -> u64 {
+    match policy.review.as_ref().map_or(0, |rules| rules.claim_ms) {
+        0 => CLAIM_MS,
+        named => named,
+    }
+}
+
+/// Whether the policy takes a reason with a verdict.
+pub fn takes_reason(policy: &Policy, verdict: i32, reason: i32) -> bool {
+    let rows = policy.review.iter().flat_map(|rules| &rules.reasons);
+    rows.filter(|row| row.verdict == verdict).all(|row| row.reasons.contains(&reason))
+}
+
+fn after_promotion(policy: &Policy) -> Result<(), &'static str> {
+    let times = [
+        policy.serving_silence_ms,
+        policy.watch_silence_ms,
+        policy.alert_response_ms,
+        policy.request_retention_ms,
+        policy.key_backup_retention_ms,
+    ];
+    if times.iter().any(|t| *t > TIME_MAX_MS) {
+        return Err("every time must be at most ten years");
+    }
+    let persons = |roles: &[i32]| {
+        let holds = |r: &i32| Role::try_from(*r).is_ok_and(|r| holder_kind(r) == ActorKind::Person);
+        roles.windows(2).all(|w| w[0] < w[1]) && roles.iter().all(holds)
+    };
+    if let Some(emergency) = &policy.emergency
+        && (!(1..=TIME_MAX_MS).contains(&emergency.deadline_ms)
+            || emergency.roles.is_empty()
+            || !persons(&emergency.roles))
+    {
+        return Err("an emergency needs a deadline of ten years at most, and roles of persons, ascending");
+    }
+    if policy.by_number.iter().any(|r| *r == 0 || Role::try_from(*r).is_err())
+        || !policy.by_number.windows(2).all(|w| w[0] < w[1])
+    {
+        return Err("by_number needs known roles, ascending");
+    }
+    let Some(watch) = &policy.watch else { return Ok(()) };
+    if !(1..=TIME_MAX_MS).contains(&watch.window_ms) {
+        return Err("a window must be at least 1 ms and at most ten years");
+    }
+    let shares = [watch.refusals_max_ppm, watch.format_failures_max_ppm, watch.errors_max_ppm, watch.cusum_bad_ppm];
+    if shares.iter().any(|ppm| *ppm > 1_000_000) {
+        return Err("a share to be watched must be at most 1,000,000 parts per million");
+    }
+    if (watch.cusum_bad_ppm == 0) != (watch.cusum_limit_milli == 0) {
+        return Err("a CUSUM needs the rate that is bad and its limit");
+    }
+    Ok(())
 }
 
 fn gates(policy: &Policy) -> Result<(), &'static str> {
@@ -128,6 +222,30 @@ pub fn default_policy(detectors: Vec<Tool>, checkers: Vec<Tool>, suite: &str) ->
         retraining_interval_ms: 91 * DAY_MS,
         browser_keys_approve: false,
         permissions: default_permissions(),
+        review: None,
+        emergency: None,
+        serving_silence_ms: 15 * 60_000,
+        watch_silence_ms: DAY_MS,
+        alert_response_ms: DAY_MS,
+        request_retention_ms: 30 * DAY_MS,
+        key_backup_retention_ms: 0,
+        by_number: vec![Role::Engineer as i32, Role::Approver as i32, Role::Officer as i32],
+        watch: Some(default_watch()),
+    }
+}
+
+fn default_watch() -> Watch {
+    Watch {
+        window_ms: 3_600_000,
+        judged_max: 50,
+        refusals_max_ppm: 200_000,
+        format_failures_max_ppm: 50_000,
+        errors_max_ppm: 10_000,
+        latency_p99_max_us: 0,
+        // The usual reading of the index: above 0.25 the population has shifted.
+        psi_max_ppm: 250_000,
+        cusum_bad_ppm: 900_000,
+        cusum_limit_milli: 4_000,
     }
 }
 
@@ -145,14 +263,18 @@ fn default_permissions() -> Vec<Permission> {
         (K::ExamplesScanned, &[R::Scanner]),
         (K::ExamplesChecked, &[R::Checker]),
         (K::LeakageChecked, &[R::Checker]),
-        (K::DatasetFrozen, &[R::Steward, R::Engineer]),
+        (K::DatasetFrozen, &[R::Steward, R::Engineer, R::Scheduler]),
         (K::ContentAccessed, &[R::Gateway]),
         (K::AccessDenied, &[R::Gateway]),
         (K::ReviewAssigned, &[R::Steward, R::Officer]),
         (K::ExamplesReviewed, &[R::Reviewer]),
         (K::ReviewReopened, &[R::Reviewer, R::Officer]),
+        (K::SubjectErased, &[R::Steward, R::Officer]),
+        (K::ErasureDecided, &[R::Officer]),
+        (K::LegalHoldPlaced, &[R::Officer]),
+        (K::LegalHoldReleased, &[R::Officer]),
         (K::BaseModelRegistered, &[R::Engineer]),
-        (K::TrainingRequested, &[R::Engineer]),
+        (K::TrainingRequested, &[R::Engineer, R::Scheduler]),
         (K::TrainingClaimed, &[R::Trainer]),
         (K::TrainingProgressed, &[R::Trainer]),
         (K::TrainingCompleted, &[R::Trainer]),
@@ -160,18 +282,66 @@ fn default_permissions() -> Vec<Permission> {
         (K::HyperparametersSelected, &[R::Engineer]),
         (K::TrainingReproduced, &[R::Trainer]),
         (K::SuiteRegistered, &[R::Engineer, R::Officer]),
-        (K::EvaluationRequested, &[R::Engineer, R::Officer]),
+        (K::EvaluationRequested, &[R::Engineer, R::Officer, R::Scheduler]),
         (K::EvaluationClaimed, &[R::Evaluator]),
         (K::EvaluationCompleted, &[R::Evaluator]),
         (K::EvaluationFailed, &[R::Evaluator]),
         (K::ModelRegistered, &[R::Engineer]),
-        (K::PromotionRequested, &[R::Engineer, R::Approver]),
+        (K::PromotionRequested, &[R::Engineer, R::Approver, R::Scheduler]),
         (K::PromotionApproved, &[R::Approver]),
         (K::PromotionRejected, &[R::Approver, R::Officer]),
         (K::PromotionWithdrawn, &[R::Engineer, R::Approver]),
         (K::RolledBack, &[R::Engineer, R::Approver, R::Officer]),
+        (K::ServingHalted, &[R::Engineer, R::Approver, R::Officer]),
+        (K::ServingConfirmed, &[R::Gateway]),
+        (K::ExperimentStarted, &[R::Engineer]),
+        (K::ExperimentConcluded, &[R::Engineer, R::Officer, R::Monitor]),
+        (K::WindowObserved, &[R::Gateway, R::Monitor]),
+        (K::AlertRaised, &[R::Gateway, R::Monitor]),
+        (K::AlertAcknowledged, &[R::Engineer, R::Approver, R::Officer]),
+        (K::ScheduleSet, &[R::Engineer, R::Officer]),
     ];
     rows.iter()
         .map(|(kind, roles)| Permission { kind: *kind as i32, roles: roles.iter().map(|r| *r as i32).collect() })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attestune_proto::v1::{Sealed, VerdictReasons};
+
+    fn judged(review: ReviewRules) -> Result<(), Refusal> {
+        let tool = |name: &str| vec![Tool { name: name.into(), version: "1".into() }];
+        validate(Some(&Policy { review: Some(review), ..default_policy(tool("pii"), tool("quality"), "triage") }))
+    }
+
+    fn reasons(rows: &[(i32, &[i32])]) -> ReviewRules {
+        let row = |(verdict, reasons): &(i32, &[i32])| VerdictReasons { verdict: *verdict, reasons: reasons.to_vec() };
+        ReviewRules { reasons: rows.iter().map(row).collect(), ..Default::default() }
+    }
+
+    #[test]
+    fn rules_of_review_must_be_whole() {
+        assert!(judged(ReviewRules::default()).is_ok());
+        assert!(judged(reasons(&[(1, &[1, 3]), (3, &[2])])).is_ok());
+        let wrong: [&[(i32, &[i32])]; 6] =
+            [&[(0, &[1])], &[(4, &[1])], &[(1, &[])], &[(1, &[3, 1])], &[(1, &[6])], &[(2, &[1]), (1, &[1])]];
+        for rows in wrong {
+            assert!(judged(reasons(rows)).is_err(), "{rows:?}");
+        }
+        let allow_list = Some(Sealed { pack: vec![1; 16], commitment: vec![2; 31] });
+        assert!(judged(ReviewRules { allow_list, ..Default::default() }).is_err());
+        assert!(judged(ReviewRules { second_review_ppm: 1_000_001, ..Default::default() }).is_err());
+        assert!(judged(ReviewRules { claim_ms: 3660 * DAY_MS + 1, ..Default::default() }).is_err());
+        assert!(judged(ReviewRules { due_ms: 3660 * DAY_MS + 1, ..Default::default() }).is_err());
+    }
+
+    #[test]
+    fn a_verdict_without_a_row_takes_every_reason() {
+        let policy = Policy { review: Some(reasons(&[(1, &[3])])), ..Default::default() };
+        assert!(takes_reason(&policy, 1, 3) && !takes_reason(&policy, 1, 1) && takes_reason(&policy, 2, 1));
+        assert!(takes_reason(&Policy::default(), 1, 5));
+        assert_eq!(claim_ms(&Policy::default()), CLAIM_MS);
+    }
 }

@@ -1,12 +1,11 @@
-//! Versions through their stages: requests, approvals, rollback.
+//! Versions through their stages: requests and approvals.
 
-use super::{Act, check, gate, policy, training};
+use super::{Act, check, emergency, erasure, gate, policy, reversal, training};
 use crate::refusal::Refusal;
 use crate::state::{Bases, Datasets, Effects, Models, Promotions, Runs, Versions, View};
 use attestune_proto::v1::{
     Approval, ApprovalMeaning, KeyCustody, Kind, ModelRegistered, ModelRow, PromotionApproved, PromotionRejected,
-    PromotionRequested, PromotionRow, PromotionStatus, PromotionWithdrawn, RejectionReason, RollbackReason, RolledBack,
-    Stage, VersionRow,
+    PromotionRequested, PromotionRow, PromotionStatus, PromotionWithdrawn, RejectionReason, Role, Stage, VersionRow,
 };
 
 /// A version that was trained elsewhere, in dev.
@@ -32,13 +31,17 @@ pub fn register_model(view: &View<'_>, act: &Act<'_>, body: &ModelRegistered) ->
         .made_from(act.position, [body.base]))
 }
 
-/// Asks to move a version one stage up; where no approval is needed, it moves.
+/// Asks to move a version one stage up; where no approval is needed, or in an emergency, it moves.
 ///
 /// Refusals, in this order: malformed, no such version, another promotion is open, the wrong stage, not the version in
-/// force that it would replace, the gate.
+/// force that it would replace or none to challenge, retired after an erasure, no emergency by this person, the gate.
 pub fn request(view: &View<'_>, act: &Act<'_>, body: &PromotionRequested) -> Result<Effects, Refusal> {
     check::id("model", &body.model)?;
     let to = check::known::<Stage>("to", body.to)?;
+    if body.challenger && (to != Stage::Production || body.replaces.is_some() || body.emergency) {
+        let rule = "is for production, replaces no version and is no emergency";
+        return Err(Refusal::BadField { field: "challenger", rule });
+    }
     let version = version(view, &body.model, body.version)?;
     let model = training::model(view, &body.model);
     if let Some(position) = model.open_promotion
@@ -46,26 +49,19 @@ pub fn request(view: &View<'_>, act: &Act<'_>, body: &PromotionRequested) -> Res
     {
         return Err(Refusal::PromotionOpen { position });
     }
-    one_step(&version, to)?;
-    replaces(&model, to, body.replaces)?;
-    let evaluations = gate::judge(view, act, &version, to)?;
-    let promotion = PromotionRow {
-        position: act.position,
-        model: body.model.clone(),
-        version: body.version,
-        to: body.to,
-        replaces: body.replaces,
-        requested_by: Some(act.signer()),
-        approvals: Vec::new(),
-        approvals_needed: policy::gate(&act.policy, to).map_or(0, |g| g.approvals),
-        status: PromotionStatus::Open as i32,
-        decided_at: 0,
-        policy_version: act.ledger.policy_version,
-        evaluations,
-    };
+    let mut promotion = asked(act, body);
+    one_step(&version, &model, &promotion)?;
+    has_place(&model, &promotion)?;
+    if let Some(erasure) = erasure::retired(view, &version) {
+        return Err(Refusal::VersionRetired { version: body.version, erasure });
+    }
+    if body.emergency {
+        promotion.review_by_ms = emergency::deadline(view, act, &model, &version)?;
+    }
+    promotion.evaluations = gate::judge(view, act, &version, to)?;
     let made_of = version.position;
-    if promotion.approvals_needed == 0 {
-        return Ok(promote(act, promotion, version, model).made_from(act.position, [made_of]));
+    if promotion.approvals_needed == 0 || promotion.emergency {
+        return Ok(promote(view, act, promotion, version, model).made_from(act.position, [made_of]));
     }
     let model = ModelRow { open_promotion: Some(act.position), ..model };
     let effects =
@@ -73,13 +69,34 @@ pub fn request(view: &View<'_>, act: &Act<'_>, body: &PromotionRequested) -> Res
     Ok(effects.made_from(act.position, promotion.evaluations).made_from(act.position, [made_of]))
 }
 
-/// An approver agrees; the last approval needed moves the stage.
+/// A request as its row begins.
+fn asked(act: &Act<'_>, body: &PromotionRequested) -> PromotionRow {
+    let needed = policy::gate(&act.policy, check::stage(body.to)).map_or(0, |g| g.approvals);
+    PromotionRow {
+        position: act.position,
+        model: body.model.clone(),
+        version: body.version,
+        to: body.to,
+        replaces: body.replaces,
+        requested_by: Some(act.signer()),
+        // A scheduler asks; it never promotes.
+        approvals_needed: needed.max(u32::from(act.has(Role::Scheduler))),
+        status: PromotionStatus::Open as i32,
+        policy_version: act.ledger.policy_version,
+        challenger: body.challenger,
+        // Where no approval is asked for, none is put off.
+        emergency: body.emergency && needed > 0,
+        ..Default::default()
+    }
+}
+
+/// An approver agrees; the last approval needed moves the stage, or ends an emergency promotion's review.
 ///
 /// Refusals, in this order: malformed, no such promotion, decided or closed, the request was not seen, a browser's
 /// key, the approver took part, approved before; at the last one also: not in force, the gate.
 pub fn approve(view: &View<'_>, act: &Act<'_>, body: &PromotionApproved) -> Result<Effects, Refusal> {
     check::known::<ApprovalMeaning>("meaning", body.meaning)?;
-    let mut promotion = open(view, act, body.promotion)?;
+    let mut promotion = undecided(view, act, body.promotion)?;
     let seen = act.event.seen.as_ref().map_or(0, |s| s.size);
     if seen <= body.promotion {
         return Err(Refusal::RequestNotSeen { request: body.promotion, seen });
@@ -97,7 +114,8 @@ pub fn approve(view: &View<'_>, act: &Act<'_>, body: &PromotionApproved) -> Resu
     if approved_before {
         return Err(Refusal::ApprovedBefore { actor: act.event.actor.clone() });
     }
-    promotion.approvals.push(Approval { signer: Some(act.signer()), meaning: body.meaning });
+    let late = promotion.emergency && act.time_ms > promotion.review_by_ms;
+    promotion.approvals.push(Approval { signer: Some(act.signer()), meaning: body.meaning, late });
     // Only those count whose key and role still stand; a voided one must be given anew by somebody else.
     let counting = promotion
         .approvals
@@ -107,17 +125,26 @@ pub fn approve(view: &View<'_>, act: &Act<'_>, body: &PromotionApproved) -> Resu
         return Ok(Effects::none().and(&Promotions::key(body.promotion), &promotion));
     }
     let model = training::model(view, &promotion.model);
-    let to = Stage::try_from(promotion.to).unwrap_or_default();
-    replaces(&model, to, promotion.replaces)?;
+    let in_effect = promotion.emergency;
+    if !in_effect {
+        has_place(&model, &promotion)?;
+    }
     // Again: a newer evaluation may have come since the request.
-    promotion.evaluations = gate::judge(view, act, &version, to)?;
-    Ok(promote(act, promotion, version, model))
+    promotion.evaluations = gate::judge(view, act, &version, check::stage(promotion.to))?;
+    match in_effect {
+        true => Ok(emergency::reviewed(act, promotion, model)),
+        false => Ok(promote(view, act, promotion, version, model)),
+    }
 }
 
 /// An approver or officer says no.
 pub fn reject(view: &View<'_>, act: &Act<'_>, body: &PromotionRejected) -> Result<Effects, Refusal> {
     check::known::<RejectionReason>("reason", body.reason)?;
-    let promotion = open(view, act, body.promotion)?;
+    let promotion = undecided(view, act, body.promotion)?;
+    if promotion.emergency {
+        let model = training::model(view, &promotion.model);
+        return emergency::reject(view, act, promotion, model);
+    }
     Ok(close(view, act, promotion, PromotionStatus::Rejected))
 }
 
@@ -130,37 +157,25 @@ pub fn withdraw(view: &View<'_>, act: &Act<'_>, body: &PromotionWithdrawn) -> Re
     Ok(close(view, act, promotion, PromotionStatus::Withdrawn))
 }
 
-/// Back to a version that was in force before; takes effect at its position.
-pub fn roll_back(view: &View<'_>, act: &Act<'_>, body: &RolledBack) -> Result<Effects, Refusal> {
-    check::id("model", &body.model)?;
-    check::known::<RollbackReason>("reason", body.reason)?;
-    let model = training::model(view, &body.model);
-    let mut from = version(view, &body.model, body.from)?;
-    let to = version(view, &body.model, body.to)?;
-    if model.in_force != body.from {
-        return Err(Refusal::NotInForce { named: body.from, in_force: model.in_force });
+/// In which part of making a version, or of asking for its promotion, somebody took part, as words for the refusal.
+fn part_in(view: &View<'_>, promotion: &PromotionRow, version: &VersionRow, actor: &str) -> Option<&'static str> {
+    if promotion.requested_by.as_ref().is_some_and(|s| s.actor == actor) {
+        return Some("requested the promotion");
     }
-    if body.to == body.from || to.production_promotion == 0 || to.rolled_back_at != 0 {
-        return Err(Refusal::NoWayBack { version: body.to });
-    }
-    from.rolled_back_at = act.position;
-    // It has to pass the gate of production anew.
-    from.stage = Stage::Staging as i32;
-    let row = ModelRow { in_force: body.to, since: act.position, ..model };
-    Ok(Effects::none().and(&Models::key(&body.model), &row).and(&Versions::key(&body.model, body.from), &from))
+    part_in_making(view, version, actor)
 }
 
 /// In which part of making a version somebody took part, as words for the refusal.
-pub fn part_in(view: &View<'_>, promotion: &PromotionRow, version: &VersionRow, actor: &str) -> Option<&'static str> {
+pub fn part_in_making(view: &View<'_>, version: &VersionRow, actor: &str) -> Option<&'static str> {
     let is = |signer: &Option<attestune_proto::v1::Signer>| signer.as_ref().is_some_and(|s| s.actor == actor);
-    if is(&promotion.requested_by) {
-        return Some("requested the promotion");
-    }
     let Some(run) = version.run.and_then(|r| view.get(&Runs::key(r))) else {
         return (version.registered_by == actor).then_some("registered the model");
     };
     if is(&run.requested_by) {
         return Some("requested the training");
+    }
+    if run.schedule.is_some() && run.scheduled_by == actor {
+        return Some("set the schedule that led to the training");
     }
     if run.claimed_by.iter().any(|a| a == actor) {
         return Some("ran the training");
@@ -172,7 +187,8 @@ pub fn part_in(view: &View<'_>, promotion: &PromotionRow, version: &VersionRow, 
     dataset.contributors.iter().any(|a| a == actor).then_some("ingested or derived training data")
 }
 
-fn version(view: &View<'_>, model: &str, version: u32) -> Result<VersionRow, Refusal> {
+/// A version that must exist.
+pub fn version(view: &View<'_>, model: &str, version: u32) -> Result<VersionRow, Refusal> {
     view.get(&Versions::key(model, version))
         .ok_or_else(|| Refusal::UnknownVersion { model: model.chars().take(64).collect(), version })
 }
@@ -185,6 +201,14 @@ fn open(view: &View<'_>, act: &Act<'_>, position: u64) -> Result<PromotionRow, R
     Ok(promotion)
 }
 
+/// Open, or an emergency's that waits for its approvals.
+fn undecided(view: &View<'_>, act: &Act<'_>, position: u64) -> Result<PromotionRow, Refusal> {
+    match view.get(&Promotions::key(position)) {
+        Some(promotion) if emergency::unreviewed(&promotion) => Ok(promotion),
+        _ => open(view, act, position),
+    }
+}
+
 /// Open, and neither a new policy nor a clock correction has closed it since.
 fn open_until_now(act: &Act<'_>, promotion: &PromotionRow) -> bool {
     promotion.status == PromotionStatus::Open as i32
@@ -192,40 +216,65 @@ fn open_until_now(act: &Act<'_>, promotion: &PromotionRow) -> bool {
         && promotion.position >= act.ledger.clock_corrected_at
 }
 
-fn one_step(version: &VersionRow, to: Stage) -> Result<(), Refusal> {
-    let is = Stage::try_from(version.stage).unwrap_or_default();
+/// One stage up; or a challenger, which is in production already, is to replace the version in force.
+fn one_step(version: &VersionRow, model: &ModelRow, promotion: &PromotionRow) -> Result<(), Refusal> {
+    let (is, to) = (check::stage(version.stage), check::stage(promotion.to));
     match (is, to) {
         (Stage::Dev, Stage::Staging) | (Stage::Staging, Stage::Production) => Ok(()),
+        (Stage::Production, Stage::Production) if model.challenger == version.version && !promotion.challenger => {
+            Ok(())
+        }
         _ => Err(Refusal::WrongStage { is: stage_name(is), to: stage_name(to) }),
     }
 }
 
-/// Compare and set: a production promotion names the version that it replaces.
-fn replaces(model: &ModelRow, to: Stage, named: Option<u32>) -> Result<(), Refusal> {
-    let named = named.unwrap_or(0);
-    let expected = if to == Stage::Production { model.in_force } else { 0 };
+/// Compare and set: a production promotion names the version that it replaces. A challenger replaces none, but there must
+/// be one to challenge, in peace.
+fn has_place(model: &ModelRow, promotion: &PromotionRow) -> Result<(), Refusal> {
+    if promotion.challenger {
+        return match (model.in_force, model.experiment) {
+            (0, _) => Err(Refusal::NothingToChallenge { model: model.model.clone() }),
+            (_, Some(position)) => Err(Refusal::ExperimentRunning { position }),
+            _ => Ok(()),
+        };
+    }
+    let named = promotion.replaces.unwrap_or(0);
+    let expected = if check::stage(promotion.to) == Stage::Production { model.in_force } else { 0 };
     if named != expected {
         return Err(Refusal::NotInForce { named, in_force: model.in_force });
     }
     Ok(())
 }
 
-fn promote(act: &Act<'_>, promotion: PromotionRow, version: VersionRow, model: ModelRow) -> Effects {
+fn promote(view: &View<'_>, act: &Act<'_>, promotion: PromotionRow, version: VersionRow, model: ModelRow) -> Effects {
     let position = promotion.position;
     let promotion = PromotionRow { status: PromotionStatus::Promoted as i32, decided_at: act.position, ..promotion };
     let mut version = VersionRow { stage: promotion.to, ..version };
     let mut model = ModelRow { open_promotion: None, ..model };
-    if promotion.to == Stage::Production as i32 {
-        version.production_promotion = position;
-        version.rolled_back_at = 0;
-        model.in_force = version.version;
-        model.since = act.position;
+    let mut ended = None;
+    if check::stage(promotion.to) == Stage::Production {
+        (version.rolled_back_at, version.halted_at) = (0, 0);
+        if promotion.challenger {
+            version.challenger_promotion = position;
+            model.challenger = version.version;
+        } else {
+            ended = reversal::end_experiment(view, act, &mut model);
+            version.production_promotion = position;
+            (model.in_force, model.since) = (version.version, act.position);
+            (model.halted_at, model.halted_version) = (None, 0);
+            if model.challenger == version.version {
+                model.challenger = 0;
+            }
+        }
     }
-    Effects::none()
+    if promotion.emergency {
+        model.unreviewed = Some(position);
+    }
+    let effects = Effects::none()
         .and(&Promotions::key(position), &promotion)
         .and(&Versions::key(&version.model, version.version), &version)
-        .and(&Models::key(&model.model), &model)
-        .made_from(position, promotion.evaluations)
+        .and(&Models::key(&model.model), &model);
+    reversal::put_experiment(effects, ended).made_from(position, promotion.evaluations)
 }
 
 fn close(view: &View<'_>, act: &Act<'_>, promotion: PromotionRow, status: PromotionStatus) -> Effects {

@@ -1,6 +1,6 @@
 //! Base models and training runs.
 
-use super::{Act, check, lease};
+use super::{Act, check, erasure, lease, schedule};
 use crate::refusal::Refusal;
 use crate::state::{Bases, Datasets, Effects, Models, Runs, Selections, Versions, View};
 use attestune_proto::v1::{
@@ -29,6 +29,9 @@ pub fn register_base(act: &Act<'_>, body: &BaseModelRegistered) -> Result<Effect
 }
 
 /// A run on a frozen dataset, with every hyperparameter.
+///
+/// Refusals, in this order: malformed, no such dataset or base model, a hyperparameter out of range, members of the dataset
+/// were erased, not what the schedule asks for.
 pub fn request(view: &View<'_>, act: &Act<'_>, body: &TrainingRequested) -> Result<Effects, Refusal> {
     check::id("model", &body.model)?;
     if view.get(&Datasets::key(body.dataset)).is_none() {
@@ -41,6 +44,8 @@ pub fn request(view: &View<'_>, act: &Act<'_>, body: &TrainingRequested) -> Resu
         return Err(Refusal::BadField { field: "hyperparameters", rule: "are missing" });
     };
     sound(hyperparameters)?;
+    erasure::untouched(view, body.dataset)?;
+    let scheduled_by = schedule::asks(view, act, body)?.unwrap_or_default();
     let row = RunRow {
         position: act.position,
         model: body.model.clone(),
@@ -49,9 +54,12 @@ pub fn request(view: &View<'_>, act: &Act<'_>, body: &TrainingRequested) -> Resu
         hyperparameters: Some(hyperparameters.clone()),
         requested_by: Some(act.signer()),
         status: WorkStatus::Open as i32,
+        schedule: body.schedule,
+        scheduled_by,
         ..Default::default()
     };
-    Ok(Effects::none().and(&Runs::key(act.position), &row).made_from(act.position, [body.dataset, body.base]))
+    let sources = [body.dataset, body.base].into_iter().chain(body.schedule);
+    Ok(Effects::none().and(&Runs::key(act.position), &row).made_from(act.position, sources))
 }
 
 /// A worker takes the run's lease.
@@ -59,6 +67,7 @@ pub fn claim(view: &View<'_>, act: &Act<'_>, body: &TrainingClaimed) -> Result<E
     let mut run = run(view, body.run)?;
     let state = (run.status, run.ended_at);
     let lease = lease::claim(act, state, run.lease.as_ref(), body.previous, act.policy.training_lease_ms)?;
+    erasure::untouched(view, run.dataset)?;
     run.lease = Some(lease);
     run.status = WorkStatus::Claimed as i32;
     // Whoever claims it begins anew.
@@ -73,6 +82,7 @@ pub fn claim(view: &View<'_>, act: &Act<'_>, body: &TrainingClaimed) -> Result<E
 pub fn progress(view: &View<'_>, act: &Act<'_>, body: &TrainingProgressed) -> Result<Effects, Refusal> {
     let mut run = run(view, body.run)?;
     lease::report(act, (run.status, run.ended_at), run.lease.as_ref(), body.token)?;
+    erasure::untouched(view, run.dataset)?;
     if body.step > body.steps || body.step < run.step {
         return Err(Refusal::BadField { field: "step", rule: "must not run backwards nor past the last step" });
     }
@@ -85,13 +95,15 @@ pub fn progress(view: &View<'_>, act: &Act<'_>, body: &TrainingProgressed) -> Re
 
 /// The run's result becomes the model's next version, in dev.
 ///
-/// Refusals, in this order: malformed, no such run, ended, a stale token or lease, other inputs than asked for.
+/// Refusals, in this order: malformed, no such run, ended, a stale token or lease, members of the dataset were erased, other
+/// inputs than asked for.
 pub fn complete(view: &View<'_>, act: &Act<'_>, body: &TrainingCompleted) -> Result<Effects, Refusal> {
     check::digest("adapter_digest", &body.adapter_digest)?;
     check::sealed("adapter", body.adapter.as_ref())?;
     check::environment(&body.environment)?;
     let mut run = run(view, body.run)?;
     lease::report(act, (run.status, run.ended_at), run.lease.as_ref(), body.token)?;
+    erasure::untouched(view, run.dataset)?;
     let dataset = view.get(&Datasets::key(run.dataset)).unwrap_or_default();
     let base = view.get(&Bases::key(run.base)).unwrap_or_default();
     let inputs = [
@@ -198,7 +210,8 @@ pub fn new_version(act: &Act<'_>, model: &ModelRow) -> VersionRow {
     }
 }
 
-fn sound(h: &Hyperparameters) -> Result<(), Refusal> {
+/// Refuses hyperparameters out of range.
+pub fn sound(h: &Hyperparameters) -> Result<(), Refusal> {
     let bad = |name, rule| Err(Refusal::BadHyperparameter { name, rule });
     if h.rank == 0 || h.rank > 1024 {
         return bad("rank", "must be 1 to 1024");
@@ -212,10 +225,10 @@ fn sound(h: &Hyperparameters) -> Result<(), Refusal> {
     if h.targets.windows(2).any(|w| w[0] >= w[1]) {
         return bad("targets", "must be in ascending order, none twice");
     }
-    if !decimal(&h.learning_rate) {
+    if !check::decimal(&h.learning_rate) {
         return bad("learning_rate", "must be a decimal such as 0.002, at most 32 characters");
     }
-    if !decimal(&h.weight_decay) {
+    if !check::decimal(&h.weight_decay) {
         return bad("weight_decay", "must be a decimal such as 0.01, at most 32 characters");
     }
     if h.warmup_ppm > 1_000_000 {
@@ -234,25 +247,4 @@ fn sound(h: &Hyperparameters) -> Result<(), Refusal> {
         return bad("threads", "must be 1 to 1024");
     }
     Ok(())
-}
-
-/// Digits with at most one dot between them.
-fn decimal(text: &str) -> bool {
-    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-    text.len() <= 32 && text.split_once('.').map_or_else(|| digits(text), |(whole, part)| digits(whole) && digits(part))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_decimal_has_digits_on_both_sides_of_its_dot() {
-        for good in ["0", "0.002", "12.5"] {
-            assert!(decimal(good), "{good}");
-        }
-        for bad in ["", ".", "1.", ".5", "1e-3", "-1", "1.2.3", "0.00000000000000000000000000000000001"] {
-            assert!(!decimal(bad), "{bad}");
-        }
-    }
 }

@@ -38,6 +38,13 @@ impl Effects {
         self
     }
 
+    /// Adds all of another's writes behind its own.
+    #[must_use]
+    pub fn and_all(mut self, other: Self) -> Self {
+        self.writes.extend(other.writes);
+        self
+    }
+
     /// Notes what the thing at a position was made from, so that lineage finds it from there.
     #[must_use]
     pub fn made_from(mut self, position: u64, sources: impl IntoIterator<Item = u64>) -> Self {

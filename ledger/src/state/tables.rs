@@ -149,6 +149,38 @@ tables! {
     Promotions = 27: (position: u64) => pb::PromotionRow;
     /// Which of several runs was taken.
     Selections = 28: (position: u64) => pb::SelectionRow;
+    /// What each server said last of a model.
+    Servings = 35: (model: &str, actor: &str, server: &str) => pb::ServingRow;
+    /// Confirmations by which a server changed over or that differ from the record, in order.
+    ServingChanges = 36: (model: &str, position: u64) => pb::ServingRow;
+    /// What the first confirmation of a version said.
+    ServedReferences = 37: (model: &str, version: u32) => pb::ServedReferenceRow;
+    /// Experiments.
+    Experiments = 38: (position: u64) => pb::ExperimentRow;
+    /// Windows of a model, in order.
+    Windows = 39: (model: &str, position: u64) => pb::WindowRow;
+    /// The newest window of a version by a server; an empty name for a monitor's.
+    LatestWindows = 40: (model: &str, version: u32, actor: &str, server: &str) => pb::WindowRow;
+    /// Alerts.
+    Alerts = 41: (position: u64) => pb::AlertRow;
+    /// The newest alert of a kind about a thing.
+    LatestAlerts = 42: (model: &str, version: u32, kind: u32, subject: &str) => pb::PositionRow;
+    /// How models are trained anew.
+    Schedules = 43: (model: &str) => pb::ScheduleRow;
+    /// Erasures by position of their first chunk.
+    Erasures = 44: (position: u64) => pb::ErasureRow;
+    /// What the vault is to erase by an erasure.
+    ErasedContents = 45: (erasure: u64, number: u32) => pb::ErasedContentsRow;
+    /// What was erased of a batch of documents.
+    ErasedDocuments = 46: (batch: u64) => pb::ErasedRow;
+    /// What was erased of a batch of examples.
+    ErasedExamples = 47: (batch: u64) => pb::ErasedRow;
+    /// Erasures that took members out of a frozen dataset.
+    DatasetErasures = 48: (dataset: u64, erasure: u64) => pb::DatasetErasureRow;
+    /// What becomes of versions that an erasure reached.
+    ErasureDecisions = 49: (erasure: u64, model: &str, version: u32) => pb::ErasureDecisionRow;
+    /// Legal holds.
+    Holds = 50: (position: u64) => pb::HoldRow;
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! ```text
 //! contents/PACK   the ciphertexts, one after the other (AES-256-GCM, data key used once, nonce of zeros)
 //! keys/PACK       a protobuf message `KeyPack`: for each content its commitment, salt, wrapped data key, place
+//! keys/SUBJECT    whose texts are whose, encrypted (see `subjects.rs`)
 //! keys/kek-check  HMAC-SHA256 of a fixed text under the key-encryption key (where its file is named in the settings)
 //! kek             the ledger's key-encryption key, 32 bytes, mode 0600 (a folder's own)
 //! ```
@@ -19,9 +20,12 @@ mod kek;
 mod measured;
 mod part;
 mod settings;
+mod subjects;
+mod sweep;
 
 pub use error::VaultError;
 pub use settings::{Place, Settings};
+pub use sweep::{SweepError, Swept, left, sweep};
 
 use aes_gcm::{Aes256Gcm, KeyInit as _, aead::Aead as _};
 use attestune_proto::v1::Sealed;
@@ -32,7 +36,7 @@ use object_store::UpdateVersion;
 use part::Part;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -308,6 +312,40 @@ impl Vault {
             }
         }
         Err(VaultError::Unavailable(format!("pack {} is being erased from elsewhere: try again", hex::encode(pack))))
+    }
+
+    /// Erases those of a pack's contents that the vault holds. Answers how many it took; what it never held, or holds erased,
+    /// is passed over.
+    ///
+    /// # Errors
+    /// If the stores fail, or the pack's keys are damaged.
+    pub async fn erase_known(&self, pack: &[u8], commitments: &[Vec<u8>]) -> Result<u64, VaultError> {
+        let held = match self.held(pack, commitments).await {
+            Err(VaultError::Unknown { .. }) => return Ok(0),
+            held => held?,
+        };
+        if !held.is_empty() {
+            self.erase(pack, &held).await?;
+        }
+        Ok(held.len() as u64)
+    }
+
+    /// How many of these contents the vault could still open.
+    ///
+    /// # Errors
+    /// If the stores fail, or the pack's keys are damaged.
+    pub async fn count_known(&self, pack: &[u8], commitments: &[Vec<u8>]) -> Result<u64, VaultError> {
+        match self.held(pack, commitments).await {
+            Err(VaultError::Unknown { .. }) => Ok(0),
+            held => Ok(held?.len() as u64),
+        }
+    }
+
+    async fn held(&self, pack: &[u8], commitments: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, VaultError> {
+        let (keys, _) = self.key_pack(pack).await?;
+        let held: BTreeSet<Vec<u8>> =
+            keys.entries.into_iter().filter(|entry| !entry.wrapped.is_empty()).map(|entry| entry.commitment).collect();
+        Ok(commitments.iter().filter(|commitment| held.contains(*commitment)).cloned().collect())
     }
 
     fn decrypt(&self, pack: &[u8], entry: &KeyEntry, cipher: &[u8]) -> Result<Vec<u8>, VaultError> {

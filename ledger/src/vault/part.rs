@@ -95,6 +95,34 @@ impl Part {
         self.sync(pack)
     }
 
+    /// Writes a pack where there is none; false if there is one by now.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn create(&self, pack: &[u8], bytes: Vec<u8>) -> Result<bool, VaultError> {
+        if self.folder.is_some() {
+            return self.put(pack, bytes).await.map(|()| true);
+        }
+        let place = place(pack);
+        let create = self.store.put_opts(&place, PutPayload::from(bytes), PutMode::Create.into());
+        match self.within(create).await? {
+            Ok(_) => Ok(true),
+            Err(Error::Precondition { .. } | Error::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(failed(&self.name, &error)),
+        }
+    }
+
+    /// Takes a pack away; none is no error.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn delete(&self, pack: &[u8]) -> Result<(), VaultError> {
+        match self.within(self.store.delete(&place(pack))).await? {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failed(&self.name, &error)),
+        }
+    }
+
     /// Writes a pack over the version that was read; false if there is another by now.
     ///
     /// # Errors

@@ -250,6 +250,7 @@ impl Team {
             detector: Some(detector()),
             looked_for: vec!["email".into(), "phone".into()],
             findings: flagged.map(|(index, _)| ExampleFindings { index, spans: vec![span.clone()] }).collect(),
+            ..Default::default()
         }
     }
 
@@ -297,6 +298,7 @@ impl Team {
                 verdict: verdict as i32,
                 reason: ReviewReason::PersonalData as i32,
                 redacted: if verdict == ReviewVerdict::Redact { redacted(&example.commitment) } else { Vec::new() },
+                hidden: Vec::new(),
             });
         }
         let redactions = decisions.iter().any(|d| !d.redacted.is_empty());
@@ -330,7 +332,7 @@ impl Team {
             Task::RequestTraining => {
                 let hyperparameters = Some(hyperparameters());
                 let (model, dataset, base) = (self.model.clone(), self.dataset, self.base);
-                let body = TrainingRequested { model, dataset, base, hyperparameters };
+                let body = TrainingRequested { model, dataset, base, hyperparameters, schedule: None };
                 self.run = desk.act(&self.engineer, Body::TrainingRequested(body));
                 self.step = 0;
             }
@@ -400,6 +402,7 @@ impl Team {
             version: self.versions,
             to: if production { Stage::Production } else { Stage::Staging } as i32,
             replaces: if production { self.in_force.last().copied() } else { None },
+            ..Default::default()
         });
         if self.passed < CASES * 95 / 100 {
             desk.err(&self.engineer, body);
@@ -428,7 +431,13 @@ impl Team {
             // Training on what nobody froze.
             3 => {
                 let (model, dataset, base) = (self.model.clone(), self.documents, self.base);
-                let body = TrainingRequested { model, dataset, base, hyperparameters: Some(hyperparameters()) };
+                let body = TrainingRequested {
+                    schedule: None,
+                    model,
+                    dataset,
+                    base,
+                    hyperparameters: Some(hyperparameters()),
+                };
                 desk.err(&self.engineer, Body::TrainingRequested(body));
             }
             // Back to a version that never was.

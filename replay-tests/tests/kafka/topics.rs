@@ -1,7 +1,9 @@
 //! Topics that are no ledger's, or no longer the one that a replica followed.
 
 use super::desk::{Foreign, open, open_in, refused, store_in, topic};
-use attestune_ledger::log::kafka::rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use attestune_ledger::log::kafka::rdkafka::admin::{
+    AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication,
+};
 use attestune_ledger::log::kafka::rdkafka::client::DefaultClientContext;
 use attestune_ledger::log::kafka::rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use attestune_ledger::log::kafka::{Stamp, create, delete, describe, settings::judge};
@@ -10,6 +12,7 @@ use attestune_ledger::replica::{Replica, ReplicaError, ReplicaOptions};
 use attestune_replay_tests::kafka::Cluster;
 use attestune_replay_tests::{World, genesis, policy};
 use std::sync::Arc;
+use std::time::Duration;
 
 fn admin(cluster: &Cluster) -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", cluster.bootstrap()).create().unwrap()
@@ -105,11 +108,42 @@ fn a_topic_made_anew_under_a_running_replica_stops_it() {
 #[test]
 fn a_topic_deleted_under_a_running_replica_stops_it() {
     let Some(cluster) = Cluster::shared() else { return };
-    let config = topic(cluster);
+    let config = topic(cluster).with_timeouts(Duration::from_secs(5), Duration::from_secs(30));
     let log = open(&config);
     log.log.append(vec![b"x".to_vec()]).unwrap();
     delete(&config).unwrap();
     assert!(matches!(log.stops_with(), LogError::Kafka(KafkaError::TopicMissing { .. })));
+}
+
+#[test]
+fn a_topic_that_gets_a_second_partition_under_a_running_replica_stops_it() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let config = topic(cluster);
+    let log = open(&config);
+    log.log.append(vec![b"x".to_vec()]).unwrap();
+    let two = NewPartitions::new(config.topic(), 2);
+    wait(admin(cluster).create_partitions([&two], &AdminOptions::new())).unwrap().pop().unwrap().unwrap();
+    let split = LogError::from(KafkaError::Partitions { topic: config.topic().into(), count: 2 });
+    assert_eq!(log.stops_with(), split);
+    assert_eq!(refused(&log.close(), &config), split);
+}
+
+#[test]
+fn a_topic_that_is_followed_and_not_there_is_waited_for_as_brokers_that_have_just_started_know_none() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let config = topic(cluster);
+    let log = open(&config);
+    log.log.append(vec![b"old".to_vec(); 3]).unwrap();
+    let folder = log.close();
+    delete(&config).unwrap();
+    let error = std::thread::scope(|scope| {
+        let opening = scope.spawn(|| refused(&folder, &config));
+        std::thread::sleep(Duration::from_secs(4)); // more than a topic that is not followed is given
+        assert!(!opening.is_finished(), "it waits");
+        create(&config, Stamp::LogAppendTime).unwrap();
+        opening.join().unwrap()
+    });
+    assert!(matches!(&error, LogError::Kafka(KafkaError::EndLost { known: 3, .. })), "it looked at what came: {error}");
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use super::desk::{Foreign, open, topic};
 use attestune_ledger::log::kafka::Stamp;
-use attestune_ledger::log::kafka::create;
 use attestune_ledger::log::kafka::rdkafka::ClientConfig;
 use attestune_ledger::log::kafka::rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use attestune_ledger::log::kafka::rdkafka::client::DefaultClientContext;
+use attestune_ledger::log::kafka::{create, delete};
 use attestune_ledger::log::{EventLog as _, Kafka, KafkaConfig, KafkaError, LogError};
 use attestune_replay_tests::kafka::Cluster;
 use std::time::{Duration, Instant};
@@ -106,6 +106,25 @@ fn with_three_brokers_one_may_die_at_any_time_and_nothing_is_lost_or_doubled() {
 }
 
 #[test]
+fn while_the_brokers_do_not_know_the_topic_an_append_says_that_it_may_be_tried_again() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let mut config = topic(cluster).with_timeouts(Duration::from_secs(20), SHORT);
+    // Else the client bears with it by itself in the topic's first half minute.
+    config.set("topic.metadata.propagation.max.ms=1").unwrap();
+    let log = open(&config);
+    log.log.append(vec![b"before".to_vec()]).unwrap();
+    delete(&config).unwrap();
+    // The first is on its way when the client hears of it.
+    loop {
+        let LogError::Kafka(error) = log.log.append(vec![b"during".to_vec()]).unwrap_err() else { panic!() };
+        assert!(error.may_pass(), "{error}");
+        if error.to_string().contains("do not know the topic") {
+            break;
+        }
+    }
+}
+
+#[test]
 fn a_record_that_the_topic_does_not_take_is_named_with_the_way_out() {
     let Some(cluster) = Cluster::shared() else { return };
     let config = topic(cluster);
@@ -116,6 +135,7 @@ fn a_record_that_the_topic_does_not_take_is_named_with_the_way_out() {
     runtime.block_on(admin.alter_configs([&small], &AdminOptions::new())).unwrap().pop().unwrap().unwrap();
     let log = open(&config);
     let error = log.log.append(vec![vec![1; 5000]]).unwrap_err();
+    assert!(error.is_refusal());
     assert_eq!(error, KafkaError::RecordTooLarge { topic: config.topic().into(), size: 5000 }.into());
     assert!(error.to_string().contains("max.message.bytes"));
     assert_eq!(log.log.append(vec![vec![1; 500]]).unwrap(), [0], "nothing of it is on the log");

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// The keys that may sign here.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 22] = [
     "ada",
     "omar",
     "sten",
@@ -30,6 +30,8 @@ const NAMES: [&str; 20] = [
     "trainer",
     "evaluator",
     "gateway",
+    "monitor",
+    "scheduler",
     "tess",
     "sten2",
     "sten3",

@@ -242,6 +242,16 @@ fn questions_are_answered(view: &StoreView) {
     answered(query::list_actors(view, ""));
     answered(query::list_batches(view, ""));
     answered(query::open_work(view));
+    answered(query::list_windows(view, ""));
+    answered(query::list_experiments(view, ""));
+    answered(query::list_alerts(view, ""));
+    answered(query::list_schedules(view, ""));
+    answered(query::list_holds(view, ""));
+    answered(query::serving(view, "", u64::MAX));
+    answered(query::due(view, "", u64::MAX));
+    for erasure in query::list_erasures(view).unwrap().erasures {
+        answered(query::erasure(view, erasure.position));
+    }
     answered(query::why_in_force(view, "triage"));
     answered(query::model_version(view, "triage", 1));
     let mut told = 0;

@@ -5,6 +5,7 @@
 // Helpers of tests stand outside `#[test]` functions here.
 #![allow(clippy::unwrap_used)]
 
+mod afterwards;
 mod any_log;
 mod held;
 mod long_lives;

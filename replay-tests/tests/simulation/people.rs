@@ -132,6 +132,7 @@ fn reviews(me: &Me) -> Vec<Body> {
             verdict: verdict.into(),
             reason: ReviewReason::PersonalData.into(),
             redacted: if redact { me.bytes(32) } else { Vec::new() },
+            hidden: Vec::new(),
         };
         let pack = if redact { me.bytes(16) } else { Vec::new() };
         let review = BatchReview { batch: example.batch, decisions: vec![decision], pack };
@@ -191,7 +192,13 @@ fn promotion(view: &View<'_>, version: &VersionRow, eager: bool) -> Option<Body>
         Stage::Production | Stage::Unspecified => return None,
     };
     let replaces = (in_force > 0).then_some(in_force);
-    let body = PromotionRequested { model: model.model, version: version.version, to: to.into(), replaces };
+    let body = PromotionRequested {
+        model: model.model,
+        version: version.version,
+        to: to.into(),
+        replaces,
+        ..Default::default()
+    };
     Some(Body::PromotionRequested(body))
 }
 

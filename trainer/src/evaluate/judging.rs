@@ -62,10 +62,12 @@ fn is_refusal(text: &str) -> bool {
     REFUSAL.is_match(&text)
 }
 
-/// The kinds of personal data in a text, each once.
+/// The kinds of personal data in a text, each once: what a scan would flag. A place or a company alone is none.
 fn personal_data(text: &str) -> Vec<String> {
     static SCANNER: LazyLock<attestune_pii::Scanner> = LazyLock::new(attestune_pii::Scanner::default);
-    let mut kinds: Vec<String> = SCANNER.scan(text).iter().map(|finding| format!("{:?}", finding.entity)).collect();
+    let findings = SCANNER.scan(text);
+    let personal = findings.iter().filter(|finding| SCANNER.flags(finding.entity));
+    let mut kinds: Vec<String> = personal.map(|finding| format!("{:?}", finding.entity)).collect();
     kinds.sort();
     kinds.dedup();
     kinds

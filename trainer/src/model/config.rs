@@ -110,7 +110,7 @@ impl RopeScaling {
 impl ModelConfig {
     /// What each pair of a head's numbers turns by from one position to the next, in radians:
     /// `[head_dim / 2]`.
-    pub(super) fn frequencies(&self) -> Vec<f64> {
+    pub(crate) fn frequencies(&self) -> Vec<f64> {
         let half = self.head_dim / 2;
         let plain = (0..half).map(|i| self.rope_theta.powf(-(i as f64) / half as f64));
         plain.map(|frequency| self.rope_scaling.map_or(frequency, |scaling| scaling.scale(frequency))).collect()

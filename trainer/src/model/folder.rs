@@ -25,6 +25,7 @@ use crate::{
 
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
+pub(super) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
 /// Which file holds which tensor, where the weights lie in several files.
 pub(super) const INDEX: &str = "model.safetensors.index.json";

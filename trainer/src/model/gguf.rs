@@ -9,7 +9,10 @@ use std::{
 
 use candle_core::{
     Device,
-    quantized::{GgmlDType, gguf_file::Content},
+    quantized::{
+        GgmlDType,
+        gguf_file::{Content, TensorInfo},
+    },
 };
 
 use super::{
@@ -85,7 +88,7 @@ pub(super) fn metadata<'a>(path: &'a Path, content: &'a Content) -> Metadata<'a>
     Metadata { path, values: &content.metadata }
 }
 
-fn config(metadata: &Metadata<'_>, tensors: &Tensors<'_>) -> Result<ModelConfig, ModelError> {
+pub(super) fn config(metadata: &Metadata<'_>, tensors: &Tensors<'_>) -> Result<ModelConfig, ModelError> {
     let architecture = metadata.text("general.architecture")?;
     if architecture != "llama" {
         return Err(metadata.unsupported(format!("its architecture is `{architecture}`; only `llama` is supported")));
@@ -159,10 +162,11 @@ fn scaling(
     }
 }
 
-struct Tensors<'a> {
-    path: &'a Path,
-    content: &'a Content,
-    bytes: &'a [u8],
+/// The tensors of a file in memory.
+pub(super) struct Tensors<'a> {
+    pub(super) path: &'a Path,
+    pub(super) content: &'a Content,
+    pub(super) bytes: &'a [u8],
 }
 
 impl Tensors<'_> {
@@ -210,7 +214,8 @@ impl Tensors<'_> {
         Ok(Matrix::new(rows, cols, self.data(name, &[rows, cols])?))
     }
 
-    fn data(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+    /// Where a tensor lies and what it is; its shape must be this.
+    pub(super) fn info(&self, name: &str, shape: &[usize]) -> Result<&TensorInfo, ModelError> {
         let malformed = |reason: String| ModelError::malformed(self.path, format!("tensor `{name}`: {reason}"));
         let info = self.content.tensor_infos.get(name).ok_or_else(|| malformed("missing".into()))?;
         if info.shape.dims() != shape {
@@ -220,6 +225,13 @@ impl Tensors<'_> {
             let reason = format!("tensor `{name}` is quantised as {:?}; {READABLE}", info.ggml_dtype);
             return Err(ModelError::unsupported(self.path, reason));
         }
+        Ok(info)
+    }
+
+    /// A tensor as f32.
+    pub(super) fn data(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let malformed = |reason: String| ModelError::malformed(self.path, format!("tensor `{name}`: {reason}"));
+        let info = self.info(name, shape)?;
         let mut reader = Cursor::new(self.bytes);
         info.read(&mut reader, self.content.tensor_data_offset, &Device::Cpu)
             .and_then(|tensor| tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1())

@@ -6,6 +6,7 @@ pub(crate) mod export;
 mod folder;
 mod gguf;
 mod metadata;
+mod quantised;
 mod tiny;
 mod tokenizer;
 mod vocabulary;
@@ -22,10 +23,11 @@ use sha2::{Digest as _, Sha256};
 use crate::{digest::Digest, nn::network::Weights};
 
 pub use config::{ModelConfig, RopeScaling};
+pub(crate) use quantised::{QuantisedFile, folder_chat_template};
 #[cfg(test)]
 pub(crate) use tiny::tiny;
 pub use tiny::write_tiny_model;
-pub use tokenizer::ModelTokenizer;
+pub use tokenizer::{ModelTokenizer, TokenPiece};
 
 /// The largest weights file that is read, in bytes.
 const WEIGHTS_BYTES_MAX: u64 = 64 << 30;
@@ -38,8 +40,8 @@ pub struct BaseModel {
     pub(crate) config: ModelConfig,
     pub(crate) weights: Arc<Weights>,
     pub(crate) tokenizer: ModelTokenizer,
-    weights_digest: Digest,
-    tokenizer_digest: Digest,
+    pub(crate) weights_digest: Digest,
+    pub(crate) tokenizer_digest: Digest,
 }
 
 impl BaseModel {

@@ -1,6 +1,6 @@
 //! Text to tokens and back, by the `tokenizers` crate.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use serde_json::{Value, json};
 use tokenizers::Tokenizer;
@@ -13,7 +13,20 @@ pub struct ModelTokenizer {
     tokenizer: Tokenizer,
     /// For texts that go on from another: without what is put before a text. Absent where nothing is.
     onward: Option<Tokenizer>,
+    /// Tokens that are not cut out of texts by the model's own rules, with their texts and whether they are special.
+    added: HashMap<u32, (String, bool)>,
+    /// Whether a token's characters stand for bytes, as GPT-2's do. Else they are SentencePiece's.
+    byte_level: bool,
     pub(crate) json: Vec<u8>,
+}
+
+/// What a token stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenPiece {
+    /// Its bytes, which need not be whole characters.
+    pub bytes: Vec<u8>,
+    /// Whether it is no part of a text: a mark such as `<|im_end|>`.
+    pub special: bool,
 }
 
 impl ModelTokenizer {
@@ -47,7 +60,10 @@ impl ModelTokenizer {
             true => Some(plain(path, onward.to_string().as_bytes())?),
             false => None,
         };
-        let tokenizer = Self { tokenizer, onward, json };
+        let added = tokenizer.get_added_tokens_decoder();
+        let added = added.into_iter().map(|(id, token)| (id, (token.content, token.special))).collect();
+        let byte_level = String::from_utf8_lossy(&json).contains("\"ByteLevel\"");
+        let tokenizer = Self { tokenizer, onward, added, byte_level, json };
         // An answer follows its prompt: nothing may stand between them.
         let (with, without) = (tokenizer.encode("a", true)?, tokenizer.encode("a", false)?);
         if !with.ends_with(&without) {
@@ -74,6 +90,29 @@ impl ModelTokenizer {
         encode(self.onward.as_ref().unwrap_or(&self.tokenizer), text, false)
     }
 
+    /// The bytes of the `tokenizer.json` that defines it.
+    pub fn json(&self) -> &[u8] {
+        &self.json
+    }
+
+    /// What a token stands for; nothing where it has no place in the vocabulary.
+    pub fn piece(&self, token: u32) -> Option<TokenPiece> {
+        if let Some((text, special)) = self.added.get(&token) {
+            return Some(TokenPiece { bytes: text.clone().into_bytes(), special: *special });
+        }
+        let text = self.tokenizer.id_to_token(token)?;
+        let bytes = match self.byte_level {
+            true => text.chars().flat_map(byte_of).collect(),
+            false => match text.strip_prefix("<0x").and_then(|hex| hex.strip_suffix('>')) {
+                Some(hex) if hex.len() == 2 => {
+                    u8::from_str_radix(hex, 16).map_or_else(|_| text.clone().into_bytes(), |b| vec![b])
+                }
+                _ => text.replace('\u{2581}', " ").into_bytes(),
+            },
+        };
+        Some(TokenPiece { bytes, special: false })
+    }
+
     /// The text of `tokens` that go on from others, without special ones.
     ///
     /// # Errors
@@ -82,6 +121,18 @@ impl ModelTokenizer {
         let tokenizer = self.onward.as_ref().unwrap_or(&self.tokenizer);
         tokenizer.decode(tokens, true).map_err(|e| ModelError::Tokenizer { bytes: 0, reason: e.to_string() })
     }
+}
+
+/// The byte that a character of a byte-level vocabulary stands for, as GPT-2 assigned them: printable Latin-1 stands for
+/// itself, the other bytes follow from U+0100 on. Any other character stands for its own bytes.
+fn byte_of(character: char) -> Vec<u8> {
+    let printable = |byte: &u8| matches!(byte, 0x21..=0x7E | 0xA1..=0xAC | 0xAE..=0xFF);
+    let code = u32::from(character);
+    let byte = match u8::try_from(code) {
+        Ok(byte) => printable(&byte).then_some(byte),
+        Err(_) => (0..=255u8).filter(|byte| !printable(byte)).nth(code as usize - 0x100),
+    };
+    byte.map_or_else(|| character.to_string().into_bytes(), |byte| vec![byte])
 }
 
 fn encode(tokenizer: &Tokenizer, text: &str, special: bool) -> Result<Vec<u32>, ModelError> {

@@ -5,7 +5,7 @@
 
 use std::{env, fs, hint::black_box};
 
-use attestune_pii::Scanner;
+use attestune_pii::{Config, Scanner};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn texts() -> Vec<String> {
@@ -24,7 +24,7 @@ fn texts() -> Vec<String> {
 
 fn scan(criterion: &mut Criterion) {
     let texts = texts();
-    let scanner = Scanner::default();
+    let scanner = Scanner::patterns(&Config::default()).expect("the default is valid");
     let mut group = criterion.benchmark_group("patterns only");
     group.throughput(Throughput::Elements(texts.len() as u64)).sample_size(20);
     for threads in [1, 2] {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CERTAIN_PPM, Entity, recognizers::phone, rule};
+use crate::{CERTAIN_PPM, Entity, Why, recognizers::phone, rule};
 
 const WINDOW_WORDS_MAX: usize = 50;
 
@@ -25,6 +25,10 @@ pub struct Config {
     pub threshold_ppm: u32,
     /// Thresholds of single kinds, instead of [`Self::threshold_ppm`].
     pub thresholds_ppm: BTreeMap<Entity, u32>,
+    /// Kinds that are told and recorded but are no reason for a person to look, alone or with each other: most texts
+    /// about anything name a place or a company, and it is personal only beside a person. The default: places,
+    /// organisations, nationalities and religions, forms of address, ages.
+    pub noted: BTreeSet<Entity>,
     /// Texts that are never findings when a span is exactly one of them: a company's own number.
     pub allow: BTreeSet<String>,
     /// Words that are always findings where they stand alone, in any case of letters.
@@ -87,6 +91,7 @@ impl Default for Config {
             languages: None,
             threshold_ppm: 350_000,
             thresholds_ppm: BTreeMap::new(),
+            noted: [Entity::LOCATION, Entity::ORGANIZATION, Entity::NRP, Entity::TITLE, Entity::AGE].into(),
             allow: BTreeSet::new(),
             deny: BTreeMap::new(),
             unfold: true,
@@ -122,19 +127,14 @@ impl Config {
     }
 
     /// Why a recognizer of this kind, country and language does not run; nothing if it does.
-    pub(crate) fn leaves_out(
-        &self,
-        entity: Entity,
-        country: Option<&str>,
-        language: Option<&str>,
-    ) -> Option<&'static str> {
+    pub(crate) fn leaves_out(&self, entity: Entity, country: Option<&str>, language: Option<&str>) -> Option<Why> {
         let lacks = |set: &Option<BTreeSet<String>>, one: Option<&str>| {
             set.as_ref().zip(one).is_some_and(|(set, one)| !set.contains(one))
         };
         match () {
-            () if !self.entities.contains(&entity) => Some("the configuration leaves it out"),
-            () if lacks(&self.countries, country) => Some("its country is not among the configuration's"),
-            () if lacks(&self.languages, language) => Some("its language is not among the configuration's"),
+            () if !self.entities.contains(&entity) => Some(Why::Configuration),
+            () if lacks(&self.countries, country) => Some(Why::Country),
+            () if lacks(&self.languages, language) => Some(Why::Language),
             () => None,
         }
     }

@@ -47,6 +47,12 @@ impl Vocabulary {
         self.words.get(word).copied()
     }
 
+    /// The word of a number.
+    pub(crate) fn word(&self, number: u32) -> &str {
+        // They are numbered in their order.
+        self.words.keys().nth(number as usize).map_or("", String::as_str)
+    }
+
     /// The words in the text, by their ends. A word stands alone, or is a long one with an
     /// inflection; in a script that writes no spaces it may stand anywhere.
     pub(crate) fn hits(&self, text: &str) -> Vec<Hit> {
@@ -74,26 +80,25 @@ fn stands(text: &str, start: usize, end: usize) -> bool {
     rest == 0 || (rest <= INFLECTION_MAX && text[start..end].chars().count() >= INFLECTED_MIN)
 }
 
-/// Whether one of `wanted` (ascending) is among the `before` words before `start` and the `after`
+/// The first of `wanted` (ascending) that is among the `before` words before `start` and the `after`
 /// words after `end` (byte offsets). A word is a run of letters and digits.
-pub(crate) fn supports(
+pub(crate) fn support(
     text: &str,
     hits: &[Hit],
     (start, end): (usize, usize),
     (before, after): (usize, usize),
     wanted: &[u32],
-) -> bool {
+) -> Option<u32> {
     let from = text.ceil_char_boundary(start.saturating_sub(REACH_BYTES));
     let to = text.floor_char_boundary(end.saturating_add(REACH_BYTES));
     let near = &hits[hits.partition_point(|hit| hit.end < from)..hits.partition_point(|hit| hit.end <= to)];
     let mut near = near.iter().filter(|hit| wanted.binary_search(&hit.word).is_ok()).peekable();
-    if near.peek().is_none() {
-        return false;
-    }
+    near.peek()?;
     let offset = |word: &str| word.as_ptr() as usize - text.as_ptr() as usize;
     let first = words(&text[from..start]).rev().take(before).last().map_or(start, offset);
     let last = words(&text[end..to]).take(after).last().map_or(end, |word| offset(word) + word.len());
-    near.any(|hit| (hit.start >= first && hit.end <= start) || (hit.start >= end && hit.end <= last))
+    let beside = |hit: &&Hit| (hit.start >= first && hit.end <= start) || (hit.start >= end && hit.end <= last);
+    near.find(beside).map(|hit| hit.word)
 }
 
 /// The word that ends nearest before the byte `start`, in lower case, or nothing.
@@ -113,7 +118,7 @@ mod tests {
     fn near(text: &str, (before, after): (usize, usize), word: &str) -> bool {
         let at = text.find('9').unwrap();
         let vocabulary = Vocabulary::new([word].into_iter()).unwrap();
-        supports(text, &vocabulary.hits(text), (at, at + 1), (before, after), &[0])
+        support(text, &vocabulary.hits(text), (at, at + 1), (before, after), &[0]).is_some()
     }
 
     #[test]

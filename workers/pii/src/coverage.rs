@@ -15,7 +15,9 @@ pub struct Coverage {
     pub entities: Vec<Entity>,
     /// The recognizers that run, by their stable names.
     pub recognizers: Vec<&'static str>,
-    /// The languages (ISO 639-1) of the context words looked for.
+    /// The kinds among them that are no reason for a person to look ([`Config::noted`]).
+    pub noted: Vec<Entity>,
+    /// The languages (ISO 639-1) of the context words looked for and of the detectors.
     pub languages: Vec<&'static str>,
     /// The countries (ISO 3166-1) whose own numbers are looked for.
     pub countries: Vec<&'static str>,
@@ -46,6 +48,9 @@ pub struct Covered {
     pub version: &'static str,
     /// The kinds it looks for.
     pub entities: Vec<Entity>,
+    /// The languages (ISO 639-1) that it knows: of the patterns, those of their context words. It reads every text,
+    /// whatever its language.
+    pub languages: Vec<&'static str>,
 }
 
 /// Something that is not looked for.
@@ -53,8 +58,26 @@ pub struct Covered {
 pub struct Skipped {
     /// The kind.
     pub entity: Entity,
-    /// Why not, as a sentence without its beginning: "its country is not among the configuration's".
-    pub why: &'static str,
+    /// Why not.
+    pub why: Why,
+}
+
+/// Why something is not looked for. Its text is a sentence without its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// The configuration doesn't name it.
+    #[error("the configuration leaves it out")]
+    Configuration,
+    /// It belongs to a country that the configuration doesn't name.
+    #[error("its country is not among the configuration's")]
+    Country,
+    /// Its context words are of a language that the configuration doesn't name.
+    #[error("its language is not among the configuration's")]
+    Language,
+    /// No detector of this scan knows it.
+    #[error("it needs a tagger, and none that knows it is part of this scan")]
+    NoDetector,
 }
 
 impl Coverage {
@@ -62,7 +85,7 @@ impl Coverage {
     pub(crate) fn new(
         config: &Config,
         rules: &[Rule],
-        left_out: &[(Entity, &'static str)],
+        left_out: &[(Entity, Why)],
         own: &Recognizers,
         detectors: &[Arc<dyn Detector>],
     ) -> Self {
@@ -76,25 +99,27 @@ impl Coverage {
             name: DETECTOR_NAME,
             version: VERSION,
             entities: distinct(by_rule.iter().copied().chain(by_word)),
+            languages: distinct(rules.iter().filter_map(|rule| rule.language)),
         }];
-        covered.extend(detectors.iter().map(|d| Covered { name: d.name(), version: d.version(), entities: wanted(d) }));
+        covered.extend(detectors.iter().map(|d| Covered {
+            name: d.name(),
+            version: d.version(),
+            entities: wanted(d),
+            languages: d.languages().to_vec(),
+        }));
         let entities = distinct(covered.iter().flat_map(|detector| detector.entities.iter().copied()));
 
         let untagged = Entity::TAGGED.into_iter().map(|entity| match config.entities.contains(&entity) {
-            true => (entity, "it needs a tagger, and none that knows it is part of this scan"),
-            false => (entity, "the configuration leaves it out"),
+            true => (entity, Why::NoDetector),
+            false => (entity, Why::Configuration),
         });
         let skipped = left_out.iter().copied().chain(untagged).filter(|(entity, _)| !entities.contains(entity));
         let mut skipped: Vec<Skipped> = skipped.map(|(entity, why)| Skipped { entity, why }).collect();
         skipped.dedup();
         Self {
             recognizers: distinct(rules.iter().map(|rule| rule.name).chain(detectors.iter().map(|d| d.name()))),
-            languages: distinct(
-                rules
-                    .iter()
-                    .filter_map(|rule| rule.language)
-                    .chain(detectors.iter().flat_map(|d| d.languages().to_vec())),
-            ),
+            languages: distinct(covered.iter().flat_map(|detector| detector.languages.iter().copied())),
+            noted: entities.iter().copied().filter(|entity| config.noted.contains(entity)).collect(),
             countries: distinct(rules.iter().filter_map(|rule| rule.country)),
             phone_regions: config.phone_regions.clone(),
             threshold_ppm: config.threshold_ppm,

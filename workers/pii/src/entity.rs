@@ -60,8 +60,10 @@ impl Entity {
     pub const CRYPTO_ADDRESS: Self = Self("crypto-address");
     /// A person's name. No recognizer finds it; a [`crate::Detector`] may.
     pub const PERSON: Self = Self("person");
-    /// A place. No recognizer finds it; a [`crate::Detector`] may.
+    /// A place: a town, a region, a country. No recognizer finds it; a [`crate::Detector`] may.
     pub const LOCATION: Self = Self("location");
+    /// Where somebody lives: street and number, flat, postal code, box. No recognizer finds it; a [`crate::Detector`] may.
+    pub const STREET_ADDRESS: Self = Self("street-address");
     /// A company, an office, a school. No recognizer finds it; a [`crate::Detector`] may.
     pub const ORGANIZATION: Self = Self("organization");
     /// A nationality, religion or political group. No recognizer finds it; a [`crate::Detector`] may.
@@ -84,8 +86,8 @@ impl Entity {
         Self::DATE,
         Self::URL,
     ];
-    pub(crate) const TAGGED: [Self; 6] =
-        [Self::PERSON, Self::LOCATION, Self::ORGANIZATION, Self::NRP, Self::TITLE, Self::AGE];
+    pub(crate) const TAGGED: [Self; 7] =
+        [Self::PERSON, Self::STREET_ADDRESS, Self::LOCATION, Self::ORGANIZATION, Self::NRP, Self::TITLE, Self::AGE];
 
     /// Every entity that has a recognizer here, in the order in which ties between overlapping
     /// findings are broken: those of no country first, then the table's.
@@ -123,8 +125,15 @@ impl Entity {
             Self::IBAN => "IBAN_CODE".into(),
             Self::DATE => "DATE_TIME".into(),
             Self::CRYPTO_ADDRESS => "CRYPTO".into(),
+            Self::STREET_ADDRESS => Self::LOCATION.presidio_name(),
             _ => self.in_capitals(),
         }
+    }
+
+    /// The kinds that have this name in Microsoft Presidio: a `LOCATION` is a place or a street address.
+    pub fn of_presidio(name: &str) -> Vec<Self> {
+        let known = ALL.iter().chain(&Self::TAGGED).copied();
+        known.filter(|entity| entity.presidio_name() == name).collect()
     }
 
     fn in_capitals(self) -> String {

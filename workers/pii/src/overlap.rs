@@ -10,6 +10,10 @@ pub(crate) struct Claim {
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) score_ppm: u32,
+    /// Before context.
+    pub(crate) original_ppm: u32,
+    /// The context word that raised it, by its number.
+    pub(crate) word: Option<u32>,
     pub(crate) entity: Entity,
     /// The entity's place in [`Entity::all`].
     pub(crate) rank: usize,
@@ -39,7 +43,8 @@ mod tests {
     use super::*;
 
     fn claim(start: usize, end: usize, score_ppm: u32, entity: Entity) -> Claim {
-        Claim { start, end, score_ppm, entity, rank: entity.rank(), recognizer: "test" }
+        let (original_ppm, word, rank) = (score_ppm, None, entity.rank());
+        Claim { start, end, score_ppm, original_ppm, word, entity, rank, recognizer: "test" }
     }
 
     fn standing(claims: Vec<Claim>) -> Vec<(usize, usize, Entity)> {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
-    CERTAIN_PPM, Config, ConfigError, Coverage, Detector, Entity, Recognizers, Span,
+    Asked, CERTAIN_PPM, Config, ConfigError, Coverage, Detector, Entity, Explained, Recognizers, Span,
     context::{self, Hit, Vocabulary},
     density::{REACH_BYTES, Zone, zones},
     fold,
@@ -14,6 +14,9 @@ use crate::{
     recognizers::{Candidate, Judgement, TABLE, phone},
     rule::Rule,
     table,
+    tagger::Tagger,
+    version::version,
+    windows::windows,
 };
 
 /// What a context word adds to a score, and the least a supported score is.
@@ -22,9 +25,6 @@ const SUPPORTED_PPM: u32 = 400_000;
 /// What a stream holds in memory at once.
 const STREAM_TEXTS_MAX: usize = 4096;
 const STREAM_BYTES_MAX: usize = 1 << 22;
-/// A longer text is read in windows of so many bytes, which overlap by so many.
-const WINDOW_BYTES: usize = 1 << 19;
-const OVERLAP_BYTES: usize = 1 << 13;
 /// The recognizer's name on a finding that is a denied word.
 const DENIED: &str = "deny-list";
 
@@ -49,6 +49,7 @@ pub struct Scanner(Arc<Parts>);
 
 struct Parts {
     config: Config,
+    version: String,
     rules: Vec<Rule>,
     regions: Vec<&'static phone::Plan>,
     vocabulary: Vocabulary,
@@ -66,6 +67,12 @@ struct View<'t> {
     hits: OnceCell<Vec<Hit>>,
 }
 
+/// What a scan asks for, with the words around it by their numbers, ascending.
+struct Question<'a> {
+    asked: &'a Asked,
+    around: Vec<u32>,
+}
+
 impl fmt::Debug for Scanner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Scanner").field(&self.0.coverage).finish()
@@ -79,21 +86,38 @@ impl Default for Scanner {
 }
 
 impl Scanner {
-    /// A scanner for this configuration.
+    /// A scanner for this configuration, by patterns and the tagger.
     ///
     /// # Errors
     /// The configuration asks for an unknown region, country or language, a threshold above
     /// certainty or too wide a window.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        Self::with(config, &Recognizers::default(), Self::detectors())
+    }
+
+    /// The same by patterns alone.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn patterns(config: &Config) -> Result<Self, ConfigError> {
         Self::with(config, &Recognizers::default(), Vec::new())
     }
 
-    /// A scanner that also runs the user's own recognizers, which are always on, and other detectors.
+    /// The detectors that run beside the patterns unless something else is said: the tagger.
+    pub fn detectors() -> Vec<Arc<dyn Detector>> {
+        vec![Tagger::shared()]
+    }
+
+    /// A scanner that also runs the user's own recognizers, which are always on, and these detectors beside the
+    /// patterns: none for patterns alone. A detector of nothing that the configuration looks for doesn't run.
     ///
     /// # Errors
     /// As [`Self::new`].
     pub fn with(config: &Config, own: &Recognizers, detectors: Vec<Arc<dyn Detector>>) -> Result<Self, ConfigError> {
         let regions = config.check()?;
+        let version = version(config, own, &detectors);
+        let wanted = |detector: &Arc<dyn Detector>| detector.entities().iter().any(|e| config.entities.contains(e));
+        let detectors: Vec<_> = detectors.into_iter().filter(wanted).collect();
         let of_code = TABLE.iter().map(|r| (r.entity, r.country, None));
         let of_table = table::built_in().iter().filter_map(|entry| {
             Some((Entity::named(&entry.entity)?, entry.country.as_deref(), entry.language.as_deref()))
@@ -125,7 +149,15 @@ impl Scanner {
 
         let coverage = Coverage::new(config, &rules, &left_out, own, &detectors);
         let config = config.clone();
-        Ok(Self(Arc::new(Parts { config, rules, regions, vocabulary, denied, denied_entities, detectors, coverage })))
+        let parts = Parts { config, version, rules, regions, vocabulary, denied, denied_entities, detectors, coverage };
+        Ok(Self(Arc::new(parts)))
+    }
+
+    /// The version under which a scan by this scanner is put on record: [`VERSION`] for the default one; any other has
+    /// the beginning of a SHA-256 over configuration, recognizers and detectors behind it, so that no record can take
+    /// one configuration for another.
+    pub fn version(&self) -> &str {
+        &self.0.version
     }
 
     /// What is found in the text, by position; spans do not overlap.
@@ -133,8 +165,23 @@ impl Scanner {
     /// A text of more than half a megabyte is read in windows that overlap by eight kilobytes, so that a finding longer
     /// than four may lose its end. Offsets stay at `u32::MAX` past that many code points, so bound the length of texts.
     pub fn scan(&self, text: &str) -> Vec<Finding> {
-        let claims = self.0.claims(text);
-        in_code_points(text, &overlap::settle(claims))
+        in_code_points(text, &self.0.settled(text, &Asked::default()))
+    }
+
+    /// The same for other kinds, thresholds or surroundings, with the reason for each score.
+    pub fn explain(&self, text: &str, asked: &Asked) -> Vec<Explained<'_>> {
+        let claims = self.0.settled(text, asked);
+        let explained = |(finding, claim): (Finding, &Claim)| Explained {
+            finding,
+            original_ppm: claim.original_ppm,
+            word: claim.word.map(|word| self.0.vocabulary.word(word)),
+        };
+        in_code_points(text, &claims).into_iter().zip(&claims).map(explained).collect()
+    }
+
+    /// Whether a finding of this kind is by itself a reason for a person to look ([`Config::noted`]).
+    pub fn flags(&self, entity: Entity) -> bool {
+        !self.0.config.noted.contains(&entity)
     }
 
     /// What is found in each text, in the order of the texts, by all threads of the current
@@ -171,62 +218,73 @@ impl Scanner {
 }
 
 impl Parts {
+    fn settled(&self, text: &str, asked: &Asked) -> Vec<Claim> {
+        let around = if asked.around.is_empty() { Vec::new() } else { self.vocabulary.hits(&asked.around) };
+        let mut around: Vec<u32> = around.into_iter().map(|hit| hit.word).collect();
+        around.sort_unstable();
+        overlap::settle(self.claims(text, &Question { asked, around }))
+    }
+
     /// What could be told, by every means, before overlaps are settled.
-    fn claims(&self, text: &str) -> Vec<Claim> {
+    fn claims(&self, text: &str, question: &Question<'_>) -> Vec<Claim> {
         let windows = windows(text);
         let read = |(window, own): &(Range<usize>, Range<usize>)| {
-            let claims = self.claims_of_window(&text[window.clone()]).into_iter();
+            let claims = self.claims_of_window(&text[window.clone()], question).into_iter();
             let at = |claim: Claim| Claim { start: claim.start + window.start, end: claim.end + window.start, ..claim };
             claims.map(at).filter(|claim| own.contains(&claim.start)).collect::<Vec<_>>()
         };
         match &windows[..] {
-            [_] => self.claims_of_window(text),
+            [_] => self.claims_of_window(text, question),
             _ => windows.par_iter().flat_map_iter(read).collect(),
         }
     }
 
-    fn claims_of_window(&self, text: &str) -> Vec<Claim> {
-        let mut claims = self.read(text);
+    fn claims_of_window(&self, text: &str, question: &Question<'_>) -> Vec<Claim> {
+        let mut claims = self.read(text, question);
         let forms = if self.config.unfold { fold::forms(text) } else { Vec::new() };
         for form in &forms {
-            let told = self.read(&form.text).into_iter().map(|claim| {
+            let told = self.read(&form.text, question).into_iter().map(|claim| {
                 let (start, end) = form.back(claim.start, claim.end);
                 Claim { start, end, ..claim }
             });
             claims.extend(told.filter(|claim| claim.start < claim.end));
         }
-        if !self.config.allow.is_empty() {
-            claims.retain(|claim| !self.config.allow.contains(&text[claim.start..claim.end]));
+        for allow in [&self.config.allow, &question.asked.allow] {
+            if !allow.is_empty() {
+                claims.retain(|claim| !allow.contains(&text[claim.start..claim.end]));
+            }
         }
         claims
     }
 
     /// The claims of one reading of a text.
-    fn read(&self, text: &str) -> Vec<Claim> {
+    fn read(&self, text: &str, question: &Question<'_>) -> Vec<Claim> {
         let view = View { text, zones: zones(text), hits: OnceCell::new() };
         let mut claims = Vec::new();
-        for rule in self.rules.iter().filter(|rule| text.len() >= rule.bytes_min) {
+        let asked = question.asked;
+        for rule in self.rules.iter().filter(|rule| text.len() >= rule.bytes_min && asked.wants(rule.entity)) {
             if rule.digits_min == 0 || rule.bytes_max > REACH_BYTES {
-                self.run(rule, &view, 0..text.len(), &mut claims);
+                self.run(rule, &view, 0..text.len(), question, &mut claims);
                 continue;
             }
             for zone in view.zones.iter().filter(|zone| zone.allows(rule.digits_min, rule.bytes_max)) {
-                self.run(rule, &view, zone.start..zone.end, &mut claims);
+                self.run(rule, &view, zone.start..zone.end, question, &mut claims);
             }
         }
         let denied = self.denied.hits(text).into_iter().map(|hit| {
             let entity = self.denied_entities[hit.word as usize];
             self.claim(entity, hit.start, hit.end, CERTAIN_PPM, DENIED)
         });
-        claims.extend(denied);
+        claims.extend(denied.filter(|claim| asked.wants(claim.entity)));
         let mut spans: Vec<Span> = Vec::new();
-        for detector in &self.detectors {
+        for detector in self.detectors.iter().filter(|d| d.entities().iter().any(|&entity| asked.wants(entity))) {
             spans.clear();
             detector.detect(text, &mut spans);
             let whole = |span: &&Span| span.start < span.end && text.get(span.start..span.end).is_some();
             let told = |span: &&Span| {
                 let Span { entity, score_ppm, .. } = **span;
-                self.config.entities.contains(&entity) && score_ppm >= self.config.threshold_ppm(entity)
+                let wanted = self.config.entities.contains(&entity) && asked.wants(entity);
+                wanted && score_ppm >= self.threshold_ppm(question, entity)
             };
             let span = |s: &Span| self.claim(s.entity, s.start, s.end, s.score_ppm.min(CERTAIN_PPM), detector.name());
             claims.extend(spans.iter().filter(whole).filter(told).map(span));
@@ -235,10 +293,15 @@ impl Parts {
     }
 
     fn claim(&self, entity: Entity, start: usize, end: usize, score_ppm: u32, recognizer: &'static str) -> Claim {
-        Claim { start, end, score_ppm, entity, rank: entity.rank(), recognizer }
+        let (original_ppm, word, rank) = (score_ppm, None, entity.rank());
+        Claim { start, end, score_ppm, original_ppm, word, entity, rank, recognizer }
     }
 
-    fn run(&self, rule: &Rule, view: &View<'_>, range: Range<usize>, claims: &mut Vec<Claim>) {
+    fn threshold_ppm(&self, question: &Question<'_>, entity: Entity) -> u32 {
+        question.asked.threshold_ppm.unwrap_or_else(|| self.config.threshold_ppm(entity))
+    }
+
+    fn run(&self, rule: &Rule, view: &View<'_>, range: Range<usize>, question: &Question<'_>, claims: &mut Vec<Claim>) {
         let text = view.text;
         let mut from = range.start;
         while let Some(found) = rule.regex.find_at(&text[..range.end], from.min(range.end)) {
@@ -247,8 +310,9 @@ impl Parts {
             let resume = match rule.judge(&candidate, &self.regions) {
                 Judgement::Hit { start, end, score_ppm } => {
                     let (entity, rank, recognizer) = (rule.entity, rule.rank, rule.name);
-                    let claim = Claim { start, end, score_ppm, entity, rank, recognizer };
-                    claims.extend(self.weigh(rule, view, claim));
+                    let (original_ppm, word) = (score_ppm, None);
+                    let claim = Claim { start, end, score_ppm, original_ppm, word, entity, rank, recognizer };
+                    claims.extend(self.weigh(rule, view, question, claim));
                     end
                 }
                 Judgement::Miss { resume } => resume,
@@ -258,34 +322,22 @@ impl Parts {
     }
 
     /// The claim with the score that its context gives it, if that is worth telling.
-    fn weigh(&self, rule: &Rule, view: &View<'_>, mut claim: Claim) -> Option<Claim> {
-        let window = (self.config.words_before, self.config.words_after);
+    fn weigh(&self, rule: &Rule, view: &View<'_>, question: &Question<'_>, mut claim: Claim) -> Option<Claim> {
         if claim.score_ppm < CERTAIN_PPM && !rule.context.is_empty() {
-            let hits = view.hits.get_or_init(|| self.vocabulary.hits(view.text));
-            if context::supports(view.text, hits, (claim.start, claim.end), window, &rule.context) {
+            claim.word = self.support(rule, view, question, (claim.start, claim.end));
+            if claim.word.is_some() {
                 let raised = claim.score_ppm.saturating_add(CONTEXT_PPM);
                 claim.score_ppm = raised.clamp(SUPPORTED_PPM, CERTAIN_PPM);
             }
         }
-        (claim.score_ppm >= self.config.threshold_ppm(rule.entity)).then_some(claim)
+        (claim.score_ppm >= self.threshold_ppm(question, rule.entity)).then_some(claim)
     }
-}
 
-/// A long text in windows that overlap, each with the part in which its claims begin. What a window's edge cuts off
-/// lies whole in the next one.
-fn windows(text: &str) -> Vec<(Range<usize>, Range<usize>)> {
-    let mut windows = Vec::new();
-    let (mut start, mut own) = (0usize, 0);
-    loop {
-        let end = text.floor_char_boundary(start.saturating_add(WINDOW_BYTES));
-        if end >= text.len() {
-            windows.push((start..text.len(), own..text.len()));
-            return windows;
-        }
-        let next_own = end - OVERLAP_BYTES / 2;
-        windows.push((start..end, own..next_own));
-        own = next_own;
-        start = text.ceil_char_boundary(end - OVERLAP_BYTES);
+    fn support(&self, rule: &Rule, view: &View<'_>, question: &Question<'_>, span: (usize, usize)) -> Option<u32> {
+        let window = (self.config.words_before, self.config.words_after);
+        let hits = view.hits.get_or_init(|| self.vocabulary.hits(view.text));
+        let beside = context::support(view.text, hits, span, window, &rule.context);
+        beside.or_else(|| question.around.iter().copied().find(|word| rule.context.binary_search(word).is_ok()))
     }
 }
 
@@ -305,4 +357,25 @@ fn in_code_points(text: &str, claims: &[Claim]) -> Vec<Finding> {
         recognizer: claim.recognizer,
     };
     claims.iter().map(found).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_around_a_text_support_what_stands_in_it() {
+        let scanner = Scanner::default();
+        let score = |around: &str| {
+            let asked = Asked { around: around.to_owned(), threshold_ppm: Some(0), ..Asked::default() };
+            let entities = Some([Entity::US_SSN].into());
+            let told = scanner.explain("536228726", &Asked { entities, ..asked });
+            told.first().map(|e| (e.original_ppm, e.finding.score_ppm, e.word.map(str::to_owned)))
+        };
+        let (original, alone, word) = score("").unwrap();
+        assert_eq!((original, word), (alone, None));
+        let (original, raised, word) = score("Your social security number").unwrap();
+        assert!(raised > original && original == alone);
+        assert!(word.is_some_and(|word| "social security".contains(&word)));
+    }
 }

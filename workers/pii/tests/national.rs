@@ -93,7 +93,7 @@ fn a_word_in_the_language_of_the_country_supports_a_number() {
         ("เลขประจำตัวประชาชน1101700230678", "th-tnin"),
         ("आधार 2341 2341 2346", "in-aadhaar"),
     ];
-    let scanner = Scanner::default();
+    let scanner = Scanner::patterns(&Config::default()).unwrap();
     for (text, entity) in cases {
         let found = scanner.scan(text);
         let told: Vec<_> = found.iter().map(|f| (f.entity.name(), f.score_ppm)).collect();

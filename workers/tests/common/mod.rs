@@ -144,12 +144,27 @@ impl World {
         self.act("ada", Body::KeyRevoked(revoked));
     }
 
+    /// Registers somebody under a key of that name with a role that two must grant, or one alone.
+    pub fn hire(&self, actor: &str, kind: ActorKind, role: Role) {
+        let ledger = self.replica.head().unwrap().ledger;
+        self.register("ada", &ledger, actor, kind, &key(actor));
+        let granted = RoleGranted { actor: actor.into(), role: role.into() };
+        self.act_by(&["ada", "ben"], Body::RoleGranted(granted));
+    }
+
     /// Someone does what must be accepted; its position.
     pub fn act(&self, actor: &str, body: Body) -> u64 {
+        self.act_by(&[actor], body)
+    }
+
+    /// The same by several, the first of whom is the actor.
+    pub fn act_by(&self, actors: &[&str], body: Body) -> u64 {
         let head = self.replica.head().unwrap();
         let seen = Seen { size: head.size, root: head.entry_root };
-        let event = draft(&head.ledger, actor, uuid(), 0, Some(seen), body);
-        let receipts = self.replica.append(vec![key(actor).sign_event(&event)]).unwrap();
+        let event = draft(&head.ledger, actors[0], uuid(), 0, Some(seen), body);
+        let first = key(actors[0]).sign_event(&event);
+        let signed = actors[1..].iter().fold(first, |bytes, name| key(name).cosign(&bytes).unwrap());
+        let receipts = self.replica.append(vec![signed]).unwrap();
         self.accepted(receipts.into_iter().next().unwrap())
     }
 
@@ -259,7 +274,7 @@ impl World {
     /// Asks for a run.
     pub fn request_training(&self, dataset: u64, base: u64, hyperparameters: Hyperparameters) -> u64 {
         let hyperparameters = Some(hyperparameters);
-        let asked = TrainingRequested { model: "triage".into(), dataset, base, hyperparameters };
+        let asked = TrainingRequested { model: "triage".into(), dataset, base, hyperparameters, schedule: None };
         self.act("mina", Body::TrainingRequested(asked))
     }
 

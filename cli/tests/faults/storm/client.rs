@@ -153,7 +153,7 @@ impl Client {
 
     /// Seals contents.
     pub fn seal(&mut self, contents: Vec<Vec<u8>>) -> SealResponse {
-        let request = SealRequest { contents, collection: String::new() };
+        let request = SealRequest { contents, ..Default::default() };
         self.ask(&request, async |channel, request| ContentClient::new(channel).seal(request).await)
     }
 

@@ -6,15 +6,15 @@ use super::leases::Work;
 use super::lines::{Lines, Way};
 use super::parts::Part;
 use super::people::People;
-use super::{until, wait};
+use super::{PATIENCE, until, wait};
 use crate::common::Ledger;
 use crate::moment;
 use attestune_replay_tests::Chance;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a full disk is waited for to be felt.
-const FULL: Duration = Duration::from_secs(120);
+/// After so long a disk is filled up again: whoever starts on it may have cleared away what was left by before.
+const CLEARED: Duration = Duration::from_secs(20);
 /// How long one line that was cut is waited for to be felt.
 const CUT: Duration = Duration::from_secs(5);
 
@@ -159,9 +159,9 @@ impl Others<'_> {
         part.kill();
         part.disk.as_ref().unwrap().fill_but(left);
         part.start(self.ledger);
-        let until = Instant::now() + FULL;
+        let began = Instant::now();
         let full = loop {
-            assert!(Instant::now() < until, "{} ends on a disk with {left} bytes left", part.plan.name);
+            assert!(began.elapsed() < PATIENCE, "{} ends on a disk with {left} bytes left", part.plan.name);
             match part.take_end() {
                 Some(end) if end.said.contains("disk") => break end,
                 // It gave up on brokers that were away.
@@ -170,6 +170,9 @@ impl Others<'_> {
                     part.start(self.ledger);
                 }
                 None => std::thread::sleep(Duration::from_millis(50)),
+            }
+            if began.elapsed() > CLEARED {
+                part.disk.as_ref().unwrap().fill_but(0);
             }
         };
         assert_eq!(full.status.code(), Some(2), "{} ends with a reason: {}", part.plan.name, full.said);

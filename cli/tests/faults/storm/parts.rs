@@ -39,7 +39,7 @@ pub const PLANS: [Plan; 9] = [
 ];
 
 /// Room for the replica of a storm and its write-ahead log.
-const SMALL_DISK: &str = "320m";
+const SMALL_DISK: &str = "640m";
 
 /// One of them.
 pub struct Part {

@@ -130,7 +130,7 @@ fn engineer(mut client: Client, desk: &Desk) {
             dataset = freeze(&mut client, desk).or(dataset);
             if let Some(dataset) = dataset {
                 let hyperparameters = Some(hyperparameters(client.chance.below(1 << 32)));
-                let body = TrainingRequested { model: "triage".into(), dataset, base, hyperparameters };
+                let body = TrainingRequested { model: "triage".into(), dataset, base, hyperparameters, schedule: None };
                 client.act(None, Body::TrainingRequested(body));
             }
         }

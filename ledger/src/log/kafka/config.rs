@@ -8,6 +8,10 @@ use std::time::Duration;
 
 /// How long a start waits for a broker, unless `socket.connection.setup.timeout.ms` and the like end it before.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+/// For so many times as long as a start waits for brokers, a topic may look shorter than it was, or gone, to a replica that
+/// follows it: brokers that have all been started again answer before they know all topics, and a new leader before it
+/// knows how much of its log is settled.
+const SETTLE_FACTOR: u32 = 4;
 /// How long an append waits for its acknowledgement, unless `message.timeout.ms` says otherwise.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a transaction may stay open at least before the brokers end it.
@@ -152,6 +156,12 @@ impl KafkaConfig {
     /// How long a start waits for brokers.
     pub fn open_timeout(&self) -> Duration {
         self.open_timeout
+    }
+
+    /// How long what brokers say of a topic that is followed may be wrong: a minute, unless a start waits for another time
+    /// than usual.
+    pub fn settle_timeout(&self) -> Duration {
+        self.open_timeout * SETTLE_FACTOR
     }
 
     /// How long an append waits for its acknowledgement.

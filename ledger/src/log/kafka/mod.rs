@@ -22,6 +22,7 @@ mod restore;
 mod resume;
 pub mod settings;
 mod topic;
+mod watch;
 mod work;
 mod writer;
 
@@ -111,7 +112,11 @@ impl Kafka {
         topic::reach(&config, &consumer, &contact)?;
         let seen = topic::look(&config, &consumer, &contact, resume.is_some())?;
         let last_offset = resume.as_ref().map_or(-1, |resume| resume.last_offset);
-        let end = reader::settled_watermarks(&config, &consumer, last_offset + 1)
+        let noted = resume.as_ref().and_then(|resume| resume.topic_id.clone());
+        // Another topic need not grow into the one that was followed.
+        let other = noted.is_some() && seen.topic_id.is_some() && noted != seen.topic_id;
+        let patience = if other { Duration::ZERO } else { config.settle_timeout() };
+        let end = reader::settled_watermarks(&config, &consumer, last_offset + 1, patience)
             .map_err(LogError::from)
             .and_then(|(first, end)| {
                 reader::compare(&config, &consumer, &copied, &seen, resume.as_ref(), first)?;
@@ -121,7 +126,7 @@ impl Kafka {
         let resume = Resume {
             topic: config.topic().into(),
             cluster: seen.cluster,
-            topic_id: seen.topic_id,
+            topic_id: seen.topic_id.or(noted),
             last_offset,
             entries: copied.size(),
         };

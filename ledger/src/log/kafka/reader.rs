@@ -1,10 +1,10 @@
-//! Reading the topic into the store, and watching that it stays the same topic.
+//! Reading the topic into the store.
 
 use super::contact::Contact;
 use super::error::{code, words};
-use super::identity::topic_id;
 use super::resume::Resume;
 use super::topic::{self, Seen};
+use super::watch::{Watch, examine};
 use super::{KafkaConfig, KafkaError, PARTITION, Shared};
 use crate::log::{Copied, EventLog as _, LogError, VALUE_BYTES_MAX, short_form};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -23,30 +23,32 @@ const WINDOW_ENTRIES: usize = 2048;
 const WINDOW_BYTES: usize = 4 << 20;
 /// How long to wait for a record before looking whether to stop.
 const WAIT: Duration = Duration::from_millis(100);
-/// How often the topic is asked whether it is still the same one.
-const WATCH: Duration = Duration::from_secs(5);
-/// How long to wait for an answer while watching.
-const ASK: Duration = Duration::from_secs(5);
-/// For so long a topic may look shorter than it was, or gone, to a replica that reads it: brokers that have all been
-/// started again answer before they know all topics, and a new leader before it knows how much of its log is settled.
-const SETTLE: Duration = Duration::from_secs(30);
 
-/// The first offset of the topic and the one after its last, once it is as long as it was known to be.
+/// The first offset of the topic and the one after its last, once it is as long as it was known to be, for which it is
+/// given some time. Brokers that are gone by then are out of reach.
 pub(super) fn settled_watermarks(
     config: &KafkaConfig,
     consumer: &BaseConsumer<Contact>,
     known: i64,
+    patience: Duration,
 ) -> Result<(i64, i64), KafkaError> {
-    let until = Instant::now() + config.open_timeout();
+    let started = Instant::now();
     loop {
+        let waited = started.elapsed();
         match topic::watermarks(config, consumer.client(), PARTITION) {
             Ok((first, end)) if end >= known => return Ok((first, end)),
-            Ok((_, end)) if Instant::now() > until => {
+            Ok((_, end)) if waited >= patience => {
                 return Err(KafkaError::EndLost { topic: config.topic().into(), end, known });
             }
-            Err(error) if Instant::now() > until => return Err(error),
-            _ => thread::sleep(Duration::from_millis(200)),
+            Err(error @ KafkaError::Failed { .. }) if waited >= config.open_timeout() => {
+                return Err(consumer.client().context().why(config, waited, &error.to_string()));
+            }
+            Err(error @ KafkaError::TopicMissing { .. }) if waited >= patience => return Err(error),
+            Ok(_) | Err(KafkaError::Failed { .. } | KafkaError::TopicMissing { .. }) => {}
+            Err(error) => return Err(error),
         }
+        while let Some(Err(_)) = consumer.poll(Duration::ZERO) {} // what went wrong is told by events
+        thread::sleep(Duration::from_millis(200));
     }
 }
 
@@ -81,25 +83,47 @@ pub(super) fn compare(
     }
 }
 
-/// The entry that a record makes: time and value.
+/// The entry that a record makes: time and value; none where the log holds no record at this offset.
 fn record_at(
     config: &KafkaConfig,
     consumer: &BaseConsumer<Contact>,
     offset: i64,
 ) -> Result<Option<(u64, Vec<u8>)>, KafkaError> {
     assign(config, consumer, offset)?;
-    let until = Instant::now() + config.open_timeout();
-    let mut trouble = "nothing came".to_owned();
-    while Instant::now() < until {
+    let started = Instant::now();
+    let (mut ended, mut trouble) = (false, "nothing came".to_owned());
+    while started.elapsed() < if ended { config.settle_timeout() } else { config.open_timeout() } {
         match consumer.poll(WAIT) {
             Some(Ok(record)) if record.offset() == offset => return Ok(Some(entry(&record))),
             // The record that was at this offset is none any more.
-            Some(Ok(_) | Err(ClientError::PartitionEOF(_))) => return Ok(None),
-            Some(Err(error)) => trouble = words(code(&error)),
+            Some(Ok(_)) => return Ok(None),
+            // A leader that has just begun may not know yet that its log goes on.
+            Some(Err(ClientError::PartitionEOF(_))) => ended = true,
+            Some(Err(error)) if is_unreadable(code(&error)) => {
+                let cause = words(code(&error));
+                return Err(KafkaError::Unreadable { topic: config.topic().into(), offset, cause });
+            }
+            Some(Err(error)) => (ended, trouble) = (false, words(code(&error))),
             None => {}
         }
     }
-    Err(KafkaError::Unreadable { topic: config.topic().into(), offset, cause: trouble })
+    if ended { Ok(None) } else { Err(consumer.client().context().why(config, started.elapsed(), &trouble)) }
+}
+
+/// Whether a record can't be read whoever is asked how often: to go on would be to leave it out.
+fn is_unreadable(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BadMessage
+            | Code::BadCompression
+            | Code::InvalidMessage
+            | Code::InvalidMessageSize
+            | Code::NotImplemented
+            | Code::UnsupportedCompressionType
+            | Code::UnsupportedFeature
+            | Code::Fatal
+            | Code::Inconsistent
+    )
 }
 
 pub(super) fn assign(config: &KafkaConfig, consumer: &BaseConsumer<Contact>, offset: i64) -> Result<(), KafkaError> {
@@ -245,16 +269,7 @@ impl Reader {
                 thread::sleep(WAIT);
                 Ok(assign(&self.shared.config, &self.consumer, self.resume.last_offset + 1)?)
             }
-            // To go on would be to leave a record out.
-            Code::BadMessage
-            | Code::BadCompression
-            | Code::InvalidMessage
-            | Code::InvalidMessageSize
-            | Code::NotImplemented
-            | Code::UnsupportedCompressionType
-            | Code::UnsupportedFeature
-            | Code::Fatal
-            | Code::Inconsistent => {
+            code if is_unreadable(code) => {
                 let offset = self.resume.last_offset + 1;
                 Err(KafkaError::Unreadable { topic: topic(), offset, cause: words(code) }.into())
             }
@@ -265,82 +280,4 @@ impl Reader {
             }
         }
     }
-}
-
-/// Asks now and then whether the topic is still the one that is read.
-struct Watch {
-    shared: Arc<Shared>,
-    consumer: Arc<BaseConsumer<Contact>>,
-    topic_id: Option<String>,
-}
-
-impl Watch {
-    fn run(self) {
-        let mut next = Instant::now() + WATCH;
-        while !self.shared.stopping() && !self.shared.failed() {
-            let left = next.saturating_duration_since(Instant::now());
-            if !left.is_zero() {
-                thread::park_timeout(left);
-                continue;
-            }
-            if let Err(error) = examine(&self.shared, &self.consumer, self.topic_id.as_deref()) {
-                self.shared.fail(error.into());
-            }
-            next = Instant::now() + WATCH;
-        }
-    }
-}
-
-/// Fails where the topic is gone, was made anew, or lost entries. Brokers that do not answer prove nothing.
-fn examine(shared: &Shared, consumer: &BaseConsumer<Contact>, known_id: Option<&str>) -> Result<(), KafkaError> {
-    let config = &shared.config;
-    let until = Instant::now() + SETTLE;
-    loop {
-        let found = look_again(shared, consumer, known_id);
-        match found {
-            Ok(()) => return Ok(()),
-            // While brokers start it may look so.
-            Err(KafkaError::TopicMissing { .. } | KafkaError::EndLost { .. })
-                if Instant::now() < until && !shared.stopping() =>
-            {
-                thread::sleep(Duration::from_millis(500));
-            }
-            Err(
-                error @ (KafkaError::TopicMissing { .. }
-                | KafkaError::EndLost { .. }
-                | KafkaError::BeginningLost { .. }
-                | KafkaError::Remade { .. }
-                | KafkaError::Partitions { .. }),
-            ) if !shared.stopping() => return Err(error),
-            Err(error) => {
-                tracing::debug!(%error, topic = config.topic(), "the topic can't be looked at");
-                return Ok(());
-            }
-        }
-    }
-}
-
-fn look_again(shared: &Shared, consumer: &BaseConsumer<Contact>, known_id: Option<&str>) -> Result<(), KafkaError> {
-    let config = &shared.config;
-    let leaders = topic::partition_leaders(config, consumer.client())?;
-    if leaders.len() != 1 {
-        return Err(KafkaError::Partitions { topic: config.topic().into(), count: leaders.len() });
-    }
-    let id = topic_id(consumer.client(), config.topic(), ASK);
-    if let (Some(known), Some(id)) = (known_id, id)
-        && known != id
-    {
-        return Err(KafkaError::Remade { topic: config.topic().into() });
-    }
-    // Asked for before the topic's end, which only grows.
-    let known = shared.progress().next_offset;
-    let (first, end) = topic::watermarks(config, consumer.client(), PARTITION)?;
-    shared.end_offset.store(end, Ordering::Release);
-    if end < known {
-        return Err(KafkaError::EndLost { topic: config.topic().into(), end, known });
-    }
-    if first > known {
-        return Err(KafkaError::BeginningLost { topic: config.topic().into(), first, needed: known });
-    }
-    Ok(())
 }

@@ -5,9 +5,11 @@ use super::contact::Contact;
 use super::error::words;
 use super::identity::topic_id;
 use super::{KafkaConfig, KafkaError, PARTITION};
+use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use std::collections::BTreeMap;
 use std::thread;
@@ -173,8 +175,7 @@ fn settings(replicas: usize, stamp: Stamp) -> Vec<(&'static str, String)> {
 pub fn describe(config: &KafkaConfig) -> Result<Found, KafkaError> {
     let (consumer, contact) = reader(config)?;
     let brokers = reach(config, &consumer, &contact)?;
-    let metadata = consumer.client().fetch_metadata(Some(config.topic()), ASK);
-    let metadata = metadata.map_err(|error| failed(config, "describe the topic", super::error::code(&error)))?;
+    let metadata = metadata(config, consumer.client(), ASK)?;
     partition_leaders(config, consumer.client())?;
     let topic = metadata.topics().first();
     let partitions = topic.map_or(&[][..], |topic| topic.partitions());
@@ -246,8 +247,8 @@ pub(super) fn reach(
     }
 }
 
-/// The topic with its one partition, whose leader is known. One that was `followed` before is given as long to show
-/// itself as the brokers are: those that have just started may not know it yet.
+/// The topic with its one partition, whose leader is known. One that was `followed` before is given time to show itself:
+/// brokers that have just started may not know it yet.
 pub(super) fn look(
     config: &KafkaConfig,
     consumer: &BaseConsumer<Contact>,
@@ -255,20 +256,22 @@ pub(super) fn look(
     followed: bool,
 ) -> Result<Seen, KafkaError> {
     let started = Instant::now();
-    let patience = if followed { config.open_timeout() } else { Duration::from_secs(2) };
+    let patience = if followed { config.settle_timeout() } else { Duration::from_secs(2) };
     loop {
         let trouble = match partition_leaders(config, consumer.client()) {
             Ok(leaders) if leaders.len() != 1 => {
                 return Err(KafkaError::Partitions { topic: config.topic().into(), count: leaders.len() });
             }
             Ok(leaders) if leaders[0] => break,
-            Ok(_) => "the topic's partition has no leader".to_owned(),
-            Err(KafkaError::TopicMissing { .. }) if started.elapsed() < patience => String::new(),
-            Err(error @ KafkaError::Failed { .. }) => error.to_string(),
+            Ok(_) => Some("the topic's partition has no leader".to_owned()),
+            Err(KafkaError::TopicMissing { .. }) if started.elapsed() < patience => None,
+            Err(error @ KafkaError::Failed { .. }) => Some(error.to_string()),
             Err(error) => return Err(error),
         };
         while let Some(Err(_)) = consumer.poll(Duration::ZERO) {}
-        if contact.is_refused() || started.elapsed() >= config.open_timeout() {
+        if let Some(trouble) = trouble
+            && (contact.is_refused() || started.elapsed() >= config.open_timeout())
+        {
             return Err(contact.why(config, started.elapsed(), &trouble));
         }
         thread::sleep(Duration::from_millis(100));
@@ -277,10 +280,25 @@ pub(super) fn look(
     Ok(Seen { cluster, topic_id: topic_id(consumer.client(), config.topic(), ASK) })
 }
 
+/// What the brokers say of the topic. One that has just started answers before it knows anything, itself included: from
+/// that nothing follows.
+pub(super) fn metadata(
+    config: &KafkaConfig,
+    client: &Client<impl ClientContext>,
+    timeout: Duration,
+) -> Result<Metadata, KafkaError> {
+    let metadata = client.fetch_metadata(Some(config.topic()), timeout);
+    let metadata = metadata.map_err(|error| failed(config, "describe the topic", super::error::code(&error)))?;
+    if metadata.brokers().is_empty() {
+        let what = format!("describe the topic `{}`", config.topic());
+        return Err(KafkaError::Failed { what, cause: "the broker that answers has just started".into() });
+    }
+    Ok(metadata)
+}
+
 /// For each partition of the topic, whether it has a leader.
 pub(super) fn partition_leaders(config: &KafkaConfig, client: &Client<Contact>) -> Result<Vec<bool>, KafkaError> {
-    let metadata = client.fetch_metadata(Some(config.topic()), ASK);
-    let metadata = metadata.map_err(|error| failed(config, "describe the topic", super::error::code(&error)))?;
+    let metadata = metadata(config, client, ASK)?;
     let topic = metadata.topics().iter().find(|topic| topic.name() == config.topic());
     let Some(topic) = topic else { return Err(missing(config)) };
     match topic.error().map(Code::from) {
@@ -293,8 +311,7 @@ pub(super) fn partition_leaders(config: &KafkaConfig, client: &Client<Contact>) 
 
 /// How many brokers hold the topic.
 pub(super) fn replicas(config: &KafkaConfig, client: &Client<Contact>) -> Result<usize, KafkaError> {
-    let metadata = client.fetch_metadata(Some(config.topic()), ASK);
-    let metadata = metadata.map_err(|error| failed(config, "describe the topic", super::error::code(&error)))?;
+    let metadata = metadata(config, client, ASK)?;
     let partition = metadata.topics().first().and_then(|topic| topic.partitions().first());
     partition.map(|partition| partition.replicas().len()).ok_or_else(|| missing(config))
 }

@@ -2,7 +2,7 @@
 
 use super::block_on::wait;
 use super::error::code;
-use super::topic::{ASK, admin, failed, options, reach, reader};
+use super::topic::{ASK, admin, failed, metadata, options, reach, reader};
 use super::{KafkaConfig, KafkaError};
 use rdkafka::ClientContext;
 use rdkafka::admin::{NewTopic, TopicReplication};
@@ -54,8 +54,7 @@ pub(super) fn partitions(
     client: &Client<impl ClientContext>,
     timeout: Duration,
 ) -> Result<Option<u32>, KafkaError> {
-    let metadata = client.fetch_metadata(Some(config.topic()), timeout);
-    let metadata = metadata.map_err(|error| failed(config, "describe the topic", code(&error)))?;
+    let metadata = metadata(config, client, timeout)?;
     let topic = metadata.topics().iter().find(|topic| topic.name() == config.topic());
     match topic.map(|topic| (topic.error().map(Code::from), topic.partitions().len())) {
         None | Some((Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) | None, 0)) => Ok(None),
@@ -66,9 +65,7 @@ pub(super) fn partitions(
 
 /// Makes the topic and waits until it is known; well if somebody else was faster.
 pub(super) fn make(config: &KafkaConfig, client: &Client<impl ClientContext>) -> Result<(), KafkaError> {
-    let metadata = client.fetch_metadata(Some(config.topic()), ASK);
-    let metadata = metadata.map_err(|error| failed(config, "describe the topic", code(&error)))?;
-    let replicas = metadata.brokers().len().clamp(1, 3) as i32;
+    let replicas = metadata(config, client, ASK)?.brokers().len().clamp(1, 3) as i32;
     let topic = NewTopic::new(config.topic(), WORK_PARTITIONS as i32, TopicReplication::Fixed(replicas));
     let made = wait(admin(config)?.create_topics([&topic], &options(config)));
     match made.map_err(|error| failed(config, "make the topic", code(&error)))?.pop() {

@@ -100,11 +100,7 @@ impl Writer {
                     continue;
                 }
                 drop(returned);
-                let error = match code(&error) {
-                    Code::QueueFull => NotTaken::Full,
-                    Code::MessageSizeTooLarge => NotTaken::TooLarge(value.len()),
-                    code => NotTaken::Other(code),
-                };
+                let error = NotTaken::of(code(&error), value.len());
                 let error = error.into_error(config, producer.client().context().contact.trouble());
                 ticket.give_up(&self.shared, values.len() - sent, error);
                 return Ok(()); // the ticket is answered once what was sent before has been, too
@@ -124,17 +120,30 @@ impl Writer {
 
 enum NotTaken {
     Full,
+    /// Brokers that have just started do not know all topics, and the client asks them anew every second. A topic that is
+    /// gone for good stops the log: the reader sees to that.
+    TopicUnknown,
     TooLarge(usize),
     Other(Code),
 }
 
 impl NotTaken {
+    fn of(code: Code, size: usize) -> Self {
+        match code {
+            Code::QueueFull => Self::Full,
+            Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition => Self::TopicUnknown,
+            Code::MessageSizeTooLarge => Self::TooLarge(size),
+            code => Self::Other(code),
+        }
+    }
+
     fn into_error(self, config: &KafkaConfig, trouble: Option<String>) -> KafkaError {
         match self {
             Self::Full => {
                 let trouble = trouble.unwrap_or_else(|| "the brokers are too slow".into());
                 KafkaError::NotAcknowledged { cause: format!("too many records wait already ({trouble})") }
             }
+            Self::TopicUnknown => KafkaError::NotAcknowledged { cause: "the brokers do not know the topic now".into() },
             Self::TooLarge(size) => KafkaError::RecordTooLarge { topic: config.topic().into(), size },
             Self::Other(code) => super::topic::failed(config, "take a record into", code),
         }

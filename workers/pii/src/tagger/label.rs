@@ -40,11 +40,12 @@ impl Kind {
     pub const ALL: [Self; 7] =
         [Self::Person, Self::Location, Self::Address, Self::Organization, Self::Nrp, Self::Title, Self::Age];
 
-    /// The entity that findings of this kind have; an address is a place.
+    /// The entity that findings of this kind have.
     pub fn entity(self) -> Entity {
         match self {
             Self::Person => Entity::PERSON,
-            Self::Location | Self::Address => Entity::LOCATION,
+            Self::Location => Entity::LOCATION,
+            Self::Address => Entity::STREET_ADDRESS,
             Self::Organization => Entity::ORGANIZATION,
             Self::Nrp => Entity::NRP,
             Self::Title => Entity::TITLE,

@@ -35,7 +35,7 @@ use token::Token;
 use crate::{Detector, Entity, Span as Found};
 
 /// Changes whenever some text could give other spans than before: with the model, the features, the tokens.
-pub const VERSION: &str = "1";
+pub const VERSION: &str = "2";
 
 /// The most words that are labelled together; a longer text is cut at the end of a sentence or
 /// line where there is one. Bounds memory and keeps the time linear.
@@ -128,7 +128,7 @@ impl Detector for Tagger {
     }
 
     fn entities(&self) -> &[Entity] {
-        &[Entity::PERSON, Entity::LOCATION, Entity::ORGANIZATION, Entity::NRP, Entity::TITLE, Entity::AGE]
+        &Entity::TAGGED
     }
 
     fn languages(&self) -> &[&'static str] {

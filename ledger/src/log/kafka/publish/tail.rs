@@ -80,27 +80,38 @@ impl Tail {
     }
 
     fn last_from(&self, partition: i32, from: i64, end: i64) -> Result<Option<Last>, KafkaError> {
-        let client = |error: ClientError| KafkaError::Client { what: error.to_string() };
-        let mut assigned = TopicPartitionList::new();
-        assigned.add_partition_offset(self.config.topic(), partition, Offset::Offset(from)).map_err(client)?;
-        self.committed.assign(&assigned).map_err(client)?;
+        self.assign(partition, from)?;
         let mut until = Instant::now() + self.config.open_timeout();
-        let (mut last, mut trouble) = (None, "nothing came".to_owned());
+        let (mut last, mut next, mut settled, mut trouble) = (None, from, false, "nothing came".to_owned());
         while Instant::now() < until {
             match self.committed.poll(WAIT) {
                 Some(Ok(record)) => {
                     last = of(&record).or(last);
-                    if record.offset() + 1 >= end {
+                    next = record.offset() + 1;
+                    if next >= end {
                         return Ok(last);
                     }
                     until = Instant::now() + self.config.open_timeout();
                 }
-                Some(Err(ClientError::PartitionEOF(ended))) if ended == partition => return Ok(last),
+                Some(Err(ClientError::PartitionEOF(ended))) if ended == partition && settled => return Ok(last),
+                // A leader that has just begun may show less than it has; asked for its end, it answers once it shows all.
+                Some(Err(ClientError::PartitionEOF(ended))) if ended == partition => {
+                    topic::watermarks(&self.config, self.committed.client(), partition)?;
+                    self.assign(partition, next)?;
+                    settled = true;
+                }
                 Some(Err(error)) => trouble = words(code(&error)),
                 None => {}
             }
         }
         Err(KafkaError::Unreadable { topic: self.config.topic().into(), offset: from, cause: trouble })
+    }
+
+    fn assign(&self, partition: i32, from: i64) -> Result<(), KafkaError> {
+        let client = |error: ClientError| KafkaError::Client { what: error.to_string() };
+        let mut assigned = TopicPartitionList::new();
+        assigned.add_partition_offset(self.config.topic(), partition, Offset::Offset(from)).map_err(client)?;
+        self.committed.assign(&assigned).map_err(client)
     }
 }
 

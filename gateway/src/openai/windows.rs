@@ -1,0 +1,251 @@
+//! What was answered, by windows: on the log a root over salted commitments to each request with its answer, and counts;
+//! the texts in the vault where the policy keeps them.
+
+use super::Serving;
+use attestune_ledger::rules::policy;
+use attestune_ledger::tree::{Frontier, leaf_hash};
+use attestune_proto::v1::{Policy, Quantiles, WindowObserved, event::Body};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// The length of a window where the policy names none.
+const WINDOW: Duration = Duration::from_secs(3600);
+/// Texts of one pack.
+const PACK_TEXTS: usize = 512;
+/// Bytes of texts that are held before they are sealed.
+const PACK_BYTES: usize = 4 << 20;
+/// Packs of one window; what comes then begins the next.
+const PACKS_MAX: usize = 60;
+/// Windows that wait for the log, at most.
+const WAITING_MAX: usize = 256;
+
+/// One request that was answered.
+#[derive(Debug)]
+pub struct Answered {
+    pub model: String,
+    pub version: u32,
+    /// Request and answer as JSON.
+    pub text: Vec<u8>,
+    /// Whether it failed by the server's fault.
+    pub error: bool,
+    pub prompt_tokens: u64,
+    pub answer_tokens: u64,
+    /// Microseconds to the first token, if there was one, and to the end.
+    pub first_token_us: Option<u64>,
+    pub latency_us: u64,
+}
+
+/// The windows that are open, and those that wait for the log.
+#[derive(Default)]
+pub struct Windows {
+    open: BTreeMap<(String, u32), Window>,
+    waiting: Vec<WindowObserved>,
+    /// Where the last window of a version ended: the next begins no sooner.
+    ended_ms: BTreeMap<(String, u32), u64>,
+}
+
+struct Window {
+    begun: Instant,
+    from_ms: u64,
+    requests: u64,
+    errors: u64,
+    texts: Vec<Vec<u8>>,
+    bytes: usize,
+    commitments: Frontier,
+    packs: Vec<Vec<u8>>,
+    prompt_tokens: Vec<u64>,
+    answer_tokens: Vec<u64>,
+    first_token_us: Vec<u64>,
+    latency_us: Vec<u64>,
+}
+
+impl Window {
+    fn new(from_ms: u64) -> Self {
+        Self {
+            begun: Instant::now(),
+            from_ms,
+            requests: 0,
+            errors: 0,
+            texts: Vec::new(),
+            bytes: 0,
+            commitments: Frontier::new(),
+            packs: Vec::new(),
+            prompt_tokens: Vec::new(),
+            answer_tokens: Vec::new(),
+            first_token_us: Vec::new(),
+            latency_us: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, answered: Answered) {
+        self.requests += 1;
+        self.errors += u64::from(answered.error);
+        self.bytes += answered.text.len();
+        self.texts.push(answered.text);
+        self.prompt_tokens.push(answered.prompt_tokens);
+        self.answer_tokens.push(answered.answer_tokens);
+        self.first_token_us.extend(answered.first_token_us);
+        self.latency_us.push(answered.latency_us);
+    }
+
+    fn is_full(&self) -> bool {
+        self.texts.len() >= PACK_TEXTS || self.bytes >= PACK_BYTES
+    }
+}
+
+impl Serving {
+    /// Takes a request that was answered into its window.
+    pub(super) fn note(&self, answered: Answered) {
+        let mut windows = self.windows();
+        let name = (answered.model.clone(), answered.version);
+        let last = windows.ended_ms.get(&name).copied().unwrap_or(0);
+        let window = windows.open.entry(name).or_insert_with(|| Window::new(super::now_ms().max(last)));
+        window.add(answered);
+    }
+
+    /// Seals what is held, and puts windows on the log whose time is over; all of them at the end. Blocks.
+    pub(super) fn close_windows(&self, all: bool) {
+        let policy = self.policy();
+        let length = policy.watch.map_or(WINDOW, |watch| Duration::from_millis(watch.window_ms));
+        let due: Vec<(String, u32)> = {
+            let windows = self.windows();
+            let is_due = |window: &Window| {
+                all || window.is_full() || window.packs.len() >= PACKS_MAX || window.begun.elapsed() >= length
+            };
+            windows.open.iter().filter(|(_, window)| is_due(window)).map(|(name, _)| name.clone()).collect()
+        };
+        for name in due {
+            let Some(mut window) = self.windows().open.remove(&name) else { continue };
+            if let Err(error) = self.seal(&mut window, &policy) {
+                tracing::warn!(%error, "requests could not be sealed; it is tried again");
+                self.put_back(name, window);
+                continue;
+            }
+            if !all && window.packs.len() < PACKS_MAX && window.begun.elapsed() < length {
+                self.put_back(name, window);
+                continue;
+            }
+            let to_ms = super::now_ms().max(window.from_ms + 1);
+            let mut windows = self.windows();
+            windows.ended_ms.insert(name.clone(), to_ms);
+            windows.waiting.push(window.observed(name, to_ms, &self.server));
+            if windows.waiting.len() > WAITING_MAX {
+                tracing::error!("the log was out of reach for too long: a window of requests is lost");
+                windows.waiting.remove(0);
+            }
+        }
+        self.append_windows();
+    }
+
+    /// A window that is not over goes on, with what came meanwhile.
+    fn put_back(&self, name: (String, u32), mut window: Window) {
+        let mut windows = self.windows();
+        if let Some(later) = windows.open.remove(&name) {
+            window.requests += later.requests;
+            window.errors += later.errors;
+            window.bytes += later.bytes;
+            window.texts.extend(later.texts);
+            window.prompt_tokens.extend(later.prompt_tokens);
+            window.answer_tokens.extend(later.answer_tokens);
+            window.first_token_us.extend(later.first_token_us);
+            window.latency_us.extend(later.latency_us);
+        }
+        windows.open.insert(name, window);
+    }
+
+    /// Commits to the texts that are held, in packs of the vault where the policy keeps them.
+    fn seal(&self, window: &mut Window, policy: &Policy) -> Result<(), String> {
+        if policy.request_retention_ms == 0 {
+            for text in window.texts.drain(..) {
+                let mut salt = [0; 32];
+                getrandom::fill(&mut salt).map_err(|error| error.to_string())?;
+                let commitment = Sha256::new().chain_update(salt).chain_update(&text).finalize();
+                window.commitments.push(leaf_hash(&[&commitment]));
+            }
+        }
+        while !window.texts.is_empty() {
+            let count = window.texts.len().min(PACK_TEXTS);
+            let sealed = self.runtime.block_on(self.vault.seal(&window.texts[..count])).map_err(|e| e.to_string())?;
+            sealed.items.iter().for_each(|item| window.commitments.push(leaf_hash(&[&item.commitment])));
+            window.packs.push(sealed.pack.to_vec());
+            window.texts.drain(..count);
+        }
+        window.bytes = 0;
+        Ok(())
+    }
+
+    fn append_windows(&self) {
+        loop {
+            let Some(next) = self.windows().waiting.first().cloned() else { return };
+            let (model, version) = (next.model.clone(), next.version);
+            match self.act(Body::WindowObserved(next)) {
+                Ok(position) => tracing::debug!(model, version, position, "a window of requests is on the log"),
+                Err(super::ActError::Refused(why)) => {
+                    tracing::error!(model, version, why, "a window of requests was refused");
+                }
+                Err(super::ActError::Failed(why)) => {
+                    tracing::warn!(model, version, why, "a window of requests is not on the log yet");
+                    return;
+                }
+            }
+            self.windows().waiting.remove(0);
+        }
+    }
+
+    fn policy(&self) -> Policy {
+        let store = self.replica.view();
+        policy::in_force(&store.view()).as_ref().clone()
+    }
+}
+
+impl Window {
+    fn observed(self, (model, version): (String, u32), to_ms: u64, server: &str) -> WindowObserved {
+        WindowObserved {
+            model,
+            version,
+            from_ms: self.from_ms,
+            to_ms,
+            server: server.to_owned(),
+            requests: self.requests,
+            requests_root: self.commitments.root().0.to_vec(),
+            packs: self.packs,
+            errors: self.errors,
+            prompt_tokens: quantiles(self.prompt_tokens),
+            answer_tokens: quantiles(self.answer_tokens),
+            first_token_us: quantiles(self.first_token_us),
+            latency_us: quantiles(self.latency_us),
+            ..WindowObserved::default()
+        }
+    }
+}
+
+/// The distribution of some numbers; nothing of none. A quantile is the least number that so large a share does not
+/// exceed.
+fn quantiles(mut numbers: Vec<u64>) -> Option<Quantiles> {
+    numbers.sort_unstable();
+    let max = *numbers.last()?;
+    let at = |percent: usize| numbers[(numbers.len() * percent).div_ceil(100).saturating_sub(1)];
+    Some(Quantiles {
+        count: numbers.len() as u64,
+        sum: numbers.iter().fold(0, |sum: u64, number| sum.saturating_add(*number)),
+        p50: at(50),
+        p90: at(90),
+        p99: at(99),
+        max,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_numbers_that_occurred() {
+        let of = |numbers: &[u64]| quantiles(numbers.to_vec());
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[7]), Some(Quantiles { count: 1, sum: 7, p50: 7, p90: 7, p99: 7, max: 7 }));
+        let hundred: Vec<u64> = (1..=100).rev().collect();
+        assert_eq!(of(&hundred), Some(Quantiles { count: 100, sum: 5050, p50: 50, p90: 90, p99: 99, max: 100 }));
+    }
+}
