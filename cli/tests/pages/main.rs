@@ -70,3 +70,34 @@ fn an_officer_looks_at_the_past_walks_back_to_the_source_and_approves_once() {
     assert_eq!(approvals.as_array().unwrap().len(), 1);
     assert_eq!(approvals[0]["signer"]["actor"], "omar");
 }
+
+#[test]
+fn a_reviewer_decides_on_five_examples_by_keyboard_and_signs_once() {
+    if modules().is_none() {
+        return;
+    }
+    let ledger = Ledger::staffed();
+    let hostile = "<img src=x onerror=alert(1)>\u{202e}";
+    let rows = [
+        format!("write to zoe@example.org {hostile},card"),
+        "call me under max@example.org,card".into(),
+        "I am lee@example.org and angry,fees".into(),
+        "Meridian lost the mail of ann@example.org,fees".into(),
+        "it is tom@example.org again,closing".into(),
+    ];
+    let tickets = ledger.file("tickets.csv", format!("text,intent\n{}\n", rows.join("\n")).as_bytes());
+    ledger.ok(&["ingest", &tickets, "--collection", "tickets", "--as", "stella"]);
+    ledger.ok(&["derive", "tickets", "--prompt", r"{text}\n", "--answer", "{intent}", "--as", "stella"]);
+    ledger.ok(&["scan", "--wait"]);
+
+    let port = free_port();
+    let up = Running::up(&ledger, &["--no-workers", "--listen", &format!("127.0.0.1:{port}")]);
+    in_a_browser(&ledger, "reviewer.mjs", port, &[]);
+    up.terminate();
+    let listed = ledger.json(&["review", "list", "tickets", "--all"]);
+    let status = |of: &str| listed["examples"].as_array().unwrap().iter().filter(|e| e["status"] == of).count();
+    assert_eq!((status("EXAMPLE_STATUS_ELIGIBLE"), status("EXAMPLE_STATUS_REJECTED")), (4, 1), "{listed}");
+    let shown = ledger.json(&["review", "show", "tickets", "4", "--as", "rita"]);
+    let prompt = shown[0]["prompt"].as_str().unwrap();
+    assert!(prompt.contains("<PERSONAL_DATA> lost the mail of <") && !prompt.contains("ann@"), "{prompt}");
+}
