@@ -51,7 +51,8 @@ impl FromRequestParts<Services> for Ask {
         };
         let mut query = parse(parts.uri.query().unwrap_or_default());
         // Of picker and position whichever is filled in; the position wins.
-        let asked = ["position", "at"].iter().filter_map(|name| take(&mut query, name)).find(|text| !text.is_empty());
+        let asked = [take(&mut query, "position"), take(&mut query, "at")];
+        let asked = asked.into_iter().flatten().find(|text| !text.is_empty());
         let (replica, now_ms) = (services.gateway.replica.clone(), SystemClock.now_ms());
         let moment = blocking(move || Ok(Moment::find(&replica, asked.as_deref(), now_ms))).await??;
         Ok(Self { services: services.clone(), reader, moment, ledger: hex::encode(ledger), path, query, token })

@@ -109,7 +109,7 @@ pub async fn compare(ask: Ask, Path((one, other)): Path<(u64, u64)>) -> Result<H
             html! { @if same { "〃" } @else { strong { (shown(other)) } } },
         ]
     });
-    let heads = ["Setting", "", &format!("Run {one}"), &format!("Run {other}")];
+    let heads = ["Setting", "Same?", &format!("Run {one}"), &format!("Run {other}")];
     let body = html! {
         p { (link(&ask, one)) " against " (link(&ask, other)) ": " (different) " settings differ." }
         (losses(&curves))
