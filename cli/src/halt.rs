@@ -36,7 +36,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         output::receipt(context.json, &receipt, &said)?;
     }
     if args.wait {
-        served::wait(context, &session, &args.model, &receipt, WAIT).await?;
+        served::wait(context, &session, &args.model, &receipt, args.version.is_some(), WAIT).await?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod base;
 mod bench;
 mod cases;
 mod clock;
+mod comply;
 mod connect;
 mod context;
 mod dataset;
@@ -182,6 +183,8 @@ enum Command {
     Due(due::Args),
     /// Only what is late or missing; that there is something is an answer of no
     Gaps(due::Args),
+    /// What the ledger says to clauses of regulations; a gap is an answer of no
+    Comply(comply::Args),
     /// Erase a person's data: the trail stays
     Erase(erase::Args),
     /// Erasures: list, show what each reached, decide what becomes of that
@@ -289,6 +292,7 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::Schedule(command) => schedule::run(context, command).await,
         Command::Due(args) => due::run(context, args, false).await,
         Command::Gaps(args) => due::run(context, args, true).await,
+        Command::Comply(args) => comply::run(context, args).await,
         Command::Erase(args) => erase::run(context, args).await,
         Command::Erasure(command) => erasure::run(context, command).await,
         Command::Hold(command) => hold::run(context, command).await,

@@ -58,6 +58,7 @@ struct PolicyYaml {
     browser_keys_approve: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     operations: Option<OperationsYaml>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     review: Option<review::ReviewYaml>,
     /// Without it: the default ones.
     #[serde(default)]

@@ -43,7 +43,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     }
     if args.wait {
         let limit = Duration::from_secs(args.wait_at_most);
-        served::wait(context, &session, &args.model, &receipt, limit).await?;
+        served::wait(context, &session, &args.model, &receipt, false, limit).await?;
     }
     Ok(())
 }

@@ -71,7 +71,8 @@ fn cells(server: &ServerServing) -> Vec<String> {
 }
 
 /// Waits until every live server serves a model as of an event, and says how long that took. Silent servers and such as said
-/// that they stop are not waited for.
+/// that they stop are not waited for; with `unchanged_will_do` neither are those that serve what is decided already, as the
+/// event may change nothing for them, and they say so again only by their next heartbeat.
 ///
 /// # Errors
 /// If the time runs out; names the servers that are missing.
@@ -80,16 +81,20 @@ pub async fn wait(
     session: &Session,
     model: &str,
     receipt: &Receipt,
+    unchanged_will_do: bool,
     limit: Duration,
 ) -> anyhow::Result<()> {
     let began = Instant::now();
+    let lacks = |server: &ServerServing| {
+        said(server).as_of < receipt.position && !(unchanged_will_do && server.status() == ServerStatus::Current)
+    };
     loop {
         let request = GetServingRequest { model: model.into(), now_ms: now_ms(), as_of: None };
         let answer = session.operations().get_serving(request).await?.into_inner();
         let servers: Vec<ServerServing> = answer.models.into_iter().flat_map(|model| model.servers).collect();
         let live: Vec<&ServerServing> = servers.iter().filter(|server| is_live(server)).collect();
         let missing: Vec<String> =
-            live.iter().map(|server| said(server)).filter(|s| s.as_of < receipt.position).map(|s| s.server).collect();
+            live.iter().filter(|server| lacks(server)).map(|server| said(server).server).collect();
         if missing.is_empty() {
             return say(context, receipt, &live, servers.len() - live.len(), began.elapsed());
         }

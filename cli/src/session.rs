@@ -9,9 +9,10 @@ use attestune_ledger::{
 };
 use attestune_proto::v1::{
     AccessToken, AppendRequest, Event, HeadRequest, HeadResponse, ListRequest, OpenRequest, ReadRequest, Receipt,
-    SealRequest, SealResponse, Sealed, Seen, Verdict, admin_client::AdminClient, content_client::ContentClient,
-    event::Body, ledger_client::LedgerClient, operations_client::OperationsClient, pairing_client::PairingClient,
-    provenance_client::ProvenanceClient, registry_client::RegistryClient, review_client::ReviewClient,
+    SealRequest, SealResponse, Sealed, Seen, Verdict, admin_client::AdminClient, compliance_client::ComplianceClient,
+    content_client::ContentClient, event::Body, ledger_client::LedgerClient, operations_client::OperationsClient,
+    pairing_client::PairingClient, provenance_client::ProvenanceClient, registry_client::RegistryClient,
+    review_client::ReviewClient,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
@@ -132,6 +133,11 @@ impl Session {
     /// The service Operations.
     pub fn operations(&self) -> OperationsClient<Signed> {
         OperationsClient::new(self.signed()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The service Compliance.
+    pub fn compliance(&self) -> ComplianceClient<Signed> {
+        ComplianceClient::new(self.signed()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// The service Review.

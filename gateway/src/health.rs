@@ -4,6 +4,7 @@ use crate::services::Services;
 use crate::stop::Stop;
 use attestune_ledger::replica::Replica;
 use attestune_proto::v1::admin_server::AdminServer;
+use attestune_proto::v1::compliance_server::ComplianceServer;
 use attestune_proto::v1::content_server::ContentServer;
 use attestune_proto::v1::ledger_server::LedgerServer;
 use attestune_proto::v1::operations_server::OperationsServer;
@@ -22,7 +23,7 @@ use tonic_health::server::HealthReporter;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Every service of ours; the empty name is the server as a whole.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "",
     LedgerServer::<Services>::NAME,
     ReceiptsServer::<Services>::NAME,
@@ -33,6 +34,7 @@ const NAMES: [&str; 10] = [
     ReviewServer::<Services>::NAME,
     AdminServer::<Services>::NAME,
     OperationsServer::<Services>::NAME,
+    ComplianceServer::<Services>::NAME,
 ];
 
 /// Sets the status of every service.

@@ -7,10 +7,11 @@ mod world;
 use attestune_gateway::{ServeError, serve_tcp, serve_uds};
 use attestune_ledger::store::{Family, state_key};
 use attestune_proto::v1::{
-    AppendRequest, AsOf, DoctorRequest, DocumentsIngested, GetModelVersionRequest, GetPolicyRequest, HeadRequest,
-    HistoryRequest, Kind, LineageRequest, ListRequest, PrepareDatasetRequest, RowsRequest, StatusRequest,
-    SubscribeRequest, Verdict, WhyInForceRequest, admin_client::AdminClient, as_of::When, event::Body,
-    ledger_client::LedgerClient, provenance_client::ProvenanceClient, registry_client::RegistryClient,
+    AppendRequest, AsOf, ClauseStatus, ComplyRequest, DoctorRequest, DocumentsIngested, GetModelVersionRequest,
+    GetPolicyRequest, HeadRequest, HistoryRequest, Kind, LineageRequest, ListRequest, PrepareDatasetRequest,
+    RowsRequest, StatusRequest, SubscribeRequest, Verdict, WhyInForceRequest, admin_client::AdminClient, as_of::When,
+    compliance_client::ComplianceClient, event::Body, ledger_client::LedgerClient, provenance_client::ProvenanceClient,
+    registry_client::RegistryClient,
 };
 use hyper_util::rt::TokioIo;
 use std::{
@@ -69,6 +70,23 @@ async fn the_registry_answers_as_of_now_and_as_of_then() {
     assert!(registry.list_models(named("", None)).await.unwrap().into_inner().models.is_empty());
     assert!(registry.list_runs(named("", None)).await.unwrap().into_inner().runs.is_empty());
     assert!(registry.list_suites(named("", None)).await.unwrap().into_inner().suites.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compliance_is_told_to_whoever_holds_a_role() {
+    let world = World::new().await;
+    let mut compliance = ComplianceClient::new(world.channel.clone());
+    let asked = |pack: &str| ComplyRequest { pack: pack.into(), ..Default::default() };
+    let answer = compliance.comply(world.ask("rita", asked("21-cfr-11"))).await.unwrap().into_inner();
+    let named = answer.packs[0].clauses.iter().find(|clause| clause.clause == "11.50(a)").unwrap();
+    assert_eq!(named.status(), ClauseStatus::Met);
+    // One root key alone adopts policies here.
+    let authority = answer.packs[0].clauses.iter().find(|clause| clause.clause == "11.10(g)").unwrap();
+    assert_eq!(authority.status(), ClauseStatus::Gap);
+    let unknown = compliance.comply(world.ask("rita", asked("hammurabi"))).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
+    assert_eq!(compliance.comply(world.ask("paul", asked(""))).await.unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(compliance.comply(asked("")).await.unwrap_err().code(), Code::Unauthenticated);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

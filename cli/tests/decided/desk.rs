@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long anything here may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 /// The partitions of a topic of decided events.
 pub const PARTITIONS: i32 = 6;
 
@@ -29,7 +29,7 @@ pub const PARTITIONS: i32 = 6;
 pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !done() {
-        assert!(Instant::now() < until, "in two minutes: {what}");
+        assert!(Instant::now() < until, "in five minutes: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -132,7 +132,7 @@ impl Publishing {
     pub fn tells(&self, what: &str, wanted: impl Fn(&Standing) -> bool) -> Standing {
         loop {
             let told = self.standings.recv_timeout(PATIENCE);
-            let standing = told.unwrap_or_else(|_| panic!("it tells in two minutes: {what}"));
+            let standing = told.unwrap_or_else(|_| panic!("it tells in five minutes: {what}"));
             if wanted(&standing) {
                 return standing;
             }

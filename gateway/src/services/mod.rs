@@ -2,6 +2,7 @@
 
 mod admin;
 mod append;
+mod compliance;
 mod content;
 mod ledger;
 mod operations;
@@ -19,6 +20,7 @@ use crate::stop::Stop;
 use attestune_ledger::log::{Clock as _, SystemClock};
 use attestune_ledger::query::OpenWorkCursor;
 use attestune_proto::v1::admin_server::AdminServer;
+use attestune_proto::v1::compliance_server::ComplianceServer;
 use attestune_proto::v1::content_server::ContentServer;
 use attestune_proto::v1::ledger_server::LedgerServer;
 use attestune_proto::v1::operations_server::OperationsServer;
@@ -89,6 +91,7 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         .add_service(server!(RegistryServer, services.clone()))
         .add_service(server!(ContentServer, services.clone()))
         .add_service(server!(OperationsServer, services.clone()))
+        .add_service(server!(ComplianceServer, services.clone()))
         .add_service(server!(ReviewServer, services.clone()))
         .add_service(server!(PairingServer, services.clone()))
         .add_service(server!(AdminServer, services.clone()));

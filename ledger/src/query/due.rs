@@ -38,7 +38,7 @@ pub fn due(store: &StoreView, model: &str, now_ms: u64) -> Result<DueResponse, Q
     for item in &mut items {
         item.overdue = now_ms > item.due_ms;
     }
-    items.sort_by(|a, b| (a.due_ms, a.kind, a.position).cmp(&(b.due_ms, b.kind, b.position)));
+    items.sort_by_key(|item| (item.due_ms, item.kind, item.position));
     answer(&view, DueResponse { items, as_of_position: store.size().saturating_sub(1) })
 }
 

@@ -4,6 +4,7 @@
 
 mod aggregate;
 mod calendar;
+pub mod comply;
 mod due;
 mod erased;
 mod examples;

@@ -124,7 +124,6 @@ impl Replica {
     ///
     /// # Errors
     /// If the door stops one, in which case none is appended; if log or fold fail.
-    #[tracing::instrument(skip_all, fields(entries = envelopes.len()))]
     pub fn append(&self, envelopes: Vec<Vec<u8>>) -> Result<Vec<Receipt>, AppendError> {
         let (send, receipts) = mpsc::sync_channel(1);
         // It is taken below, or nobody waits any more.
@@ -139,11 +138,14 @@ impl Replica {
         envelopes: Vec<Vec<u8>>,
         done: impl FnOnce(Result<Vec<Receipt>, AppendError>) + Send + 'static,
     ) {
-        let digests = match self.admit(&envelopes) {
+        let span = tracing::info_span!("append", entries = envelopes.len());
+        let digests = match span.in_scope(|| self.admit(&envelopes)) {
             Ok(digests) => digests,
             Err(error) => return done(Err(error)),
         };
         let (waiting, receipts) = (self.waiting.clone(), self.receipts.clone());
+        // The span ends with the receipts.
+        let done = move |outcome| span.in_scope(|| done(outcome));
         let answer = move |outcome| match outcome {
             Ok(positions) => receipts.wait(positions, Box::new(done)),
             Err(error) => {

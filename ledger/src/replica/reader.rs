@@ -141,6 +141,14 @@ impl StoreView {
         damage.map_or(Ok(rows), Err)
     }
 
+    /// The hash of an entry's, or of its verdict's, leaf as a tree holds it.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn leaf(&self, tree: Tree, position: u64) -> Result<Option<Hash>, ReadFailed> {
+        stored_hash(&self.store, tree, 0, position).map_err(failed)
+    }
+
     /// The raw time of an entry, milliseconds.
     ///
     /// # Errors

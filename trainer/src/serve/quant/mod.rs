@@ -2,7 +2,7 @@
 //! ([`tiles`]), the k-quants by candle's, floating-point weights as f32.
 //!
 //! Each output is a sum in one order, whatever else is computed beside it and by however many threads: an answer
-//! doesn't depend on who else asks.
+//! doesn't depend on who else asks. Candle's kernels don't promise that: with k-quants the last bits may differ.
 
 mod activations;
 mod tiles;

@@ -48,7 +48,12 @@ fn a_tokens_product_does_not_depend_on_the_others() {
         let together = linear.product(&x).unwrap();
         for token in 0..9 {
             let alone = linear.product(&x.gather_rows([token].into_iter())).unwrap();
-            assert_eq!(alone.data(), together.row(token), "{kind:?}");
+            if kind == GgmlDType::Q6K {
+                // Candle's kernels add up in another order when there are several.
+                assert!(alone.data().iter().zip(together.row(token)).all(|(a, b)| (a - b).abs() < 1e-4));
+            } else {
+                assert_eq!(alone.data(), together.row(token), "{kind:?}");
+            }
         }
     }
 }

@@ -1,0 +1,206 @@
+//! `attestune comply`: what the ledger says to clauses of regulations.
+
+use crate::{context::Context, output, problem, session::now_ms};
+use attestune_ledger::query::comply::{Pack, judge, parse};
+use attestune_proto::v1::{
+    AnswerStatus, AsOf, ClauseAnswer, ClauseStatus, ComplyRequest, ComplyResponse, PackAnswer, QuestionAnswer,
+    as_of::When,
+};
+use std::path::Path;
+
+/// Width of a line of prose.
+const WIDTH: usize = 100;
+/// Most gaps of a question that are printed; the others are in the JSON.
+const GAPS_SHOWN: usize = 10;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The pack, such as soc-2, or a file of your own ending in .yaml; an overview of all without it
+    pack: Option<String>,
+    /// As of this time, such as 2026-05-03 (its end) or 2026-05-03T09:00:00Z; what is late is reckoned from then
+    #[arg(long, value_parser = output::parse_time)]
+    at: Option<u64>,
+    /// After this position; what is late is reckoned from its time
+    #[arg(long, conflicts_with = "at")]
+    at_position: Option<u64>,
+}
+
+/// Prints clauses with their answers. That there is a gap is an answer of no.
+pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
+    let own = args.pack.as_deref().filter(|pack| is_file(pack)).map(read).transpose()?;
+    let session = context.connect().await?;
+    let (as_of, now_ms) = moment(args, now_ms());
+    // The packs of the build ask every question there is, so that a pack of one's own finds its answers there.
+    let pack = args.pack.clone().filter(|_| own.is_none()).unwrap_or_default();
+    let request = ComplyRequest { pack, now_ms, as_of };
+    let mut answer = session.compliance().comply(request).await?.into_inner();
+    if let Some(pack) = &own {
+        answer.packs = vec![judge(pack, &answer.questions)];
+        answer.questions.retain(|question| pack.questions().any(|asked| asked == question.question));
+    }
+    if context.json {
+        output::message("ComplyResponse", &answer)?;
+    } else if args.pack.is_some() {
+        answer.packs.iter().for_each(|pack| print(pack, &answer));
+    } else {
+        overview(&answer);
+    }
+    let gaps: usize = answer.packs.iter().map(|pack| with(pack, ClauseStatus::Gap)).sum();
+    match gaps {
+        0 => Ok(()),
+        1 => Err(problem::no("1 clause with a gap", "docs/comply.md says what each question asks for")),
+        _ => Err(problem::no(format!("{gaps} clauses with gaps"), "docs/comply.md says what each question asks for")),
+    }
+}
+
+/// The moment asked about, and the time from which lateness is reckoned; 0 for the moment's own. A time to come is asked of
+/// what is on record now: what will be late by then if nobody does anything.
+fn moment(args: &Args, now_ms: u64) -> (Option<AsOf>, u64) {
+    let when = match (args.at_position, args.at) {
+        (Some(position), _) => Some(When::Position(position)),
+        (None, Some(at)) if at < now_ms => Some(When::TimeMs(at)),
+        (None, _) => None,
+    };
+    let reckoned_from = if args.at_position.is_some() { 0 } else { args.at.unwrap_or(now_ms) };
+    (when.map(|when| AsOf { when: Some(when) }), reckoned_from)
+}
+
+fn is_file(pack: &str) -> bool {
+    [".yaml", ".yml"].iter().any(|end| pack.ends_with(end))
+}
+
+fn read(path: &str) -> anyhow::Result<Pack> {
+    let cannot = |why: String| problem::cannot(format!("{path}: {why}"), "docs/comply.md shows how a pack is written");
+    let text = std::fs::read_to_string(Path::new(path)).map_err(|error| cannot(error.to_string()))?;
+    parse(&text).map_err(|error| cannot(error.to_string()))
+}
+
+fn with(pack: &PackAnswer, status: ClauseStatus) -> usize {
+    pack.clauses.iter().filter(|clause| clause.status() == status).count()
+}
+
+fn overview(answer: &ComplyResponse) {
+    let rows = answer.packs.iter().map(|pack| {
+        let number = |status| with(pack, status).to_string();
+        vec![
+            pack.pack.clone(),
+            pack.title.clone(),
+            number(ClauseStatus::Met),
+            number(ClauseStatus::Gap),
+            number(ClauseStatus::NotApplicable),
+            number(ClauseStatus::ForPeople),
+            pack.dated.clone(),
+        ]
+    });
+    output::table(&["pack", "text", "met", "gap", "not applicable", "for people", "pack of"], rows.collect());
+    if let Some(pack) = answer.packs.first() {
+        eprintln!("{}", pack.notice);
+    }
+}
+
+fn print(pack: &PackAnswer, answer: &ComplyResponse) {
+    println!("{} ({}@{} of {})", pack.title, pack.pack, pack.version, pack.dated);
+    paragraph(&pack.edition, "");
+    paragraph(&pack.notice, "");
+    println!(
+        "as of position {} ({}), asked at {}",
+        answer.as_of_position,
+        output::time(answer.as_of_ms),
+        output::time(answer.now_ms)
+    );
+    for clause in &pack.clauses {
+        print_clause(clause, &answer.questions);
+    }
+    println!(
+        "\n{} met, {} with a gap, {} not applicable, {} for people",
+        with(pack, ClauseStatus::Met),
+        with(pack, ClauseStatus::Gap),
+        with(pack, ClauseStatus::NotApplicable),
+        with(pack, ClauseStatus::ForPeople)
+    );
+}
+
+fn print_clause(clause: &ClauseAnswer, answers: &[QuestionAnswer]) {
+    println!("\n{}  {}", clause.clause, clause_word(clause.status()));
+    paragraph(&clause.asks, "  ");
+    for asked in &clause.questions {
+        let Some(answer) = answers.iter().find(|answer| answer.question == asked.question) else { continue };
+        paragraph(&format!("{} {}: {}", answer_word(answer.status()), answer.question, answer.text), "    ");
+        for gap in answer.gaps.iter().take(GAPS_SHOWN) {
+            paragraph(&format!("{} (event {})", gap.text, gap.position), "      ");
+        }
+        let more = answer.short.saturating_sub(answer.gaps.len().min(GAPS_SHOWN) as u64);
+        if more > 0 {
+            println!("      and {more} more");
+        }
+    }
+    if !clause.people.is_empty() {
+        paragraph(&format!("for people: {}", clause.people), "    ");
+    }
+}
+
+fn clause_word(status: ClauseStatus) -> &'static str {
+    match status {
+        ClauseStatus::Met => "✓ met",
+        ClauseStatus::Gap => "✗ GAP",
+        ClauseStatus::NotApplicable => "– not applicable",
+        ClauseStatus::ForPeople => "○ for people",
+        ClauseStatus::Unspecified => "? unknown",
+    }
+}
+
+fn answer_word(status: AnswerStatus) -> &'static str {
+    match status {
+        AnswerStatus::Met => "✓",
+        AnswerStatus::Gap => "✗",
+        AnswerStatus::NotApplicable => "–",
+        AnswerStatus::Unspecified => "?",
+    }
+}
+
+/// Prints prose in lines of a width, each behind an indent.
+fn paragraph(text: &str, indent: &str) {
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() && indent.chars().count() + line.chars().count() + 1 + word.chars().count() > WIDTH {
+            println!("{indent}{line}");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if !line.is_empty() {
+        println!("{indent}{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attestune_ledger::query::comply::SAFE_HARBOR;
+    use attestune_pii::{FoundBy, SAFE_HARBOR as IDENTIFIERS};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_safe_harbor_of_the_question_is_that_of_the_detector() {
+        let found = IDENTIFIERS.iter().flat_map(|identifier| match identifier.found_by {
+            FoundBy::Patterns { entities } => [entities, &[]],
+            FoundBy::Tagger { entities, and_patterns } => [entities, and_patterns],
+            FoundBy::Person => [&[][..], &[]],
+        });
+        let found: BTreeSet<&str> = found.flatten().copied().collect();
+        assert_eq!(found, BTreeSet::from(SAFE_HARBOR));
+    }
+
+    #[test]
+    fn a_moment_is_a_position_a_time_that_was_or_now_and_a_time_to_come_is_asked_of_now() {
+        let asked = |at, at_position| moment(&Args { pack: None, at, at_position }, 100);
+        let at = |when| Some(AsOf { when: Some(when) });
+        assert_eq!(asked(None, None), (None, 100));
+        assert_eq!(asked(Some(60), None), (at(When::TimeMs(60)), 60));
+        assert_eq!(asked(Some(900), None), (None, 900));
+        assert_eq!(asked(None, Some(7)), (at(When::Position(7)), 0));
+    }
+}

@@ -1,0 +1,156 @@
+//! Questions about training data: who and what looked at it before it was frozen.
+
+use super::answer::{Tally, count};
+use super::asked::Asked;
+use crate::query::QueryError;
+use crate::rules::policy;
+use crate::state::{DatasetBatches, Datasets, Reviews, Scans};
+use attestune_proto::v1::{DatasetRow, QuestionAnswer, event::Body};
+use std::collections::BTreeSet;
+
+/// Entities of the identifiers of HIPAA's Safe Harbor, 45 CFR 164.514(b)(2)(i), that a detector can find in text, by their
+/// names in scans, ascending. The crate `attestune-pii` says which belongs to which; a test holds the two together.
+pub const SAFE_HARBOR: [&str; 32] = [
+    "aba-routing-number",
+    "age",
+    "ca-postal-code",
+    "credit-card",
+    "crypto-address",
+    "date",
+    "de-plz",
+    "email",
+    "iban",
+    "ip-address",
+    "location",
+    "mac-address",
+    "medical-license",
+    "person",
+    "phone",
+    "street-address",
+    "uk-postcode",
+    "url",
+    "us-bank-number",
+    "us-claim-number",
+    "us-driver-license",
+    "us-health-insurance-member-id",
+    "us-itin",
+    "us-mbi",
+    "us-npi",
+    "us-passport",
+    "us-prescription-number",
+    "us-prior-authorization-number",
+    "us-provider-tax-id",
+    "us-referral-number",
+    "us-ssn",
+    "uuid",
+];
+
+/// Each batch of each dataset was scanned by what the policy asked for when it was frozen.
+pub fn members_scanned(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
+    let mut tally = Tally::default();
+    let (mut members, mut detectors) = (0, BTreeSet::new());
+    let datasets = asked.view.scan(&Datasets::all());
+    for dataset in &datasets {
+        members += dataset.count;
+        let then = asked.view.as_of(dataset.position);
+        let policy = policy::in_force(&then);
+        detectors.extend(policy.detectors.iter().map(|tool| format!("{}@{}", tool.name, tool.version)));
+        let shortfall = batches(asked, dataset).into_iter().find_map(|batch| {
+            policy.detectors.iter().find_map(|tool| match then.get(&Scans::key(batch, &tool.name, &tool.version)) {
+                None => Some(format!("lacks the scan of batch {batch} by {}", tool.name)),
+                Some(scan) => asked.doubt(scan.signer.as_ref()),
+            })
+        });
+        asked.view.absorb(&then);
+        tally.judge(dataset.position, shortfall.map(|what| format!("{} {what}", name(dataset))));
+    }
+    let text = format!(
+        "{} with {}; all members of {} scanned by {}",
+        count(tally.of(), "dataset"),
+        count(members, "member"),
+        tally.good(),
+        if detectors.is_empty() { "nothing".into() } else { Vec::from_iter(detectors).join(", ") },
+    );
+    Ok(tally.answer(text))
+}
+
+/// Persons decided as the policy asked; the fold has seen to that, so what is left is whose keys they were.
+pub fn members_reviewed(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
+    let mut tally = Tally::default();
+    let (mut examples, mut flagged, mut reviewed, mut redacted, mut rejected) = (0, 0, 0, 0, 0);
+    for dataset in asked.view.scan(&Datasets::all()) {
+        let counts = dataset.counts.unwrap_or_default();
+        examples += counts.examples;
+        flagged += counts.flagged;
+        reviewed += counts.reviewed;
+        redacted += counts.redacted;
+        rejected += counts.rejected;
+        let then = asked.view.as_of(dataset.position);
+        let shortfall = batches(asked, &dataset).into_iter().find_map(|batch| {
+            let reviews = then.scan(&Reviews::under(batch));
+            reviews.iter().find_map(|review| asked.doubt(review.signer.as_ref()))
+        });
+        asked.view.absorb(&then);
+        tally.judge(dataset.position, shortfall.map(|what| format!("{} {what}", name(&dataset))));
+    }
+    let text = format!(
+        "{}; of {} {flagged} were flagged, and persons decided on {reviewed}: {redacted} redacted, {rejected} rejected",
+        count(tally.of(), "dataset"),
+        count(examples, "example"),
+    );
+    Ok(tally.answer(text))
+}
+
+/// Each batch of each dataset was scanned for every identifier of the Safe Harbor that text can show.
+pub fn identifiers_looked_for(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
+    let mut tally = Tally::default();
+    for dataset in asked.view.scan(&Datasets::all()) {
+        let then = asked.view.as_of(dataset.position);
+        let shortfall = batches(asked, &dataset).into_iter().find_map(|batch| {
+            let scans = then.scan(&Scans::under(batch)).into_iter().filter_map(|scan| scan.signer);
+            let looked_for: BTreeSet<String> = scans
+                .filter_map(|signer| match asked.view.body(signer.position) {
+                    Some(Body::ExamplesScanned(scan)) => Some(scan.looked_for),
+                    _ => None,
+                })
+                .flatten()
+                .collect();
+            let missing: Vec<&str> = SAFE_HARBOR.into_iter().filter(|entity| !looked_for.contains(*entity)).collect();
+            let some = missing.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+            let more = missing.len().saturating_sub(5);
+            match (missing.is_empty(), more) {
+                (true, _) => None,
+                (_, 0) => Some(format!("was not searched for {some} in batch {batch}")),
+                _ => Some(format!("was not searched for {some} and {more} more in batch {batch}")),
+            }
+        });
+        asked.view.absorb(&then);
+        tally.judge(dataset.position, shortfall.map(|what| format!("{} {what}", name(&dataset))));
+    }
+    let text = format!(
+        "{}; {} searched for all {} kinds that stand for identifiers of the Safe Harbor",
+        count(tally.of(), "dataset"),
+        tally.good(),
+        SAFE_HARBOR.len(),
+    );
+    Ok(tally.answer(text))
+}
+
+/// Positions of the batches that have a member in a dataset.
+fn batches(asked: &Asked<'_>, dataset: &DatasetRow) -> Vec<u64> {
+    asked.view.scan(&DatasetBatches::under(dataset.position)).iter().map(|row| row.position).collect()
+}
+
+fn name(dataset: &DatasetRow) -> String {
+    format!("{}@{}", dataset.dataset, dataset.number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SAFE_HARBOR;
+
+    #[test]
+    fn the_identifiers_stand_in_order() {
+        assert!(SAFE_HARBOR.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+}

@@ -1,0 +1,110 @@
+//! Questions about people: who may act, and under which name.
+
+use super::answer::{Tally, count};
+use super::asked::Asked;
+use super::changes;
+use crate::query::QueryError;
+use crate::state::{Actors, Keys, Ledgers, Policies};
+use attestune_proto::v1::{ActorKind, ActorRow, Kind, QuestionAnswer, RevocationReason, Role};
+use std::collections::BTreeMap;
+
+/// Each version of the policy needed several root keys.
+pub fn policy_by_several(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
+    let mut tally = Tally::default();
+    let ledger = asked.view.get(&Ledgers::key()).unwrap_or_default();
+    for row in asked.view.scan(&Policies::all()) {
+        let alone = (ledger.threshold < 2).then(|| format!("one root key alone could adopt version {}", row.version));
+        tally.judge(row.position, alone);
+    }
+    let text = format!(
+        "{} of the policy, each adopted by at least {} of {}",
+        count(tally.of(), "version"),
+        ledger.threshold,
+        count(ledger.root_actors.len() as u64, "root key"),
+    );
+    Ok(tally.answer(text))
+}
+
+/// Printed names tell persons apart, and approvals say what they mean.
+pub fn signers_named(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
+    let mut tally = Tally::default();
+    let people = persons(asked);
+    let mut by_name: BTreeMap<&str, Vec<&ActorRow>> = BTreeMap::new();
+    for person in &people {
+        by_name.entry(&person.printed_name).or_default().push(person);
+    }
+    for alike in by_name.into_values() {
+        let names: Vec<&str> = alike.iter().map(|person| person.actor.as_str()).collect();
+        let same = (alike.len() > 1).then(|| format!("{} are printed alike", names.join(" and ")));
+        for person in &alike {
+            tally.judge(person.position, same.clone());
+        }
+    }
+    let (approvals, without) = changes::meanings(asked);
+    for position in without {
+        tally.short(position, "an approval does not say what it means");
+    }
+    let text = format!(
+        "{} with a printed name; {} with printed name, time and meaning",
+        count(people.len() as u64, "person"),
+        count(approvals, "approval"),
+    );
+    Ok(tally.answer(text))
+}
+
+/// Who left can't act any more.
+pub fn access_withdrawn(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
+    let mut tally = Tally::default();
+    let (mut active, mut left) = (0, 0);
+    for person in persons(asked) {
+        let keys = asked.active_keys(&person).len();
+        active += keys as u64;
+        let revoked = person.keyids.iter().filter_map(|keyid| asked.view.get(&Keys::key(keyid)));
+        let gone = revoked.filter(|key| key.revoked_at.is_some() && key.reason() == RevocationReason::Left).count();
+        left += u64::from(gone > 0);
+        let shortfall = match (gone > 0, keys, person.roles.len()) {
+            (false, ..) | (true, 0, 0) => None,
+            (true, keys, roles) => Some(format!(
+                "{} left, but still has {} and {}",
+                person.actor,
+                count(keys as u64, "key"),
+                count(roles as u64, "role"),
+            )),
+        };
+        tally.judge(person.position, shortfall);
+    }
+    let text = format!(
+        "{} with {} that stand; {left} left, {} still can act",
+        count(tally.of(), "person"),
+        count(active, "key"),
+        tally.of() - tally.good(),
+    );
+    Ok(tally.answer(text))
+}
+
+/// The gateway alone records reads, so that nobody can leave out one's own.
+pub fn reads_recorded(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
+    let mut tally = Tally::default();
+    let policy = asked.view.scan(&Policies::all()).pop().map_or(0, |row| row.position);
+    let roles = asked.roles_for(Kind::ContentAccessed);
+    let gateways = asked.able(Kind::ContentAccessed);
+    if roles.iter().any(|role| *role != Role::Gateway as i32) {
+        tally.short(policy, "the policy lets another role than the gateway's record reads");
+    }
+    if gateways.is_empty() {
+        tally.short(policy, "no gateway can record a read, so that no text can be released, either");
+    }
+    gateways.iter().for_each(|gateway| tally.met(gateway.position));
+    let text = format!(
+        "{} may put reads on the record, and releases a text only after that; `attestune history --kind content-accessed` \
+         lists them",
+        count(gateways.len() as u64, "gateway"),
+    );
+    Ok(tally.answer(text))
+}
+
+fn persons(asked: &Asked<'_>) -> Vec<ActorRow> {
+    let mut actors = asked.view.scan(&Actors::all());
+    actors.retain(|actor| actor.kind() == ActorKind::Person);
+    actors
+}

@@ -1,0 +1,211 @@
+//! Questions about models in production: whether they can be stopped, and whether somebody looks.
+
+use super::answer::{Tally, count};
+use super::asked::Asked;
+use crate::query::{QueryError, serving};
+use crate::rules::may_return;
+use crate::state::{Alerts, Assignments, LatestWindows, Versions};
+use attestune_proto::v1::{
+    AlertRow, AssignmentRow, DueItem, DueKind, Kind, ModelRow, ModelServing, QuestionAnswer, ServerStatus, WindowRow,
+};
+
+const DAY_MS: u64 = 86_400_000;
+
+/// Somebody can halt each model and roll it back.
+pub fn stoppable(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
+    let mut tally = Tally::default();
+    let (halting, returning) = (asked.able(Kind::ServingHalted), asked.able(Kind::RolledBack));
+    let mut with_way_back = 0;
+    for model in asked.in_production() {
+        let mut versions = asked.view.scan(&Versions::under(model.model.as_str()));
+        versions.retain(|version| version.version != model.in_force && may_return(&asked.view, version));
+        with_way_back += u64::from(!versions.is_empty());
+        let shortfall = match (halting.is_empty(), returning.is_empty()) {
+            (false, false) => None,
+            (true, _) => Some(format!("nobody can halt {}", model.model)),
+            (_, true) => Some(format!("nobody can roll {} back", model.model)),
+        };
+        tally.judge(model.since, shortfall);
+    }
+    let text = format!(
+        "{} in production; {} may halt them, {} roll back; {with_way_back} with an earlier version to go back to",
+        count(tally.of(), "model"),
+        count(halting.len() as u64, "person"),
+        returning.len(),
+    );
+    Ok(tally.answer(text))
+}
+
+/// What servers say they serve is what was decided.
+pub fn served_as_decided(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
+    let mut tally = Tally::default();
+    let mut servers = 0;
+    for model in serving(asked.store, "", asked.now_ms)?.models {
+        let Some(decided) = model.decided.as_ref().filter(|decided| decided.in_force != 0) else { continue };
+        let live = model.servers.iter().filter(|server| server.status() != ServerStatus::Stopped);
+        servers += live.count() as u64;
+        tally.judge(decided.since, serving_short(asked, &model, decided));
+    }
+    let text = format!(
+        "{} in production, {} served as decided, by {}",
+        count(tally.of(), "model"),
+        tally.good(),
+        count(servers, "server"),
+    );
+    Ok(tally.answer(text))
+}
+
+fn serving_short(asked: &Asked<'_>, model: &ModelServing, decided: &ModelRow) -> Option<String> {
+    let mut live = 0;
+    for server in &model.servers {
+        let said = server.serving.as_ref().and_then(|row| row.confirmed.as_ref());
+        let name = said.map_or("a server", |said| said.server.as_str());
+        let what = match server.status() {
+            ServerStatus::Stopped => continue,
+            ServerStatus::Current => {
+                live += 1;
+                continue;
+            }
+            ServerStatus::Differs => "says that it serves something else",
+            ServerStatus::Silent => "is silent",
+            ServerStatus::Behind | ServerStatus::Unspecified => "has not changed over yet",
+        };
+        return Some(format!("{}: {name} {what}", decided.model));
+    }
+    let overdue = asked.overdue(DueKind::NotServed).any(|item| item.model == decided.model);
+    // Until the policy's time is over, a server may still be on its way.
+    let expected = overdue || asked.policy.serving_silence_ms == 0;
+    (live == 0 && expected).then(|| format!("{}: no server has confirmed version {}", decided.model, decided.in_force))
+}
+
+/// Servers' windows of each version in force.
+pub fn traffic_on_record(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
+    let mut tally = Tally::default();
+    for model in asked.in_production() {
+        let newest = newest_window(asked, model, false);
+        let shortfall = too_old(asked, model, newest).map(|what| format!("{}: {what} of its traffic", model.model));
+        tally.judge(newest.unwrap_or(model.since), shortfall);
+    }
+    let kept = asked.policy.request_retention_ms;
+    let texts = match kept {
+        0 => "texts of requests are not kept".into(),
+        _ => format!("texts of requests are kept for {}", count(kept / DAY_MS, "day")),
+    };
+    let text = format!(
+        "{} in production, {} with windows on the record or not yet due for one; {texts}, the windows for ever",
+        count(tally.of(), "model"),
+        tally.good(),
+    );
+    Ok(tally.answer(text))
+}
+
+/// A monitor's readings of each version in force, against limits.
+pub fn watched(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
+    let mut tally = Tally::default();
+    for model in asked.in_production() {
+        let newest = newest_window(asked, model, true);
+        let shortfall = match asked.policy.watch {
+            None => Some(format!("{}: the policy sets no limits", model.model)),
+            Some(_) => too_old(asked, model, newest).map(|what| format!("{}: {what} by a monitor", model.model)),
+        };
+        tally.judge(newest.unwrap_or(model.since), shortfall);
+    }
+    let text = format!(
+        "{} in production, {} read by a monitor or not yet due for it; {} raised so far",
+        count(tally.of(), "model"),
+        tally.good(),
+        count(asked.view.scan(&Alerts::all()).len() as u64, "alert"),
+    );
+    Ok(tally.answer(text))
+}
+
+/// The newest window of the version in force, by servers or by monitors.
+fn newest_window(asked: &Asked<'_>, model: &ModelRow, by_monitor: bool) -> Option<u64> {
+    let windows = asked.view.scan(&LatestWindows::under(model.model.as_str()));
+    let of_this = |row: &&WindowRow| row.version == model.in_force && row.server.is_empty() == by_monitor;
+    windows.iter().filter(of_this).map(|row| row.position).max()
+}
+
+/// Why the newest window is too old; a version that has just come into force has time for its first.
+fn too_old(asked: &Asked<'_>, model: &ModelRow, newest: Option<u64>) -> Option<String> {
+    let bears_ms = asked.policy.watch_silence_ms;
+    let age_ms = |position: u64| asked.now_ms.saturating_sub(asked.view.fold_time(position).unwrap_or(0));
+    let days = |ms: u64| format!("{}.{} days", ms / DAY_MS, ms % DAY_MS * 10 / DAY_MS);
+    match (newest, bears_ms) {
+        (Some(at), 0) => (age_ms(at) > 30 * DAY_MS).then(|| format!("no window for {}", days(age_ms(at)))),
+        (Some(at), _) => (age_ms(at) > bears_ms).then(|| format!("no window for {}", days(age_ms(at)))),
+        (None, 0) => Some("no window".into()),
+        (None, _) => (age_ms(model.since) > bears_ms).then(|| "no window".into()),
+    }
+}
+
+/// Persons answered alerts in time.
+pub fn alerts_answered(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
+    let mut tally = Tally::default();
+    let mut open = 0;
+    for alert in asked.view.scan(&Alerts::all()) {
+        open += u64::from(alert.acknowledged.is_none());
+        let shortfall = answered_late(asked, &alert).map(|what| {
+            let raised = alert.raised.clone().unwrap_or_default();
+            format!("the alert on {}@{} {what}", raised.model, raised.version)
+        });
+        tally.judge(alert.position, shortfall);
+    }
+    let text =
+        format!("{}, {} answered in time or with time left; {open} open", count(tally.of(), "alert"), tally.good());
+    Ok(tally.answer(text))
+}
+
+fn answered_late(asked: &Asked<'_>, alert: &AlertRow) -> Option<String> {
+    let time = |position: u64| asked.view.fold_time(position).unwrap_or(0);
+    let limit_ms = asked.policy.alert_response_ms;
+    let due_ms = time(alert.position).saturating_add(limit_ms);
+    match (&alert.acknowledged, limit_ms) {
+        (None, 0) => Some("is open, and the policy sets no time for it".into()),
+        (Some(_), 0) => None,
+        (None, _) => (asked.now_ms > due_ms).then(|| "is overdue".into()),
+        (Some(signer), _) => {
+            (time(signer.position) > due_ms).then(|| format!("was answered late, at {}", signer.position))
+        }
+    }
+}
+
+/// No retraining is overdue.
+pub fn retraining_current(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
+    let mut tally = Tally::default();
+    let mut paused = 0;
+    for model in asked.in_production() {
+        let of_this = |item: &&DueItem| item.model == model.model;
+        let due = asked.due(DueKind::Retraining).find(of_this);
+        paused += u64::from(due.is_none());
+        let late = due.filter(|item| item.overdue).map(|item| {
+            let days = asked.now_ms.saturating_sub(item.due_ms) / DAY_MS;
+            format!("{} is overdue for retraining by {}", model.model, count(days, "day"))
+        });
+        tally.judge(due.map_or(model.since, |item| item.position), late);
+    }
+    let text = format!(
+        "{} in production, {} not overdue for retraining; {paused} on a schedule that is paused or ended",
+        count(tally.of(), "model"),
+        tally.good(),
+    );
+    Ok(tally.answer(text))
+}
+
+/// No review that was assigned is overdue.
+pub fn reviews_in_time(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
+    let mut tally = Tally::default();
+    let overdue: Vec<&DueItem> = asked.overdue(DueKind::Review).collect();
+    asked.view.each(&Assignments::all(), |_, row: AssignmentRow| {
+        if row.expires_ms != 0 || row.due_ms == 0 {
+            return true; // a claim ends by itself, and what has no date is never late
+        }
+        let position = row.signer.map_or(0, |signer| signer.position);
+        let late = overdue.iter().any(|item| item.position == position);
+        tally
+            .judge(position, late.then(|| format!("the review assigned to {} at {position} is overdue", row.reviewer)));
+        true
+    });
+    let text = format!("{} of review, {} done or with time left", count(tally.of(), "assignment"), tally.good());
+    Ok(tally.answer(text))
+}

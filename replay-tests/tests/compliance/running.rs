@@ -1,0 +1,124 @@
+//! Questions about models in production.
+
+use crate::{Answers, DAY_MS};
+use attestune_proto::v1::event::Body;
+use attestune_proto::v1::{Kind, Policy, ReviewVerdict, ServingConfirmed, ServingOccasion};
+use attestune_replay_tests::*;
+
+/// With monitor and scheduler, version 1 in force.
+fn in_production() -> (World, Life) {
+    let mut world = World::new();
+    world.with_watchers();
+    let life = world.with_two_versions();
+    (world, life)
+}
+
+/// Time passes, and an event comes that the next one has seen: `seen` must not be too old.
+fn wait(world: &mut World, ms: u64) {
+    world.now_ms += ms;
+    world.act("sten", ingested("letters", 1));
+}
+
+#[test]
+fn without_a_model_in_production_there_is_nothing_to_ask() {
+    let answers = Answers::now(&World::new());
+    for code in
+        ["stoppable", "served-as-decided", "traffic-on-record", "watched", "alerts-answered", "retraining-current"]
+    {
+        answers.not_applicable(code);
+    }
+}
+
+#[test]
+fn a_model_that_nobody_may_halt_is_a_gap() {
+    let (mut world, _) = in_production();
+    let text = Answers::now(&world).met("stoppable").text.clone();
+    assert!(text.starts_with("1 model in production; 5 persons may halt them, 5 roll back; 0 with"), "{text}");
+    let mut permissions = policy().permissions;
+    permissions.retain(|row| row.kind() != Kind::ServingHalted);
+    world.adopt(Policy { permissions, ..policy() });
+    assert_eq!(Answers::now(&world).gap("stoppable"), "nobody can halt triage");
+}
+
+#[test]
+fn what_servers_confirm_is_held_against_what_was_decided() {
+    let (mut world, _) = in_production();
+    Answers::now(&world).met("served-as-decided");
+    let late = Answers::of(&world, world.now_ms + 16 * 60_000);
+    assert_eq!(late.gap("served-as-decided"), "triage: no server has confirmed version 1");
+    world.confirm("gateway-1", ServingOccasion::Changed);
+    let text = Answers::now(&world).met("served-as-decided").text.clone();
+    assert_eq!(text, "1 model in production, 1 served as decided, by 1 server");
+    let silent = Answers::of(&world, world.now_ms + 16 * 60_000);
+    assert_eq!(silent.gap("served-as-decided"), "triage: gateway-1 is silent");
+    let altered =
+        ServingConfirmed { template_digest: digest(9), ..confirmed(&world, "gateway-2", ServingOccasion::Changed) };
+    world.must("gateway", Body::ServingConfirmed(altered));
+    assert!(Answers::now(&world).gap("served-as-decided").contains("gateway-2 says that it serves something else"));
+}
+
+#[test]
+fn traffic_and_its_readings_must_not_stop() {
+    let (mut world, _) = in_production();
+    let codes = ["traffic-on-record", "watched"];
+    let fresh = Answers::now(&world);
+    codes.iter().for_each(|code| _ = fresh.met(code));
+    let late = Answers::of(&world, world.now_ms + DAY_MS + 1000);
+    codes.iter().for_each(|code| assert!(late.gap(code).contains("triage: no window")));
+
+    wait(&mut world, 2 * DAY_MS);
+    let observed = world.must("gateway", Body::WindowObserved(window(1, START_MS)));
+    let answers = Answers::now(&world);
+    let traffic = answers.met("traffic-on-record");
+    assert_eq!(traffic.positions, [observed]);
+    assert!(traffic.text.contains("texts of requests are kept for 30 days"), "{}", traffic.text);
+    assert!(answers.gap("watched").contains("by a monitor"));
+    let read = world.must("monitor", Body::WindowObserved(reading(1, &[observed], 10)));
+    assert_eq!(Answers::now(&world).met("watched").positions, [read]);
+
+    world.adopt(Policy { watch: None, ..policy() });
+    assert!(Answers::now(&world).gap("watched").contains("sets no limits"));
+}
+
+#[test]
+fn alerts_are_answered_by_persons_in_the_policys_time() {
+    let (mut world, _) = in_production();
+    let observed = world.must("gateway", Body::WindowObserved(window(1, START_MS)));
+    let read = world.must("monitor", Body::WindowObserved(reading(1, &[observed], 5)));
+    let raised = world.must("monitor", Body::AlertRaised(alert(1, &[read])));
+    Answers::now(&world).met("alerts-answered");
+    let open = Answers::of(&world, world.now_ms + DAY_MS + 1000);
+    assert_eq!(open.gap("alerts-answered"), "the alert on triage@1 is overdue");
+
+    let mut in_time = World::of_log(&world.log);
+    in_time.must("otto", acknowledged(raised));
+    Answers::of(&in_time, in_time.now_ms + 9 * DAY_MS).met("alerts-answered");
+    let mut timeless = World::of_log(&world.log);
+    timeless.adopt(Policy { alert_response_ms: 0, ..policy() });
+    assert!(Answers::now(&timeless).gap("alerts-answered").contains("sets no time"));
+
+    wait(&mut world, 2 * DAY_MS);
+    world.must("otto", acknowledged(raised));
+    assert!(Answers::now(&world).gap("alerts-answered").contains("was answered late"));
+}
+
+#[test]
+fn a_retraining_that_did_not_happen_is_a_gap() {
+    let (world, _) = in_production();
+    Answers::now(&world).met("retraining-current");
+    let gap = Answers::of(&world, world.now_ms + 93 * DAY_MS).gap("retraining-current");
+    assert!(gap.contains("triage is overdue for retraining by 2 days"), "{gap}");
+}
+
+#[test]
+fn a_review_that_was_assigned_must_be_done_in_time() {
+    let mut world = World::new();
+    let life = world.with_examples();
+    Answers::now(&world).not_applicable("reviews-in-time");
+    let due_ms = world.now_ms + DAY_MS;
+    world.must("sten", assigned(life.batch, &[1], "rita", due_ms));
+    Answers::now(&world).met("reviews-in-time");
+    assert!(Answers::of(&world, due_ms + 1).gap("reviews-in-time").contains("assigned to rita"));
+    world.must("rita", reviewed(life.batch, 1, ReviewVerdict::Approve));
+    Answers::of(&world, due_ms + 1).met("reviews-in-time");
+}
