@@ -56,12 +56,8 @@ impl Pairings {
         if open.len() >= CODES_MAX {
             return Err(status(Reason::TooManyPairings, format!("{CODES_MAX} pairings are open: wait ten minutes")));
         }
-        let pairing = Pairing {
-            actor: actor.into(),
-            by: by.into(),
-            until: Instant::now() + GOOD,
-            offer: watch::channel(None).0,
-        };
+        let pairing =
+            Pairing { actor: actor.into(), by: by.into(), until: Instant::now() + GOOD, offer: watch::channel(None).0 };
         open.insert(code.clone(), pairing);
         Ok(format!("{}-{}", &code[..LENGTH / 2], &code[LENGTH / 2..]))
     }

@@ -151,7 +151,11 @@ async fn every_page_is_of_one_moment_and_a_moment_that_is_none_is_told() {
     let now = pages.get(&rita, "/datasets").await;
     assert!(now.body.contains("tickets") && !now.body.contains("The past"), "{}", now.body);
     let then = pages.get(&rita, &format!("/datasets?at={before}")).await;
-    assert!(then.body.contains("Nothing had been ingested by then.") && then.body.contains("The past"), "{}", then.body);
+    assert!(
+        then.body.contains("Nothing had been ingested by then.") && then.body.contains("The past"),
+        "{}",
+        then.body
+    );
     assert!(then.body.contains(&format!("href=\"/timeline?at={before}\"")), "the moment goes along");
     for (moment, status, told) in [
         ("999999", 400, "999999"),
@@ -175,7 +179,11 @@ async fn a_text_is_shown_once_the_read_is_on_record_and_hostile_text_is_inert() 
     let path = format!("/examples/{batch}/0");
     let rita = pages.sign_in("rita").await;
     let closed = pages.get(&rita, &path).await;
-    assert!(closed.body.contains("Reading it is recorded first") && !closed.body.contains("onerror"), "{}", closed.body);
+    assert!(
+        closed.body.contains("Reading it is recorded first") && !closed.body.contains("onerror"),
+        "{}",
+        closed.body
+    );
 
     let open = pages.post(&rita, &path, "").await;
     assert_eq!(open.status, 200, "{}", open.body);
@@ -200,9 +208,24 @@ async fn every_page_opens() {
     let (documents, lineage) = (format!("/documents/{}/0", batch - 1), format!("/lineage/{batch}"));
     let batches = [format!("/batches/{batch}"), format!("/batches/{}", batch - 1)];
     for path in [
-        "/", "/timeline", "/timeline?kind=key-registered&actor=ada&verdict=accepted&since=2020-01-01", "/datasets",
-        "/collections/tickets", "/runs", "/suites", "/promotions", "/people", "/policy", "/health", "/events/3",
-        "/pair", "/sign-in", &documents, &lineage, &batches[0], &batches[1],
+        "/",
+        "/timeline",
+        "/timeline?kind=key-registered&actor=ada&verdict=accepted&since=2020-01-01",
+        "/datasets",
+        "/collections/tickets",
+        "/runs",
+        "/suites",
+        "/promotions",
+        "/people",
+        "/policy",
+        "/health",
+        "/events/3",
+        "/pair",
+        "/sign-in",
+        &documents,
+        &lineage,
+        &batches[0],
+        &batches[1],
     ] {
         let answer = pages.get(&rita, path).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
@@ -215,7 +238,15 @@ async fn every_page_opens() {
     let style = pages.get("", style).await;
     assert_eq!((style.status, style.header("content-type")), (200, "text/css; charset=utf-8"));
     assert!(style.header("cache-control").contains("immutable"));
-    for missing in ["/assets/0/style.css", "/runs/3", "/datasets/3", "/batches/3", "/examples/3/0", "/promotions/3", "/events/99999"] {
+    for missing in [
+        "/assets/0/style.css",
+        "/runs/3",
+        "/datasets/3",
+        "/batches/3",
+        "/examples/3/0",
+        "/promotions/3",
+        "/events/99999",
+    ] {
         assert_eq!(pages.get(&rita, missing).await.status, 404, "{missing}");
     }
 }

@@ -34,7 +34,9 @@ fn modules() -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/browser/install");
     let output = Command::new(script).output().unwrap();
     if !output.status.success() {
-        eprintln!("\nSKIPPED: the pages in a browser: Chromium, npm, playwright-core or axe-core is not to be had here");
+        eprintln!(
+            "\nSKIPPED: the pages in a browser: Chromium, npm, playwright-core or axe-core is not to be had here"
+        );
         return None;
     }
     Some(String::from_utf8(output.stdout).unwrap().trim().into())

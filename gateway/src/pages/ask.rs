@@ -40,7 +40,8 @@ impl FromRequestParts<Services> for Ask {
         let here = parts.uri.path_and_query().map_or(path.as_str(), |here| here.as_str()).to_owned();
         let replica = services.gateway.replica.clone();
         let ledger = blocking(move || replica.head().map_err(crate::convert::replica_failed)).await?.ledger;
-        let token = session::token_of(&parts.headers, &ledger).ok_or_else(|| PageError::SignIn { next: here.clone() })?;
+        let token =
+            session::token_of(&parts.headers, &ledger).ok_or_else(|| PageError::SignIn { next: here.clone() })?;
         let asking = session::carrying(&token, ());
         let reader = match reader(&services.gateway, &asking) {
             Ok(reader) => reader.actor,
@@ -171,8 +172,7 @@ impl Ask {
         direction: pb::Direction,
         limit: u32,
     ) -> Result<pb::LineageResponse, PageError> {
-        let request =
-            pb::LineageRequest { position, direction: direction as i32, as_of: self.moment.as_of(), limit };
+        let request = pb::LineageRequest { position, direction: direction as i32, as_of: self.moment.as_of(), limit };
         Ok(self.services.lineage(self.request(request)).await?.into_inner())
     }
 

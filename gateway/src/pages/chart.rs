@@ -57,7 +57,10 @@ pub fn losses(curves: &[Curve]) -> Markup {
 }
 
 fn end(curve: &Curve) -> String {
-    curve.points.last().map_or_else(|| "nothing reported".into(), |(step, loss)| format!("{} at step {step}", micro(*loss)))
+    curve
+        .points
+        .last()
+        .map_or_else(|| "nothing reported".into(), |(step, loss)| format!("{} at step {step}", micro(*loss)))
 }
 
 fn said(curves: &[Curve]) -> String {

@@ -71,9 +71,12 @@ pub async fn dataset(ask: Ask, Path(position): Path<u64>) -> Result<Html<String>
         ("Collections", html! { @for name in &row.collections { (collection_link(&ask, name)) " " } }),
         ("What became of them", html! { (counts(row.counts.as_ref())) }),
         ("Contributors", html! { @for name in &row.contributors { (actor(&ask, name)) " " } }),
-        ("Trained on it", html! { @for run in runs {
-            a href=(ask.link(&format!("/runs/{}", run.position))) { (run.label) } " "
-        } }),
+        (
+            "Trained on it",
+            html! { @for run in runs {
+                a href=(ask.link(&format!("/runs/{}", run.position))) { (run.label) } " "
+            } },
+        ),
     ];
     let body = html! {
         (facts(pairs))
@@ -98,9 +101,10 @@ pub async fn collection(ask: Ask, Path(name): Path<String>) -> Result<Html<Strin
             actor(&ask, &row.actor),
         ]
     });
-    let documents = batches.documents.iter().map(|row| {
-        vec![batch_link(&ask, row.position), html! { (row.count) }, actor(&ask, &row.actor)]
-    });
+    let documents = batches
+        .documents
+        .iter()
+        .map(|row| vec![batch_link(&ask, row.position), html! { (row.count) }, actor(&ask, &row.actor)]);
     let body = html! {
         (table("Examples", &["Batch", "#Examples", "From", "Derived by"], examples.collect(), "No examples had been derived by then."))
         (table("Documents", &["Batch", "#Documents", "Ingested by"], documents.collect(), "There are no documents."))
@@ -125,12 +129,7 @@ pub async fn infos(ask: &Ask, batch: u64) -> Result<Vec<pb::ExampleInfo>, PageEr
     Ok(ask.services.list_examples(ask.request(request)).await?.into_inner().examples)
 }
 
-async fn examples(
-    ask: &Ask,
-    position: u64,
-    by: &str,
-    body: &pb::ExamplesDerived,
-) -> Result<Html<String>, PageError> {
+async fn examples(ask: &Ask, position: u64, by: &str, body: &pb::ExamplesDerived) -> Result<Html<String>, PageError> {
     let rows = infos(ask, position).await?.into_iter().map(|info| {
         let index = info.example.unwrap_or_default().index;
         let row = body.rows.get(index as usize).copied().unwrap_or_default();
@@ -157,7 +156,10 @@ async fn examples(
 pub fn found(findings: &[pb::Finding]) -> String {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     findings.iter().for_each(|finding| *counts.entry(&finding.entity).or_default() += 1);
-    let parts: Vec<_> = counts.iter().map(|(entity, count)| if *count == 1 { (*entity).into() } else { format!("{count} × {entity}") }).collect();
+    let parts: Vec<_> = counts
+        .iter()
+        .map(|(entity, count)| if *count == 1 { (*entity).into() } else { format!("{count} × {entity}") })
+        .collect();
     if parts.is_empty() { "—".into() } else { parts.join(", ") }
 }
 

@@ -103,7 +103,8 @@ pub async fn page(
 ) -> Result<Html<String>, PageError> {
     let row = found.evaluation.clone().unwrap_or_default();
     let suite = found.suite.clone().unwrap_or_default();
-    let ended = if row.ended_at == 0 { None } else { ask.event(row.ended_at).await?.and_then(|event| event.event?.body) };
+    let ended =
+        if row.ended_at == 0 { None } else { ask.event(row.ended_at).await?.and_then(|event| event.event?.body) };
     let mut pairs = vec![
         ("Version", version::link(ask, &row.model, row.version)),
         ("Suite", html! { (link(ask, &suite)) ", bars fixed " (at(ask, suite.position)) }),

@@ -23,7 +23,10 @@ pub async fn page(ask: Ask, Path(position): Path<u64>) -> Result<Html<String>, P
         ("Verdict", html! { (verdict(event.verdict())) }),
         ("Who", html! { (actor(&ask, &event.actor)) }),
         ("Time", html! { (time(event.time_ms)) " UTC, asserted by the log’s clock" }),
-        ("Leaf", html! { (hash(&proof.leaf_hash)) " in the tree of " (proof.size) " entries under " (hash(&proof.root)) }),
+        (
+            "Leaf",
+            html! { (hash(&proof.leaf_hash)) " in the tree of " (proof.size) " entries under " (hash(&proof.root)) },
+        ),
     ];
     if let Some(cause) = event.event.as_ref().and_then(|e| e.cause) {
         pairs.push(("Because of", at(&ask, cause)));

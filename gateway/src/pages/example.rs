@@ -126,8 +126,14 @@ impl Example {
         });
         let pairs = vec![
             ("Status", html! { (words::example(self.info.status())) @if self.info.redacted { ", redacted" } }),
-            ("From", html! { a href=(ask.link(&format!("/documents/{documents}/{row}"))) { "document " (documents) "/" (row) } }),
-            ("Batch", html! { a href=(ask.link(&format!("/batches/{batch}"))) { "batch " (batch) } " " (at(ask, batch)) }),
+            (
+                "From",
+                html! { a href=(ask.link(&format!("/documents/{documents}/{row}"))) { "document " (documents) "/" (row) } },
+            ),
+            (
+                "Batch",
+                html! { a href=(ask.link(&format!("/batches/{batch}"))) { "batch " (batch) } " " (at(ask, batch)) },
+            ),
             ("Commitment", hash(&commitment)),
         ];
         let body = html! {
@@ -184,7 +190,10 @@ fn document_page(
     text: Markup,
 ) -> Result<Html<String>, PageError> {
     let pairs = vec![
-        ("Source", html! { "row " (index) " of the documents ingested " (at(ask, batch)) " by " (super::text::actor(ask, actor)) }),
+        (
+            "Source",
+            html! { "row " (index) " of the documents ingested " (at(ask, batch)) " by " (super::text::actor(ask, actor)) },
+        ),
         ("Collection", html! { a href=(ask.link(&format!("/collections/{}", body.collection))) { (body.collection) } }),
         ("Commitment", hash(&commitment(body, batch, index)?)),
     ];

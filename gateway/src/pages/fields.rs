@@ -12,8 +12,23 @@ const LIST: usize = 64;
 
 /// Fields that hold a position on the log.
 const POSITIONS: [&str; 17] = [
-    "cause", "documents", "batch", "at", "dataset", "suite", "run", "base", "evaluation", "promotion", "previous", "token",
-    "chosen", "runs", "experiment", "erasure", "schedule",
+    "cause",
+    "documents",
+    "batch",
+    "at",
+    "dataset",
+    "suite",
+    "run",
+    "base",
+    "evaluation",
+    "promotion",
+    "previous",
+    "token",
+    "chosen",
+    "runs",
+    "experiment",
+    "erasure",
+    "schedule",
 ];
 
 static POOL: LazyLock<DescriptorPool> =

@@ -52,7 +52,8 @@ mod tests {
     use super::*;
 
     fn from(pairs: &[(&'static str, &'static str)]) -> bool {
-        let headers = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let headers =
+            pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         comes_from_here(&headers.collect())
     }
 

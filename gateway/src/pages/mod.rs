@@ -41,9 +41,30 @@ use axum::routing::{get, post};
 
 /// First parts of the paths that are pages.
 const SECTIONS: [&str; 24] = [
-    "", "act", "assets", "batches", "collections", "datasets", "documents", "evaluations", "events", "examples",
-    "health", "lineage", "models", "pair", "people", "policy", "promotions", "review", "runs", "sign-in", "sign-out", "suites",
-    "timeline", "work",
+    "",
+    "act",
+    "assets",
+    "batches",
+    "collections",
+    "datasets",
+    "documents",
+    "evaluations",
+    "events",
+    "examples",
+    "health",
+    "lineage",
+    "models",
+    "pair",
+    "people",
+    "policy",
+    "promotions",
+    "review",
+    "runs",
+    "sign-in",
+    "sign-out",
+    "suites",
+    "timeline",
+    "work",
 ];
 
 /// Whether a path is that of a page.

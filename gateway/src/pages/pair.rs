@@ -70,7 +70,13 @@ pub async fn state(State(services): State<Services>, body: String) -> Response {
         return failed(&status(Reason::Internal, failure.to_string()));
     }
     let open = services.pairings.actor(field(&fields, "code")).is_ok();
-    let word = if known { "registered" } else if open { "waiting" } else { "gone" };
+    let word = if known {
+        "registered"
+    } else if open {
+        "waiting"
+    } else {
+        "gone"
+    };
     answer(StatusCode::OK, &json!({ "state": word }))
 }
 

@@ -69,7 +69,9 @@ fn relied_on(row: &pb::PromotionRow, evaluation: &pb::EvaluationProvenance) -> b
 }
 
 fn approvals(ask: &Ask, row: &pb::PromotionRow, actors: &[pb::ActorRow]) -> Markup {
-    let name = |actor: &str| actors.iter().find(|row| row.actor == actor).map_or(actor, |row| row.printed_name.as_str()).to_owned();
+    let name = |actor: &str| {
+        actors.iter().find(|row| row.actor == actor).map_or(actor, |row| row.printed_name.as_str()).to_owned()
+    };
     let rows = row.approvals.iter().map(|approval| {
         let signer = approval.signer.clone().unwrap_or_default();
         vec![
@@ -127,7 +129,9 @@ fn decide(ask: &Ask, row: &pb::PromotionRow, policy: &pb::Policy) -> Markup {
 async fn tried(ask: &Ask, row: &pb::PromotionRow) -> Result<Markup, PageError> {
     let to = ask.moment.position + 1;
     let request = pb::HistoryRequest {
-        kinds: [pb::Kind::PromotionApproved, pb::Kind::PromotionRejected, pb::Kind::PromotionWithdrawn].map(Into::into).into(),
+        kinds: [pb::Kind::PromotionApproved, pb::Kind::PromotionRejected, pb::Kind::PromotionWithdrawn]
+            .map(Into::into)
+            .into(),
         verdict: pb::Verdict::Refused.into(),
         from: row.position,
         to: to.min(row.position + ENTRIES),

@@ -218,7 +218,9 @@ fn article(number: usize, item: &pb::ReviewItem, rules: &pb::ReviewRules) -> Mar
     let text: ExampleText = serde_json::from_slice(&item.text).unwrap_or_default();
     let mut findings = item.example.as_ref().map(|info| info.findings.clone()).unwrap_or_default();
     findings.sort_by(|one, other| (one.start, one.end, &one.entity).cmp(&(other.start, other.end, &other.entity)));
-    let spans = findings.iter().map(|f| json!({ "entity": f.entity, "start": f.start, "end": f.end, "score_ppm": f.score_ppm }));
+    let spans = findings
+        .iter()
+        .map(|f| json!({ "entity": f.entity, "start": f.start, "end": f.end, "score_ppm": f.score_ppm }));
     let data = json!({
         "batch": at.batch, "index": at.index, "prompt": text.prompt, "answer": text.answer,
         "findings": spans.collect::<Vec<_>>(), "reasons": reasons(rules),
@@ -276,8 +278,8 @@ struct Texts {
 /// Seals what redactions leave: nothing is on the record by this.
 pub async fn seal(State(services): State<Services>, headers: HeaderMap, body: Bytes) -> Response {
     let sealed = async {
-        let texts: Texts = serde_json::from_slice(&body)
-            .map_err(|_| status(Reason::BadRequest, "a list of texts is expected"))?;
+        let texts: Texts =
+            serde_json::from_slice(&body).map_err(|_| status(Reason::BadRequest, "a list of texts is expected"))?;
         let contents = texts.contents.into_iter().map(String::into_bytes).collect();
         let ledger = session::ledger_of(&services).await?;
         let request = pb::SealRequest { contents, ..Default::default() };

@@ -66,12 +66,18 @@ pub async fn run(ask: Ask, Path(position): Path<u64>) -> Result<Html<String>, Pa
     let dataset = ask.datasets().await?.into_iter().find(|dataset| dataset.position == row.dataset);
     let mut pairs = vec![
         ("Status", html! { (words::work(row.status())) ", step " (row.step) " of " (row.steps) }),
-        ("Model", html! { (row.model) @if row.version != 0 { ": made " (version::link(&ask, &row.model, row.version)) } }),
+        (
+            "Model",
+            html! { (row.model) @if row.version != 0 { ": made " (version::link(&ask, &row.model, row.version)) } },
+        ),
         ("Requested by", signed(&ask, row.requested_by.as_ref())),
         ("Trained by", html! { (row.claimed_by.join(", ")) }),
-        ("Dataset", html! { a href=(ask.link(&format!("/datasets/{}", row.dataset))) {
-            @match &dataset { Some(d) => { (d.dataset) "@" (d.number) } None => { "@" (row.dataset) } }
-        } }),
+        (
+            "Dataset",
+            html! { a href=(ask.link(&format!("/datasets/{}", row.dataset))) {
+                @match &dataset { Some(d) => { (d.dataset) "@" (d.number) } None => { "@" (row.dataset) } }
+            } },
+        ),
         ("Base model", at(&ask, row.base)),
     ];
     if row.ended_at != 0 {

@@ -78,7 +78,11 @@ fn form(next: &str, refused: Option<&Status>) -> Markup {
 }
 
 /// Signs in by a token.
-pub async fn sign_in(State(services): State<Services>, headers: HeaderMap, body: String) -> Result<Response, PageError> {
+pub async fn sign_in(
+    State(services): State<Services>,
+    headers: HeaderMap,
+    body: String,
+) -> Result<Response, PageError> {
     let fields = parse(&body);
     let field = |name: &str| fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.trim());
     let (token, next) = (field("token").to_owned(), local(field("next")));

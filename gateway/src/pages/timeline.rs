@@ -121,7 +121,8 @@ impl Filter {
 
 /// One end of the period; a time before the ledger is none.
 async fn moment(ask: &Ask, end: &str) -> Result<Option<Moment>, PageError> {
-    let (replica, asked, now_ms) = (ask.services.gateway.replica.clone(), ask.query(end).to_owned(), SystemClock.now_ms());
+    let (replica, asked, now_ms) =
+        (ask.services.gateway.replica.clone(), ask.query(end).to_owned(), SystemClock.now_ms());
     if asked.is_empty() {
         return Ok(None);
     }

@@ -50,21 +50,30 @@ pub fn why(ask: &Ask, answer: &pb::WhyInForceResponse) -> Markup {
     }
     if let Some(promotion) = &answer.promotion {
         let path = format!("/promotions/{}", promotion.position);
-        pairs.push(("Promotion", html! {
-            a href=(ask.link(&path)) { "to " (words::stage(promotion.to())) } ", requested by "
-            (signed(ask, promotion.requested_by.as_ref())) ", decided " (at(ask, promotion.decided_at))
-        }));
+        pairs.push((
+            "Promotion",
+            html! {
+                a href=(ask.link(&path)) { "to " (words::stage(promotion.to())) } ", requested by "
+                (signed(ask, promotion.requested_by.as_ref())) ", decided " (at(ask, promotion.decided_at))
+            },
+        ));
         pairs.push(("Policy then", html! { "version " (promotion.policy_version) }));
     }
     if let Some(run) = &answer.run {
-        pairs.push(("Run", html! { a href=(ask.link(&format!("/runs/{}", run.position))) { "run " (run.position) } ", "
-            (reproduced(run)) }));
+        pairs.push((
+            "Run",
+            html! { a href=(ask.link(&format!("/runs/{}", run.position))) { "run " (run.position) } ", "
+            (reproduced(run)) },
+        ));
     }
     if let Some(dataset) = &answer.dataset {
-        pairs.push(("Dataset", html! {
-            a href=(ask.link(&format!("/datasets/{}", dataset.position))) { (dataset.dataset) "@" (dataset.number) }
-            ", " (dataset.count) " members under " (hash(&dataset.root)) "; " (counts(dataset.counts.as_ref()))
-        }));
+        pairs.push((
+            "Dataset",
+            html! {
+                a href=(ask.link(&format!("/datasets/{}", dataset.position))) { (dataset.dataset) "@" (dataset.number) }
+                ", " (dataset.count) " members under " (hash(&dataset.root)) "; " (counts(dataset.counts.as_ref()))
+            },
+        ));
     }
     if answer.challenger != 0 {
         let model = answer.promotion.as_ref().map_or("", |promotion| promotion.model.as_str());
@@ -142,10 +151,13 @@ pub fn evaluated(ask: &Ask, provenance: &pb::EvaluationProvenance) -> Markup {
 fn made(ask: &Ask, found: &pb::ModelVersion, row: &pb::VersionRow) -> Markup {
     let mut pairs = vec![("Adapter", html! { (hash(&row.adapter_digest)) " registered " (at(ask, row.position)) })];
     if let Some(base) = &found.base {
-        pairs.push(("Base model", html! {
-            (base.base) " " (at(ask, base.position)) ", from " (base.origin) ", licence " (base.licence)
-            ", weights " (hash(&base.weights_digest))
-        }));
+        pairs.push((
+            "Base model",
+            html! {
+                (base.base) " " (at(ask, base.position)) ", from " (base.origin) ", licence " (base.licence)
+                ", weights " (hash(&base.weights_digest))
+            },
+        ));
     }
     match &found.run {
         Some(run) => pairs.push(("Run", html! {
@@ -156,10 +168,13 @@ fn made(ask: &Ask, found: &pb::ModelVersion, row: &pb::VersionRow) -> Markup {
         None => pairs.push(("Trained", html! { "elsewhere: leakage can’t be checked" })),
     }
     if let Some(done) = &found.completed {
-        pairs.push(("Result", html! {
-            (done.steps) " steps, " (done.tokens) " tokens, final loss " (micro(done.final_loss_micro)) ", "
-            (super::text::duration(done.duration_ms))
-        }));
+        pairs.push((
+            "Result",
+            html! {
+                (done.steps) " steps, " (done.tokens) " tokens, final loss " (micro(done.final_loss_micro)) ", "
+                (super::text::duration(done.duration_ms))
+            },
+        ));
     }
     html! { section aria-label="How it was made" { h2 { "How it was made" } (facts(pairs)) } }
 }
@@ -167,7 +182,8 @@ fn made(ask: &Ask, found: &pb::ModelVersion, row: &pb::VersionRow) -> Markup {
 fn data(ask: &Ask, found: &pb::ModelVersion) -> Markup {
     let Some(dataset) = &found.dataset else { return Markup::default() };
     let rows = found.batches.iter().map(|batch| {
-        let (documents, examples) = (batch.documents.clone().unwrap_or_default(), batch.examples.clone().unwrap_or_default());
+        let (documents, examples) =
+            (batch.documents.clone().unwrap_or_default(), batch.examples.clone().unwrap_or_default());
         vec![
             html! { a href=(ask.link(&format!("/batches/{}", examples.position))) { "batch " (examples.position) } },
             html! { (batch.members.len()) " of " (examples.count) },
@@ -179,7 +195,7 @@ fn data(ask: &Ask, found: &pb::ModelVersion) -> Markup {
                 (review.decisions.len()) " by " (signed(ask, review.signer.as_ref())) " "
             } @if batch.reviews.is_empty() { "—" } },
             html! { a href=(ask.link(&format!("/batches/{}", documents.position))) { (documents.count) " documents of "
-                (documents.collection) } " by " (actor(ask, &documents.actor)) },
+            (documents.collection) } " by " (actor(ask, &documents.actor)) },
         ]
     });
     let heads = ["Examples", "#Members", "Scanned", "Reviewed", "From"];

@@ -71,7 +71,8 @@ pub fn verdicts(provenance: &pb::EvaluationProvenance) -> Markup {
             html! { (verdict.needed) },
         ]
     });
-    let caption = format!("Results by {}@{}; the bar is held against {}", suite.suite, suite.number, bound(suite.bound()));
+    let caption =
+        format!("Results by {}@{}; the bar is held against {}", suite.suite, suite.number, bound(suite.bound()));
     let heads = ["Category", "Verdict", "#Passed", "#Pass rate", "#Lower bound", "#Bar", "#Passes needed"];
     super::layout::table(&caption, &heads, rows.collect(), "There are no results yet.")
 }

@@ -105,7 +105,12 @@ fn serving_table(ask: &Ask, models: &[pb::ModelServing]) -> Markup {
         })
     });
     let heads = ["Server", "Decided", "Serves", "State", "Confirmed (UTC)"];
-    table("What is decided, and what each server says it serves", &heads, rows.collect(), "No server had confirmed anything by then.")
+    table(
+        "What is decided, and what each server says it serves",
+        &heads,
+        rows.collect(),
+        "No server had confirmed anything by then.",
+    )
 }
 
 fn experiment_table(ask: &Ask, experiments: &[pb::ExperimentRow]) -> Markup {
@@ -125,7 +130,12 @@ fn experiment_table(ask: &Ask, experiments: &[pb::ExperimentRow]) -> Markup {
             },
         ]
     });
-    table("Experiments", &["Experiment", "Arms", "Metric", "Outcome"], rows.collect(), "No experiment had been started by then.")
+    table(
+        "Experiments",
+        &["Experiment", "Arms", "Metric", "Outcome"],
+        rows.collect(),
+        "No experiment had been started by then.",
+    )
 }
 
 fn erasure_table(ask: &Ask, erasures: &[pb::ErasureRow]) -> Markup {

@@ -16,7 +16,10 @@ const WAIT: Duration = Duration::from_secs(20);
 
 #[tonic::async_trait]
 impl Pairing for Services {
-    async fn open_pairing(&self, request: Request<OpenPairingRequest>) -> Result<Response<OpenPairingResponse>, Status> {
+    async fn open_pairing(
+        &self,
+        request: Request<OpenPairingRequest>,
+    ) -> Result<Response<OpenPairingResponse>, Status> {
         let by = reader(&self.gateway, &request)?.actor.actor;
         let actor = request.into_inner().actor;
         if !is_identifier(&actor) {
