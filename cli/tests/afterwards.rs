@@ -99,7 +99,8 @@ fn experiment(ledger: &Ledger) {
     let shown = ledger.json(&["experiment", "show", "triage"]);
     let concluded = &shown["experiments"][0]["concluded"];
     assert_eq!((&concluded["outcomes"], &concluded["packs"].as_array().unwrap().len()), (&400.into(), &1));
-    let again = ledger.fails(1, &["experiment", "conclude", &experiment, "--outcomes", &even, "--as", "mina"]);
+    let again =
+        ledger.fails(1, &["experiment", "conclude", &experiment, "--outcomes", &even, "--stop", "--as", "mina"]);
     assert!(again.contains("ended"), "{again}");
 }
 

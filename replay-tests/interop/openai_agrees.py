@@ -44,18 +44,19 @@ def sampled(seed):
 assert sampled(7) == sampled(7)
 assert len({sampled(seed) for seed in range(4)}) > 1
 
-# Completions with log-probabilities: those of the answer are what an echo of prompt and answer says of them.
-answer = client.completions.create(model=model, prompt=prompt, max_tokens=6, temperature=0, logprobs=2)
-choice = answer.choices[0]
-assert all(chosen == max(top.values()) for chosen, top in zip(choice.logprobs.token_logprobs, choice.logprobs.top_logprobs))
-echoed = client.completions.create(
-    model=model, prompt=prompt + choice.text, max_tokens=0, temperature=0, logprobs=2, echo=True
-).choices[0]
+# Completions with log-probabilities: an echo puts those of the prompt before the same of the answer.
+asked = {"model": model, "prompt": prompt, "max_tokens": 6, "temperature": 0, "logprobs": 2}
+choice = client.completions.create(**asked).choices[0]
+said = choice.logprobs.token_logprobs
+assert all(chosen == max(top.values()) for chosen, top in zip(said, choice.logprobs.top_logprobs))
+echoed = client.completions.create(**asked, echo=True).choices[0]
 assert echoed.text == prompt + choice.text and echoed.logprobs.token_logprobs[0] is None
-said = [log for token, log in zip(choice.logprobs.tokens, choice.logprobs.token_logprobs) if token != "<|im_end|>"]
-for mine, again in zip(said, echoed.logprobs.token_logprobs[-len(said):]):
-    assert math.isclose(mine, again, abs_tol=1e-3), (said, echoed.logprobs.token_logprobs)
-assert "".join(echoed.logprobs.tokens) == echoed.text
+for mine, again in zip(said, echoed.logprobs.token_logprobs[-len(said):], strict=True):
+    assert math.isclose(mine, again, abs_tol=1e-4), (said, echoed.logprobs.token_logprobs)
+assert "".join(echoed.logprobs.tokens).removesuffix("<|im_end|>") == echoed.text
+alone = client.completions.create(**{**asked, "max_tokens": 0}, echo=True).choices[0]
+assert alone.text == prompt
+assert alone.logprobs.token_logprobs == echoed.logprobs.token_logprobs[: len(alone.logprobs.tokens)]
 stopped = client.completions.create(model=model, prompt=prompt, max_tokens=40, temperature=0, stop=["\n", "_"])
 assert stopped.choices[0].finish_reason == "stop" and "_" not in stopped.choices[0].text
 

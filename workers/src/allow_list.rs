@@ -46,6 +46,11 @@ impl AllowList {
         Ok(())
     }
 
+    /// How many texts may pass.
+    pub(crate) fn count(&self) -> u32 {
+        self.texts.len() as u32
+    }
+
     /// Takes the spans away that may pass. `texts` are those that were scanned, by index.
     pub(crate) fn let_pass<T: AsRef<str>>(&self, findings: &mut Vec<ExampleFindings>, texts: &[T]) {
         if self.texts.is_empty() {

@@ -117,7 +117,10 @@ impl Pii {
             detector: Some(self.detector.clone()),
             looked_for: self.looked_for.clone(),
             findings: findings.filter(|example| !example.spans.is_empty()).collect(),
-            coverage: Some(self.coverage.clone()),
+            coverage: Some(Coverage {
+                allowed: self.coverage.allowed + self.allow_list.count(),
+                ..self.coverage.clone()
+            }),
             languages: statement::languages(&texts),
         };
         self.allow_list.let_pass(&mut body.findings, &texts);

@@ -112,9 +112,17 @@ fn add_labelled(results: &mut Results, texts: &[Labelled], plan: &Plan) -> anyho
     for (name, texts) in [("first half", first), ("second half", second), ("all texts", texts)] {
         add_found(results, name, &measure::found(texts, &scanner));
         if let Some(dates) = measure::dates(texts, &dates, DATE_RECALL) {
-            let what = format!("DATE_TIME precision at recall {:.2}, {name}", dates.tally.recall());
-            let figure = Figure::new(PART, what, "", vec![dates.tally.precision()]);
-            results.figures.push(figure.beside(PEER, vec![0.17]).with_goal(Goal::ValueAtLeast(0.80)));
+            let recall = dates.tally.recall();
+            let what = format!("DATE_TIME precision at recall {recall:.3}, {name}");
+            let figure = Figure::new(PART, what, "", vec![dates.tally.precision()]).beside(PEER, vec![0.17]);
+            if recall >= DATE_RECALL {
+                results.figures.push(figure.with_goal(Goal::ValueAtLeast(0.80)));
+            } else {
+                results.figures.push(figure);
+                results
+                    .notes
+                    .push(format!("dates, {name}: no threshold finds {DATE_RECALL} of them, so that goal is missed"));
+            }
         }
     }
     let patterns = Scanner::patterns(&Config::default())?;

@@ -84,14 +84,14 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Results> {
 fn of_workers(how: &str, one: &[Scanned], two: &[Scanned]) -> Vec<Figure> {
     let of = |rounds: &[Scanned], value: fn(&Scanned) -> f64| rounds.iter().map(value).collect::<Vec<_>>();
     let figure = |what: &str, unit, rounds| Figure::new(PART, format!("{how}{what}"), unit, rounds);
-    let rate: fn(&Scanned) -> f64 = |scanned| EXAMPLES_ALL / scanned.seconds;
+    let rate: Value = |scanned| EXAMPLES_ALL / scanned.seconds;
     let mut figures = vec![
         figure("examples scanned by one worker", "examples/s", of(one, rate)),
         figure("by two that share them", "examples/s", of(two, rate)).beside("one worker", of(one, rate)),
         figure("processors that were busy", "processors", of(two, Scanned::busy))
             .beside("one worker", of(one, Scanned::busy)),
     ];
-    let split: [(&str, fn(&Scanned) -> f64); 3] = [
+    let split: [(&str, Value); 3] = [
         ("processor time of an example, the workers'", |scanned| scanned.workers_s * 1e6 / EXAMPLES_ALL),
         ("the broker's", |scanned| scanned.broker_s * 1e6 / EXAMPLES_ALL),
         ("that of who appends and follows", |scanned| scanned.here_s * 1e6 / EXAMPLES_ALL),
@@ -103,6 +103,9 @@ fn of_workers(how: &str, one: &[Scanned], two: &[Scanned]) -> Vec<Figure> {
     figures.push(figure(&format!("batches of {BATCHES} that both scanned"), "batches", of(two, twice)));
     figures
 }
+
+/// A figure of a scan.
+type Value = fn(&Scanned) -> f64;
 
 /// Examples that lie in a vault.
 struct Texts {

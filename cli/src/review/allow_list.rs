@@ -11,7 +11,7 @@ use attestune_workers::{
     allow_list::{parse, write},
     example,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -111,12 +111,14 @@ async fn as_scanned(session: &Session, mut infos: Vec<ExampleInfo>) -> anyhow::R
     let mut batches: BTreeMap<u64, ExamplesDerived> = BTreeMap::new();
     for info in infos.iter_mut().filter(|info| info.redacted) {
         let at = reference(info);
-        if !batches.contains_key(&at.batch) {
-            let Some(Body::ExamplesDerived(derived)) = session.event(at.batch).await?.body else { continue };
-            batches.insert(at.batch, derived);
-        }
-        let derived = batches.get(&at.batch);
-        let sealed = derived.and_then(|d| Some((d.pack.clone(), d.commitments.get(at.index as usize)?.clone())));
+        let derived = match batches.entry(at.batch) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let Some(Body::ExamplesDerived(derived)) = session.event(at.batch).await?.body else { continue };
+                place.insert(derived)
+            }
+        };
+        let sealed = derived.commitments.get(at.index as usize).map(|one| (derived.pack.clone(), one.clone()));
         info.content = sealed.map(|(pack, commitment)| Sealed { pack, commitment });
     }
     Ok(infos)

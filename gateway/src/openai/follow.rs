@@ -105,10 +105,10 @@ impl<'a> Follower<'a> {
         }
         self.serving.versions.let_go(&kept);
         // What comes into force next shall not have to be loaded then. One at a time: what is in force comes first.
-        if let Some((model, number)) = next.iter().find(|(model, number)| !self.serving.versions.has(model, *number)) {
-            if let Ok(version) = self.serving.versions.ready(model, *number) {
-                version.canary(None);
-            }
+        if let Some((model, number)) = next.iter().find(|(model, number)| !self.serving.versions.has(model, *number))
+            && let Ok(version) = self.serving.versions.ready(model, *number)
+        {
+            version.canary(None);
         }
     }
 

@@ -20,7 +20,9 @@ const CONTENTS_MAX: usize = 4096;
 
 /// Fingerprints of documents that are on the ledger, by batch and the newest erasure in it.
 #[derive(Default)]
-pub struct Known(Mutex<HashMap<(u64, u64), HashSet<[u8; 16]>>>);
+pub struct Known(Mutex<HashMap<(u64, u64), Fingerprints>>);
+
+type Fingerprints = HashSet<[u8; 16]>;
 
 impl Services {
     pub(super) fn vault(&self) -> Result<Arc<Vault>, Status> {
@@ -29,7 +31,7 @@ impl Services {
 
     /// Fingerprints of all documents that a collection holds, as far as this vault has them: a pack that is not here
     /// (sealed elsewhere, or only claimed) hides its own duplicates, but holds nobody up.
-    async fn fingerprints(&self, vault: &Vault, collection: &str) -> Result<HashSet<[u8; 16]>, Status> {
+    async fn fingerprints(&self, vault: &Vault, collection: &str) -> Result<Fingerprints, Status> {
         let view = self.gateway.replica.view();
         let batches = query::list_batches(&view, collection).map_err(query_failed)?.documents;
         let mut known = self.known.0.lock().await;

@@ -3,7 +3,6 @@
 use super::Services;
 use crate::access::{Caller, blocking, caller, reader, release};
 use crate::convert::{query_failed, vault_failed};
-use crate::reason::{Reason, status};
 use attestune_ledger::log::{Clock as _, SystemClock};
 use attestune_ledger::query;
 use attestune_proto::v1::review_server::Review;
@@ -26,8 +25,7 @@ impl Services {
     async fn read_out(&self, caller: &Caller, items: &mut Vec<ReviewItem>) -> Result<(), Status> {
         let sealed = |item: &ReviewItem| item.example.as_ref().and_then(|e| e.content.clone()).unwrap_or_default();
         let wanted: Vec<Sealed> = items.iter().map(sealed).collect();
-        let vault = self.gateway.vault.clone();
-        let vault = vault.ok_or_else(|| status(Reason::NoVault, "this gateway has no vault"))?;
+        let vault = self.vault()?;
         let commitments = wanted.iter().map(|s| s.commitment.clone()).collect();
         release(&self.gateway, &self.denials, caller, commitments).await?;
         let texts = vault.open_all(&wanted).await.map_err(vault_failed)?;

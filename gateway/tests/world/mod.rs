@@ -42,11 +42,13 @@ pub struct World {
     folder: PathBuf,
 }
 
+type Submitted = (Vec<Vec<u8>>, Answer);
+
 /// The embedded log, which a test may hold up or break.
 pub struct Troubled {
     log: Embedded,
     /// What was submitted since it is held up.
-    held: Mutex<Option<Vec<(Vec<Vec<u8>>, Answer)>>>,
+    held: Mutex<Option<Vec<Submitted>>>,
     broken: AtomicBool,
 }
 

@@ -65,7 +65,7 @@ impl Folder {
     pub(super) fn fold(&mut self, window: Vec<(Entry, Arc<Checked>)>) -> Result<(Head, Vec<Receipt>), ReplicaError> {
         let store = self.store.clone();
         let mut receipts = Vec::with_capacity(window.len());
-        let batch = self.decide(window, &store, &mut |receipt| receipts.push(receipt()))?;
+        let batch = self.decide(window, &store, Some(&mut receipts))?;
         self.writing();
         store.write(batch, false)?;
         self.written();
@@ -73,12 +73,12 @@ impl Folder {
     }
 
     /// Folds a window into a batch that is still to be written. What was decided before the write that is under way is
-    /// in the store. `each` is given what makes the receipt of an entry.
+    /// in the store. Receipts are made where there is a place for them.
     pub(super) fn decide<'s>(
         &mut self,
         window: Vec<(Entry, Arc<Checked>)>,
         store: &'s Store,
-        each: &mut dyn FnMut(&dyn Fn() -> Receipt),
+        mut receipts: Option<&mut Vec<Receipt>>,
     ) -> Result<Batch<'s>, ReplicaError> {
         let mut batch = store.batch();
         let rows = RefCell::new(store.state_rows());
@@ -97,7 +97,9 @@ impl Folder {
                 &mut |envelope, key, index| checked.verify(envelope, key, index),
             )
             .map_err(|failure| ReplicaError::Read { position, cause: failure.0 })?;
-            each(&|| receipt(position, entry.time_ms, &folded));
+            if let Some(receipts) = &mut receipts {
+                receipts.push(receipt(position, entry.time_ms, &folded));
+            }
             self.take_in(position, entry, folded, &mut batch);
         }
         for ((tree, level), row) in &self.growing {

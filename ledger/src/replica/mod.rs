@@ -517,7 +517,7 @@ fn catch_up(log: &dyn EventLog, folder: &mut Folder, keys: &KnownKeys, waiting: 
         let stopped = || ReplicaError::Stopped("the thread that writes the store ended".into());
         let mut under_way = false;
         for window in windows {
-            let batch = folder.decide(window?, store, &mut |_| {})?;
+            let batch = folder.decide(window?, store, None)?;
             if under_way {
                 written.recv().map_err(|_| stopped())??;
             }

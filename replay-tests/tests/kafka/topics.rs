@@ -128,14 +128,20 @@ fn a_topic_that_gets_a_second_partition_under_a_running_replica_stops_it() {
     assert_eq!(refused(&log.close(), &config), split);
 }
 
-#[test]
-fn a_topic_that_is_followed_and_not_there_is_waited_for_as_brokers_that_have_just_started_know_none() {
-    let Some(cluster) = Cluster::shared() else { return };
+/// A topic that is gone, and the closed folder of a replica that had read three records of it.
+fn followed_and_deleted(cluster: &Cluster) -> (KafkaConfig, tempfile::TempDir) {
     let config = topic(cluster);
     let log = open(&config);
     log.log.append(vec![b"old".to_vec(); 3]).unwrap();
     let folder = log.close();
     delete(&config).unwrap();
+    (config, folder)
+}
+
+#[test]
+fn a_topic_that_is_followed_and_not_there_is_waited_for_as_brokers_that_have_just_started_know_none() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (config, folder) = followed_and_deleted(cluster);
     let error = std::thread::scope(|scope| {
         let opening = scope.spawn(|| refused(&folder, &config));
         std::thread::sleep(Duration::from_secs(4)); // more than a topic that is not followed is given
@@ -149,11 +155,7 @@ fn a_topic_that_is_followed_and_not_there_is_waited_for_as_brokers_that_have_jus
 #[test]
 fn a_topic_made_anew_and_shorter_has_lost_its_end() {
     let Some(cluster) = Cluster::shared() else { return };
-    let config = topic(cluster);
-    let log = open(&config);
-    log.log.append(vec![b"old".to_vec(); 3]).unwrap();
-    let folder = log.close();
-    delete(&config).unwrap();
+    let (config, folder) = followed_and_deleted(cluster);
     create(&config, Stamp::LogAppendTime).unwrap();
     let lost = KafkaError::EndLost { topic: config.topic().into(), end: 0, known: 3 };
     assert_eq!(refused(&folder, &config), lost.into());

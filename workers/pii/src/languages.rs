@@ -103,8 +103,8 @@ static DETECTOR: LazyLock<Detector> =
 /// that tells none is [`UNDETERMINED`]. Of a long text the beginning is looked at.
 ///
 /// ```
-/// let mixed = "My card was stolen yesterday in the station.\nBitte sperren Sie meine Karte sofort, vielen Dank.";
-/// assert_eq!(attestune_pii::languages(mixed), ["de", "en"]);
+/// let mixed = "My card was stolen yesterday at the central station.\nBitte sperren Sie meine Karte sofort, vielen Dank.";
+/// assert_eq!(attestune_pii::languages(mixed), ["en", "de"]);
 /// assert_eq!(attestune_pii::languages("4111 1111 1111 1111"), ["und"]);
 /// ```
 pub fn languages(text: &str) -> Vec<&'static str> {

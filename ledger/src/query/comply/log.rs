@@ -66,7 +66,7 @@ mod tests {
             assert_eq!(positions.len() as u64, size.min(64));
             assert!(positions.windows(2).all(|pair| pair[0] < pair[1]), "{size}: {positions:?}");
             let ends = (positions.first().copied(), positions.last().copied());
-            assert_eq!(ends, (size.min(1) == 1).then(|| (Some(0), Some(size - 1))).unwrap_or_default());
+            assert_eq!(ends, if size == 0 { (None, None) } else { (Some(0), Some(size - 1)) });
         }
     }
 }

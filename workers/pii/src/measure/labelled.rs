@@ -63,10 +63,10 @@ pub struct Found {
     pub flagged: usize,
 }
 
-/// Dates at the threshold at which so many of them are found.
+/// Dates at one threshold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dates {
-    /// The highest threshold with that recall, in parts per million.
+    /// The threshold, in parts per million.
     pub threshold_ppm: u32,
     /// What came of it.
     pub tally: Tally,
@@ -157,7 +157,8 @@ pub fn found(texts: &[Labelled], scanner: &Scanner) -> Found {
     all
 }
 
-/// Dates as found by a scanner that tells them at every score: at the highest threshold with at least this recall.
+/// Dates as found by a scanner that tells them at every score: at the highest threshold with at least this recall, else
+/// at the lowest, which finds the most.
 pub fn dates(texts: &[Labelled], scanner: &Scanner, recall: f64) -> Option<Dates> {
     let name = Entity::DATE.presidio_name();
     // Of each finding its score and whether it is right; of each label the best score that finds it.
@@ -180,8 +181,9 @@ pub fn dates(texts: &[Labelled], scanner: &Scanner, recall: f64) -> Option<Dates
         told: told.iter().filter(|(score, _)| *score >= threshold_ppm).count(),
         right: told.iter().filter(|(score, right)| *score >= threshold_ppm && *right).count(),
     };
-    let tallies = thresholds.into_iter().map(|threshold_ppm| Dates { threshold_ppm, tally: at(threshold_ppm) });
-    tallies.into_iter().find(|dates| dates.tally.recall() >= recall)
+    let dates = |threshold_ppm: u32| Dates { threshold_ppm, tally: at(threshold_ppm) };
+    let enough = thresholds.iter().map(|&threshold_ppm| dates(threshold_ppm)).find(|d| d.tally.recall() >= recall);
+    enough.or_else(|| thresholds.last().map(|&threshold_ppm| dates(threshold_ppm)))
 }
 
 /// A line for each label that is missed and each finding that is wrong.
