@@ -91,7 +91,7 @@ impl Pages {
     /// A batch of one example with this prompt.
     async fn example(&self, prompt: &str) -> u64 {
         let text = format!(r#"{{"prompt":{},"answer":" card"}}"#, serde_json::to_string(prompt).unwrap());
-        let seal = SealRequest { contents: vec![text.into()], collection: String::new() };
+        let seal = SealRequest { contents: vec![text.into()], ..Default::default() };
         let mut content = ContentClient::new(self.world.channel.clone());
         let sealed: SealResponse = content.seal(self.world.ask("sten", seal)).await.unwrap().into_inner();
         let document = DocumentsIngested {

@@ -24,7 +24,7 @@ pub async fn opened(ask: Ask, Path((batch, index)): Path<(u64, u32)>) -> Result<
     let example = Example::find(&ask, batch, index).await?;
     let sealed = example.info.content.clone().unwrap_or_default();
     let text = open(&ask, vec![sealed]).await?.remove(0);
-    let findings = if example.info.redacted { &[][..] } else { &example.info.findings };
+    let findings: &[pb::Finding] = if example.info.redacted { &[] } else { &example.info.findings };
     let part = html! {
         (on_record(&ask))
         @match fields(&text) {

@@ -65,7 +65,7 @@ fn of_value(ask: &Ask, value: &Value, field: &FieldDescriptor) -> Markup {
         Value::EnumNumber(number) => html! { (enumeration(*number, field)) },
         Value::Bytes(bytes) => hash(bytes),
         Value::String(text) => shown(text),
-        Value::Bool(value) => html! { (value) },
+        Value::Bool(value) => html! { @if *value { "yes" } @else { "no" } },
         Value::I32(value) => html! { (value) },
         Value::I64(value) => html! { (value) },
         Value::U32(value) => html! { (value) },

@@ -227,7 +227,7 @@ fn article(number: usize, item: &pb::ReviewItem, rules: &pb::ReviewRules) -> Mar
     });
     let why = plain(item.why().as_str_name(), "REVIEW_WHY_");
     html! {
-        article.item tabindex="-1" data-item=(data) aria-label={ "Example " (at.batch) "/" (at.index) } {
+        article.item tabindex="-1" data-item=(data.to_string()) aria-label={ "Example " (at.batch) "/" (at.index) } {
             h2 { (number + 1) ". " (at.batch) "/" (at.index) " of " (item.collection) }
             p.dim {
                 (why) ", waiting since " (time(item.waiting_since_ms)) " UTC"
