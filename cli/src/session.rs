@@ -264,7 +264,7 @@ impl Session {
 
 /// Lists everything of a name (empty for all) as it is now.
 pub fn list(name: &str) -> ListRequest {
-    ListRequest { name: name.into(), as_of: None }
+    ListRequest { name: name.into(), ..Default::default() }
 }
 
 /// The receipt, if it is an acceptance.

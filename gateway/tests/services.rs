@@ -48,7 +48,7 @@ async fn the_registry_answers_as_of_now_and_as_of_then() {
     let at = world.must("sten", ingested("tickets"));
     world.must("sten", ingested("letters"));
 
-    let named = |name: &str, as_of| world.ask("rita", ListRequest { name: name.into(), as_of });
+    let named = |name: &str, as_of| world.ask("rita", ListRequest { name: name.into(), as_of, ..Default::default() });
     let batches = registry.list_batches(named("tickets", None)).await.unwrap().into_inner().documents;
     assert_eq!(batches.iter().map(|b| (b.position, b.collection.as_str())).collect::<Vec<_>>(), [(at, "tickets")]);
     let then = Some(AsOf { when: Some(When::Position(before)) });

@@ -1,19 +1,26 @@
 //! A request for a page: who asks, as of when, and the questions to the services.
 
 use super::error::PageError;
+use super::example;
 use super::moment::Moment;
 use super::session;
-use crate::access::{blocking, reader};
+use crate::access::{blocking, caller, reader, release};
+use crate::convert::query_failed;
 use crate::services::Services;
 use attestune_ledger::log::{Clock as _, SystemClock};
+use attestune_ledger::state::RowKey;
 use attestune_proto::v1 as pb;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use pb::provenance_server::Provenance as _;
 use pb::registry_server::Registry as _;
+use prost::Message;
 use std::fmt::Write as _;
 use tokio_stream::StreamExt as _;
 use tonic::Request;
+
+/// Rows of a list on a page.
+pub const LISTED: u32 = 100;
 
 /// A page's request, from somebody who may read.
 pub struct Ask {
@@ -48,7 +55,14 @@ impl FromRequestParts<Services> for Ask {
             Err(status) if status.code() == tonic::Code::Unauthenticated => {
                 return Err(PageError::SignIn { next: here });
             }
-            Err(status) => return Err(status.into()),
+            Err(status) => {
+                // Who holds no role and asks for a text is put on the record, as by any other way to it.
+                if let Some(text) = example::commitment_at(services, &path).await? {
+                    release(&services.gateway, &services.denials, &caller(&services.gateway, &asking)?, vec![text])
+                        .await?;
+                }
+                return Err(status.into());
+            }
         };
         let mut query = parse(parts.uri.query().unwrap_or_default());
         // Of picker and position whichever is filled in; the position wins.
@@ -99,13 +113,40 @@ impl Ask {
         address(&self.path, asked, &pairs)
     }
 
+    /// What this page shows, from before a position on.
+    pub fn older(&self, before: u64) -> String {
+        let before = before.to_string();
+        let kept = self.query.iter().filter(|(key, _)| key != "before");
+        let mut pairs: Vec<_> = kept.map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        pairs.push(("before", &before));
+        self.link_with(&self.path, &pairs)
+    }
+
     /// A request to a service, with the token of whoever asks.
     pub fn request<T>(&self, message: T) -> Request<T> {
         session::carrying(&self.token, message)
     }
 
     fn list(&self, name: &str) -> Request<pb::ListRequest> {
-        self.request(pb::ListRequest { name: name.into(), as_of: self.moment.as_of() })
+        self.request(pb::ListRequest { name: name.into(), as_of: self.moment.as_of(), ..Default::default() })
+    }
+
+    /// The newest of a name, or of all, below what the address says: one page of a list.
+    pub fn newest(&self, name: &str) -> Request<pb::ListRequest> {
+        let before = self.query("before").parse().unwrap_or(0);
+        let as_of = self.moment.as_of();
+        self.request(pb::ListRequest { name: name.into(), as_of, limit: LISTED, before })
+    }
+
+    /// A row of the state.
+    pub async fn row<R: Message + Default + 'static>(&self, key: RowKey<R>) -> Result<Option<R>, PageError> {
+        let view = self.services.gateway.replica.view_at(self.moment.position);
+        let read = move || {
+            let view = view.view();
+            let row = view.get(&key);
+            view.failure().map_or(Ok(row), |failure| Err(query_failed(failure.into())))
+        };
+        Ok(blocking(read).await?)
     }
 
     /// Models, all or one.
@@ -113,34 +154,34 @@ impl Ask {
         Ok(self.services.list_models(self.list(name)).await?.into_inner().models)
     }
 
-    /// Versions, all or those of one model.
+    /// A page of a model's versions, the newest first.
     pub async fn versions(&self, model: &str) -> Result<Vec<pb::VersionRow>, PageError> {
-        Ok(self.services.list_versions(self.list(model)).await?.into_inner().versions)
+        Ok(self.services.list_versions(self.newest(model)).await?.into_inner().versions)
     }
 
-    /// Frozen datasets.
+    /// A page of frozen datasets, the newest first.
     pub async fn datasets(&self) -> Result<Vec<pb::DatasetRow>, PageError> {
-        Ok(self.services.list_datasets(self.list("")).await?.into_inner().datasets)
+        Ok(self.services.list_datasets(self.newest("")).await?.into_inner().datasets)
     }
 
-    /// Training runs, all or those of one model.
-    pub async fn runs(&self, model: &str) -> Result<Vec<pb::RunRow>, PageError> {
-        Ok(self.services.list_runs(self.list(model)).await?.into_inner().runs)
+    /// A page of training runs, the newest first.
+    pub async fn runs(&self) -> Result<Vec<pb::RunRow>, PageError> {
+        Ok(self.services.list_runs(self.newest("")).await?.into_inner().runs)
     }
 
-    /// Suites.
+    /// A page of suites, the newest first.
     pub async fn suites(&self) -> Result<Vec<pb::SuiteRow>, PageError> {
-        Ok(self.services.list_suites(self.list("")).await?.into_inner().suites)
+        Ok(self.services.list_suites(self.newest("")).await?.into_inner().suites)
     }
 
-    /// Evaluations, all or those of one model.
-    pub async fn evaluations(&self, model: &str) -> Result<Vec<pb::EvaluationRow>, PageError> {
-        Ok(self.services.list_evaluations(self.list(model)).await?.into_inner().evaluations)
+    /// A page of evaluations, the newest first.
+    pub async fn evaluations(&self) -> Result<Vec<pb::EvaluationRow>, PageError> {
+        Ok(self.services.list_evaluations(self.newest("")).await?.into_inner().evaluations)
     }
 
-    /// Promotions, all or those of one model.
-    pub async fn promotions(&self, model: &str) -> Result<Vec<pb::PromotionRow>, PageError> {
-        Ok(self.services.list_promotions(self.list(model)).await?.into_inner().promotions)
+    /// A page of promotions, the newest first.
+    pub async fn promotions(&self) -> Result<Vec<pb::PromotionRow>, PageError> {
+        Ok(self.services.list_promotions(self.newest("")).await?.into_inner().promotions)
     }
 
     /// Actors with their keys, all or one.
@@ -148,9 +189,9 @@ impl Ask {
         Ok(self.services.list_actors(self.list(name)).await?.into_inner())
     }
 
-    /// Batches of documents and examples, all or those of one collection.
+    /// A page of batches of documents and of examples, all or those of one collection, the newest first.
     pub async fn batches(&self, collection: &str) -> Result<pb::ListBatchesResponse, PageError> {
-        Ok(self.services.list_batches(self.list(collection)).await?.into_inner())
+        Ok(self.services.list_batches(self.newest(collection)).await?.into_inner())
     }
 
     /// Everything that made a version.

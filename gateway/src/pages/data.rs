@@ -2,24 +2,24 @@
 
 use super::ask::Ask;
 use super::error::PageError;
-use super::layout::{self, facts, table};
+use super::layout::{self, facts, older, table};
 use super::text::{actor, at, hash, signed};
 use super::version::counts;
 use super::words;
+use attestune_ledger::state::Datasets;
 use attestune_proto::v1 as pb;
 use axum::extract::Path;
 use axum::response::Html;
 use maud::{Markup, html};
 use pb::registry_server::Registry as _;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most batches of a dataset that its page names.
 const BATCHES: u32 = 400;
 
 /// Frozen datasets and collections.
 pub async fn index(ask: Ask) -> Result<Html<String>, PageError> {
-    let mut datasets = ask.datasets().await?;
-    datasets.reverse();
+    let datasets = ask.datasets().await?;
     let rows = datasets.iter().map(|dataset| {
         vec![
             html! { a href=(ask.link(&format!("/datasets/{}", dataset.position))) { (dataset.dataset) "@" (dataset.number) } },
@@ -29,21 +29,28 @@ pub async fn index(ask: Ask) -> Result<Html<String>, PageError> {
             signed(&ask, dataset.signer.as_ref()),
         ]
     });
-    let mut collections: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     let batches = ask.batches("").await?;
-    for documents in &batches.documents {
-        collections.entry(documents.collection.clone()).or_default().0 += u64::from(documents.count);
-    }
-    for examples in &batches.examples {
-        collections.entry(examples.collection.clone()).or_default().1 += u64::from(examples.count);
-    }
-    let collected = collections.iter().map(|(name, (documents, examples))| {
-        vec![collection_link(&ask, name), html! { (documents) }, html! { (examples) }]
+    let names: BTreeSet<&str> = batches.documents.iter().map(|row| row.collection.as_str()).collect();
+    let ingested = batches.documents.iter().map(|row| {
+        vec![
+            batch_link(&ask, row.position),
+            html! { (row.count) },
+            collection_link(&ask, &row.collection),
+            actor(&ask, &row.actor),
+        ]
     });
+    let lists = [
+        (datasets.len(), datasets.last().map(|row| row.position)),
+        (batches.documents.len(), batches.documents.last().map(|row| row.position)),
+    ];
     let heads = ["Dataset", "#Members", "Collections", "Root", "Frozen by"];
     let body = html! {
         (table("Frozen datasets", &heads, rows.collect(), "Nothing had been frozen by then."))
-        (table("Collections", &["Collection", "#Documents", "#Examples"], collected.collect(), "Nothing had been ingested by then."))
+        @if !names.is_empty() {
+            p { "Collections among the documents below: " @for name in &names { (collection_link(&ask, name)) " " } }
+        }
+        (table("Documents, those ingested last first", &["Batch", "#Documents", "Collection", "Ingested by"], ingested.collect(), "Nothing had been ingested by then."))
+        (older(&ask, &lists))
     };
     Ok(layout::page(&ask, "Data", body))
 }
@@ -59,7 +66,7 @@ fn batch_link(ask: &Ask, position: u64) -> Markup {
 /// A frozen dataset.
 pub async fn dataset(ask: Ask, Path(position): Path<u64>) -> Result<Html<String>, PageError> {
     let missing = || PageError::Missing(format!("No dataset had been frozen at position {position} by then."));
-    let row = ask.datasets().await?.into_iter().find(|row| row.position == position).ok_or_else(missing)?;
+    let row = ask.row(Datasets::key(position)).await?.ok_or_else(missing)?;
     let sources = ask.lineage(position, pb::Direction::Up, BATCHES).await?;
     let batches = sources.nodes.iter().filter(|node| node.kind() == pb::NodeKind::Examples);
     let rows = batches.map(|node| vec![batch_link(&ask, node.position), html! { (node.label) }]);
@@ -101,6 +108,10 @@ pub async fn collection(ask: Ask, Path(name): Path<String>) -> Result<Html<Strin
             actor(&ask, &row.actor),
         ]
     });
+    let lists = [
+        (batches.examples.len(), batches.examples.last().map(|row| row.position)),
+        (batches.documents.len(), batches.documents.last().map(|row| row.position)),
+    ];
     let documents = batches
         .documents
         .iter()
@@ -108,6 +119,7 @@ pub async fn collection(ask: Ask, Path(name): Path<String>) -> Result<Html<Strin
     let body = html! {
         (table("Examples", &["Batch", "#Examples", "From", "Derived by"], examples.collect(), "No examples had been derived by then."))
         (table("Documents", &["Batch", "#Documents", "Ingested by"], documents.collect(), "There are no documents."))
+        (older(&ask, &lists))
     };
     Ok(layout::page(&ask, &name, body))
 }

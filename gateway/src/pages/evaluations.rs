@@ -7,15 +7,15 @@ use super::layout::{self, facts, table};
 use super::text::{at, duration, hash, percent, shown, signed};
 use super::{version, words};
 use attestune_ledger::query;
+use attestune_ledger::state::{Evaluations, Suites};
 use attestune_proto::v1 as pb;
 use axum::extract::Path;
 use axum::response::Html;
 use maud::{Markup, html};
 
-/// All suites, and the evaluations by them.
+/// Suites, and the evaluations by them.
 pub async fn index(ask: Ask) -> Result<Html<String>, PageError> {
-    let mut suites = ask.suites().await?;
-    suites.reverse();
+    let suites = ask.suites().await?;
     let rows = suites.iter().map(|suite| {
         vec![
             link(&ask, suite),
@@ -25,12 +25,12 @@ pub async fn index(ask: Ask) -> Result<Html<String>, PageError> {
             signed(&ask, suite.signer.as_ref()),
         ]
     });
-    let mut evaluations = ask.evaluations("").await?;
-    evaluations.reverse();
+    let evaluations = ask.evaluations().await?;
     let heads = ["Suite", "#Cases", "Bars", "Held against the bar", "Registered by"];
     let body = html! {
         (table("Suites, each fixed when it was registered", &heads, rows.collect(), "No suite had been registered by then."))
         (evaluation_table(&ask, &evaluations))
+        (layout::older(&ask, &[(evaluations.len(), evaluations.last().map(|row| row.position))]))
     };
     Ok(layout::page(&ask, "Suites", body))
 }
@@ -57,10 +57,10 @@ fn evaluation_table(ask: &Ask, evaluations: &[pb::EvaluationRow]) -> Markup {
 /// One suite.
 pub async fn suite(ask: Ask, Path(position): Path<u64>) -> Result<Html<String>, PageError> {
     let missing = || PageError::Missing(format!("No suite had been registered at position {position} by then."));
-    let suite = ask.suites().await?.into_iter().find(|suite| suite.position == position).ok_or_else(missing)?;
-    let mut evaluations = ask.evaluations("").await?;
+    let suite = ask.row(Suites::key(position)).await?.ok_or_else(missing)?;
+    let mut evaluations = ask.evaluations().await?;
+    let older = layout::older(&ask, &[(evaluations.len(), evaluations.last().map(|row| row.position))]);
     evaluations.retain(|evaluation| evaluation.suite == position);
-    evaluations.reverse();
     let bars = suite.categories.iter().map(|c| {
         vec![html! { (c.category) }, html! { (c.cases) }, html! { (percent(c.bar_ppm)) }, html! { (c.needed) }]
     });
@@ -73,6 +73,7 @@ pub async fn suite(ask: Ask, Path(position): Path<u64>) -> Result<Html<String>, 
         (facts(pairs))
         (table("Bars, fixed here", &["Category", "#Cases", "#Bar", "#Passes needed"], bars.collect(), "It has no categories."))
         (evaluation_table(&ask, &evaluations))
+        (older)
     };
     Ok(layout::page(&ask, &format!("{}@{}", suite.suite, suite.number), body))
 }
@@ -88,7 +89,7 @@ pub async fn evaluation(ask: Ask, Path(position): Path<u64>) -> Result<Html<Stri
 /// An evaluation with its suite, judged against the bars.
 pub async fn find(ask: &Ask, position: u64) -> Result<pb::EvaluationProvenance, PageError> {
     let missing = || PageError::Missing(format!("No evaluation had been asked for at position {position} by then."));
-    let row = ask.evaluations("").await?.into_iter().find(|row| row.position == position).ok_or_else(missing)?;
+    let row = ask.row(Evaluations::key(position)).await?.ok_or_else(missing)?;
     let (replica, at) = (ask.services.gateway.replica.clone(), ask.moment.position);
     let judged = move || Ok(query::evaluation_provenance(&replica.view_at(at).view(), row));
     Ok(crate::access::blocking(judged).await?)

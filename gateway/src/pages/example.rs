@@ -6,12 +6,17 @@ use super::error::PageError;
 use super::layout::{self, facts, table};
 use super::text::{Mark, at, hash, marked, percent, shown};
 use super::words;
+use crate::access::blocking;
+use crate::convert::query_failed;
+use crate::services::Services;
+use attestune_ledger::query;
 use attestune_proto::v1 as pb;
 use axum::extract::Path;
 use axum::response::Html;
 use maud::{Markup, html};
 use pb::content_server::Content as _;
 use serde_json::Value;
+use tonic::Status;
 
 /// The page of an example, without its text.
 pub async fn page(ask: Ask, Path((batch, index)): Path<(u64, u32)>) -> Result<Html<String>, PageError> {
@@ -33,6 +38,23 @@ pub async fn opened(ask: Ask, Path((batch, index)): Path<(u64, u32)>) -> Result<
         }
     };
     Ok(example.page(&ask, part))
+}
+
+/// The commitment to the text that the address of an example or a document names, if there is one.
+pub async fn commitment_at(services: &Services, path: &str) -> Result<Option<Vec<u8>>, Status> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let [_, section @ ("examples" | "documents"), batch, index] = parts[..] else { return Ok(None) };
+    let (Ok(batch), Ok(index)) = (batch.parse(), index.parse::<usize>()) else { return Ok(None) };
+    let (view, of_examples) = (services.gateway.replica.view(), section == "examples");
+    blocking(move || {
+        let body = query::event_of(&view, batch).map_err(query_failed)?.and_then(|event| event.body);
+        Ok(match body {
+            Some(pb::event::Body::ExamplesDerived(body)) if of_examples => body.commitments.get(index).cloned(),
+            Some(pb::event::Body::DocumentsIngested(body)) if !of_examples => body.commitments.get(index).cloned(),
+            _ => None,
+        })
+    })
+    .await
 }
 
 /// Opens sealed texts, as many as were asked for. For a person the read is recorded first.

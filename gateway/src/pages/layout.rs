@@ -1,6 +1,6 @@
 //! The shell of every page: where one can go, as of when it is, who is signed in.
 
-use super::ask::Ask;
+use super::ask::{Ask, LISTED};
 use super::assets::address;
 use super::moment::picker;
 use super::text::{shown, time};
@@ -8,7 +8,7 @@ use axum::response::Html;
 use maud::{DOCTYPE, Markup, html};
 
 /// Where one can go.
-const NAV: [(&str, &str); 10] = [
+const NAV: [(&str, &str); 11] = [
     ("/", "Models"),
     ("/timeline", "Timeline"),
     ("/datasets", "Data"),
@@ -17,6 +17,7 @@ const NAV: [(&str, &str); 10] = [
     ("/promotions", "Promotions"),
     ("/review", "Review"),
     ("/work", "Gaps"),
+    ("/comply", "Compliance"),
     ("/people", "People"),
     ("/health", "Health"),
 ];
@@ -155,6 +156,15 @@ pub fn table(caption: &str, heads: &[&str], rows: Vec<Vec<Markup>>, empty: &str)
             }
         }
     }
+}
+
+/// The way to what is older than a page of lists shows, where one of them is full. Each is how many rows it has, and the
+/// position of its last one.
+pub fn older(ask: &Ask, lists: &[(usize, Option<u64>)]) -> Markup {
+    let full = lists.iter().filter(|(listed, _)| *listed >= LISTED as usize);
+    html! { @if let Some(last) = full.filter_map(|(_, last)| *last).max() {
+        p { a href=(ask.older(last)) rel="next" { "Older than these" } }
+    } }
 }
 
 /// Names and what they are, one under the other.

@@ -8,6 +8,7 @@ mod act;
 mod ask;
 mod assets;
 mod chart;
+mod comply;
 mod data;
 mod error;
 mod evaluations;
@@ -40,12 +41,13 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 
 /// First parts of the paths that are pages.
-const SECTIONS: [&str; 24] = [
+const SECTIONS: [&str; 25] = [
     "",
     "act",
     "assets",
     "batches",
     "collections",
+    "comply",
     "datasets",
     "documents",
     "evaluations",
@@ -112,6 +114,8 @@ pub fn router(services: Services) -> Router {
         .route("/promotions/{position}", get(promotions::page))
         .route("/review", get(review::index))
         .route("/work", get(work::page))
+        .route("/comply", get(comply::index))
+        .route("/comply/{pack}", get(comply::pack))
         .route("/people", get(people::index))
         .route("/policy", get(people::policy))
         .route("/health", get(health::page))

@@ -45,8 +45,7 @@ fn in_force(ask: &Ask, model: &pb::ModelRow) -> Markup {
 /// One model: why its version is in force, and all its versions.
 pub async fn model(ask: Ask, Path(name): Path<String>) -> Result<Html<String>, PageError> {
     let answer = ask.why_in_force(&name).await?;
-    let mut versions = ask.versions(&name).await?;
-    versions.reverse();
+    let versions = ask.versions(&name).await?;
     let body = html! {
         section aria-label="In force" {
             @if answer.version == 0 {
@@ -63,6 +62,7 @@ pub async fn model(ask: Ask, Path(name): Path<String>) -> Result<Html<String>, P
             }
         }
         (table("Versions", &["Version", "Stage", "Made", "Adapter", "By"], rows(&ask, &versions), "There is none."))
+        (layout::older(&ask, &[(versions.len(), versions.last().map(|row| row.version.into()))]))
         p { a href=(ask.link_with("/timeline", &[("model", &name)])) { "Everything that happened to " (name) } }
     };
     Ok(layout::page(&ask, &name, body))

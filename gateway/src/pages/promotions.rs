@@ -7,6 +7,7 @@ use super::layout::{self, facts, table};
 use super::text::{actor, at, shown, signed, time};
 use super::version::{self, evaluated};
 use super::words;
+use attestune_ledger::state::Promotions;
 use attestune_proto::v1 as pb;
 use axum::extract::Path;
 use axum::response::Html;
@@ -16,9 +17,10 @@ use pb::registry_server::Registry as _;
 /// Entries looked through for what was tried and refused.
 const ENTRIES: u64 = 2_000;
 
-/// All promotions, those that wait first.
+/// Promotions, those that wait first.
 pub async fn index(ask: Ask) -> Result<Html<String>, PageError> {
-    let mut promotions = ask.promotions("").await?;
+    let mut promotions = ask.promotions().await?;
+    let older = layout::older(&ask, &[(promotions.len(), promotions.last().map(|row| row.position))]);
     promotions.sort_by_key(|row| (row.status() != pb::PromotionStatus::Open, std::cmp::Reverse(row.position)));
     let rows = promotions.iter().map(|row| {
         vec![
@@ -31,14 +33,17 @@ pub async fn index(ask: Ask) -> Result<Html<String>, PageError> {
         ]
     });
     let heads = ["Promotion", "Version", "To", "Status", "#Approvals", "Requested by"];
-    let body = table("Promotions, those that wait first", &heads, rows.collect(), "Nobody had asked for one by then.");
+    let body = html! {
+        (table("Promotions, those that wait first", &heads, rows.collect(), "Nobody had asked for one by then."))
+        (older)
+    };
     Ok(layout::page(&ask, "Promotions", body))
 }
 
 /// One promotion.
 pub async fn page(ask: Ask, Path(position): Path<u64>) -> Result<Html<String>, PageError> {
     let missing = || PageError::Missing(format!("No promotion had been asked for at position {position} by then."));
-    let row = ask.promotions("").await?.into_iter().find(|row| row.position == position).ok_or_else(missing)?;
+    let row = ask.row(Promotions::key(position)).await?.ok_or_else(missing)?;
     let found = ask.version(&row.model, row.version).await?;
     let judged = found.evaluations.iter().filter(|e| relied_on(&row, e));
     let policy = pb::GetPolicyRequest { version: row.policy_version };

@@ -9,11 +9,13 @@ use super::example::{in_two, on_record};
 use super::layout::{self, facts, table};
 use super::session;
 use super::text::{actor, percent, time};
-use crate::access::reader;
+use crate::access::{blocking, reader};
+use crate::convert::query_failed;
 use crate::reason::{Reason, status};
 use crate::services::Services;
 use attestune_ledger::draft::plain;
 use attestune_ledger::log::{Clock as _, SystemClock};
+use attestune_ledger::state::Examples;
 use attestune_proto::v1 as pb;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -27,6 +29,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tonic::Status;
 
+/// Batches that a page looks through unless a collection is named.
+const BATCHES: usize = 500;
 /// Examples taken at once where nobody says how many.
 const TAKE: u32 = 20;
 /// Most taken at once: what one signature over their decisions can hold.
@@ -36,7 +40,19 @@ const CLAIM_LEFT_MS: u64 = 10 * 60_000;
 
 /// What waits, and the way to the desk.
 pub async fn index(ask: Ask) -> Result<Html<String>, PageError> {
-    let request = pb::ReviewReportRequest { collection: ask.query("collection").into(), now_ms: 0 };
+    let collection = ask.query("collection").to_owned();
+    if collection.is_empty() && many(&ask).await? {
+        let body = html! {
+            p.lead { "There are more than " (BATCHES) " batches of examples. Name a collection to see what waits in it." }
+            form.filters method="get" action="/review" {
+                label { "Collection " input type="text" name="collection" maxlength="64" required; }
+                " " button { "Show" }
+            }
+            p { "Over all of them " code { "attestune report pii" } " and " code { "attestune review queue" } " answer; that takes a while." }
+        };
+        return Ok(layout::page(&ask, "Review", body));
+    }
+    let request = pb::ReviewReportRequest { collection, now_ms: 0 };
     let report = ask.services.report(ask.request(request)).await?.into_inner();
     let counts = report.counts.clone().unwrap_or_default();
     let body = html! {
@@ -53,6 +69,15 @@ pub async fn index(ask: Ask) -> Result<Html<String>, PageError> {
         (agreement(&ask, &report))
     };
     Ok(layout::page(&ask, "Review", body))
+}
+
+/// Whether there are more batches than a page looks through.
+async fn many(ask: &Ask) -> Result<bool, PageError> {
+    let view = ask.services.gateway.replica.view();
+    let most = BATCHES + 1;
+    let newest = move || view.newest_rows(&Examples::all(), u64::MAX, most, |_| true).map(|rows| rows.len());
+    let found = blocking(move || newest().map_err(|failure| query_failed(failure.into()))).await?;
+    Ok(found > BATCHES)
 }
 
 fn start(ask: &Ask) -> Markup {

@@ -3,9 +3,10 @@
 use super::ask::Ask;
 use super::chart::{Curve, losses};
 use super::error::PageError;
-use super::layout::{self, facts, table};
+use super::layout::{self, facts, older, table};
 use super::text::{at, micro, shown, signed};
 use super::{version, words};
+use attestune_ledger::state::{Datasets, Runs};
 use attestune_proto::v1 as pb;
 use axum::extract::Path;
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
@@ -19,8 +20,7 @@ pub async fn index(ask: Ask) -> Result<Response, PageError> {
     if let (Ok(one), Ok(other)) = (ask.query("one").parse::<u64>(), ask.query("other").parse::<u64>()) {
         return Ok(Redirect::to(&ask.link(&format!("/runs/{one}/{other}"))).into_response());
     }
-    let mut runs = ask.runs("").await?;
-    runs.reverse();
+    let runs = ask.runs().await?;
     let rows = runs.iter().map(|run| {
         vec![
             link(&ask, run.position),
@@ -34,6 +34,7 @@ pub async fn index(ask: Ask) -> Result<Response, PageError> {
     let heads = ["Run", "Model", "Status", "#Step", "#Loss", "Requested by"];
     let body = html! {
         (table("Training runs", &heads, rows.collect(), "Nobody had asked for a training by then."))
+        (older(&ask, &[(runs.len(), runs.last().map(|run| run.position))]))
         @if runs.len() > 1 { (chooser(&ask, &runs)) }
     };
     Ok(layout::page(&ask, "Runs", body).into_response())
@@ -63,7 +64,7 @@ fn link(ask: &Ask, position: u64) -> Markup {
 pub async fn run(ask: Ask, Path(position): Path<u64>) -> Result<Html<String>, PageError> {
     let row = find(&ask, position).await?;
     let (curve, cut) = curve(&ask, &row).await?;
-    let dataset = ask.datasets().await?.into_iter().find(|dataset| dataset.position == row.dataset);
+    let dataset = ask.row(Datasets::key(row.dataset)).await?;
     let mut pairs = vec![
         ("Status", html! { (words::work(row.status())) ", step " (row.step) " of " (row.steps) }),
         (
@@ -126,7 +127,7 @@ pub async fn compare(ask: Ask, Path((one, other)): Path<(u64, u64)>) -> Result<H
 
 async fn find(ask: &Ask, position: u64) -> Result<pb::RunRow, PageError> {
     let missing = || PageError::Missing(format!("No training had been asked for at position {position} by then."));
-    ask.runs("").await?.into_iter().find(|run| run.position == position).ok_or_else(missing)
+    ask.row(Runs::key(position)).await?.ok_or_else(missing)
 }
 
 /// What the trainer reported, and whether there may be more of it than was looked at.

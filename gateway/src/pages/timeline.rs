@@ -36,20 +36,12 @@ pub async fn page(ask: Ask) -> Result<Html<String>, PageError> {
             @if begin < end { "Looked at positions " (begin) " to " (end - 1) ", newest first." }
             @else { "There is nothing in this period." }
             @if begin > filter.from {
-                " " a href=(older(&ask, begin)) rel="next" { "Older: before position " (begin) }
+                " " a href=(ask.older(begin)) rel="next" { "Older: before position " (begin) }
             }
         }
         (table("Events", &["#Position", "Time (UTC)", "Who", "What", "Verdict"], rows(&ask, &events), "Nothing here fits. Older events may."))
     };
     Ok(layout::page(&ask, "Timeline", body))
-}
-
-fn older(ask: &Ask, before: u64) -> String {
-    let before = before.to_string();
-    let kept = ask.queries().iter().filter(|(key, _)| key != "before");
-    let mut pairs: Vec<_> = kept.map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    pairs.push(("before", &before));
-    ask.link_with("/timeline", &pairs)
 }
 
 fn rows(ask: &Ask, events: &[HistoryEvent]) -> Vec<Vec<Markup>> {

@@ -19,11 +19,12 @@ pub async fn page(ask: Ask) -> Result<Html<String>, PageError> {
     // Lateness is reckoned at the moment looked at; now by this server's clock.
     let now_ms = if past { ask.moment.time_ms } else { SystemClock.now_ms() };
     let as_of = ask.moment.as_of();
-    let list = || ask.request(pb::ListRequest { name: String::new(), as_of });
+    let list = || ask.request(pb::ListRequest { as_of, ..Default::default() });
     let due = ask.services.due(ask.request(pb::DueRequest { model: String::new(), now_ms, as_of })).await?.into_inner();
     let serving = pb::GetServingRequest { model: String::new(), now_ms, as_of };
     let serving = ask.services.get_serving(ask.request(serving)).await?.into_inner();
-    let mut alerts = ask.services.list_alerts(list()).await?.into_inner().alerts;
+    let mut alerts = ask.services.list_alerts(ask.newest("")).await?.into_inner().alerts;
+    let older = layout::older(&ask, &[(alerts.len(), alerts.last().map(|alert| alert.position))]);
     alerts.sort_by_key(|alert| (alert.acknowledged.is_some(), std::cmp::Reverse(alert.position)));
     let experiments = ask.services.list_experiments(list()).await?.into_inner().experiments;
     let erasures = ask.services.list_erasures(list()).await?.into_inner().erasures;
@@ -33,6 +34,7 @@ pub async fn page(ask: Ask) -> Result<Html<String>, PageError> {
         p.lead { (judged(late == 0, "Nothing is overdue", &format!("{late} overdue"))) ", reckoned at " (iso(now_ms)) "." }
         (due_table(&ask, &due.items, now_ms))
         (alert_table(&ask, &alerts))
+        (older)
         (serving_table(&ask, &serving.models))
         (experiment_table(&ask, &experiments))
         (erasure_table(&ask, &erasures))
@@ -79,12 +81,27 @@ fn alert_table(ask: &Ask, alerts: &[pb::AlertRow]) -> Markup {
             html! { (shown(&alert.subject)) " " (figures) },
             html! { @match &row.acknowledged {
                 Some(signer) => { "✓ " (plain(row.action().as_str_name(), "ALERT_ACTION_").replace('-', " ")) ", " (signed(ask, Some(signer))) }
-                None => span.bad { "✗ nobody has" },
+                None => { span.bad { "✗ nobody has" } (acknowledge(ask, row.position)) }
             } },
         ]
     });
     let heads = ["Alert", "What", "Of", "Figures", "Acknowledged"];
     table("Alerts, those that wait first", &heads, rows.collect(), "No alert had been raised by then.")
+}
+
+/// The form to sign, where this is no look at the past.
+fn acknowledge(ask: &Ask, alert: u64) -> Markup {
+    let actions = (1..).map_while(|number| pb::AlertAction::try_from(number).ok());
+    html! { @if ask.moment.position == ask.moment.newest {
+        form.sign hidden data-kind="alert-acknowledged" data-alert=(alert) {
+            label { "What is done " select name="action" { @for action in actions {
+                option value=(action as i32) { (plain(action.as_str_name(), "ALERT_ACTION_").replace('-', " ")) }
+            } } }
+            " " button { "Acknowledge" }
+            p.status role="alert" {}
+        }
+        noscript { code { "attestune alert acknowledge " (alert) } }
+    } }
 }
 
 fn serving_table(ask: &Ask, models: &[pb::ModelServing]) -> Markup {
