@@ -132,6 +132,33 @@ async fn strangers_are_sent_to_sign_in_and_who_holds_no_role_sees_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_without_a_role_who_asks_for_a_text_is_on_the_record_once() {
+    let pages = Pages::new().await;
+    let batch = pages.example("hello").await;
+    let paul = pages.sign_in("paul").await;
+    let refused = pages.post(&paul, &format!("/examples/{batch}/0"), "").await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.body.contains("may-not-open") && !refused.body.contains("hello"), "{}", refused.body);
+    assert!(matches!(pages.world.last(), Body::AccessDenied(body) if body.reader == "paul"));
+    let size = pages.world.gateway.replica.position();
+    for path in [format!("/examples/{batch}/0"), format!("/documents/{}/0", batch - 1), "/examples/1/0".into()] {
+        assert_eq!(pages.get(&paul, &path).await.status, 403, "{path}");
+    }
+    assert_eq!(pages.world.gateway.replica.position(), size, "again and again is one record a minute");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clauses_are_answered_with_what_falls_short() {
+    let pages = Pages::new().await;
+    let rita = pages.sign_in("rita").await;
+    let all = pages.get(&rita, "/comply").await;
+    assert!(all.status == 200 && all.body.contains("href=\"/comply/soc-2\""), "{}", all.body);
+    let one = pages.get(&rita, "/comply/21-cfr-11").await;
+    assert!(one.body.contains("id=\"clause-11-10-g-\"") && one.body.contains("✗ gap"), "{}", one.body);
+    assert_eq!(pages.get(&rita, "/comply/hammurabi").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_posted_from_elsewhere() {
     let pages = Pages::new().await;
     let rita = pages.sign_in("rita").await;

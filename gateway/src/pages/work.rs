@@ -100,7 +100,7 @@ fn acknowledge(ask: &Ask, alert: u64) -> Markup {
             " " button { "Acknowledge" }
             p.status role="alert" {}
         }
-        noscript { code { "attestune alert acknowledge " (alert) } }
+        noscript { code { "attestune alert ack " (alert) } }
     } }
 }
 
