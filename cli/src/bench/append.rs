@@ -10,6 +10,7 @@ use super::{
     spans::{Spans, Timed},
 };
 use crate::{connect, wait};
+use anyhow::Context as _;
 use attestune_gateway::Gateway;
 use attestune_ledger::{
     draft::draft,
@@ -22,7 +23,11 @@ use attestune_proto::v1::{
 };
 use rayon::prelude::*;
 use std::{path::Path, path::PathBuf, sync::Arc, time::Instant};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 const PART: &str = "append";
@@ -51,7 +56,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Results> {
         }
     };
 
-    let (mut ours, mut theirs) = (Single::default(), Single::default());
+    let (mut ours, mut held, mut theirs) = (Single::default(), Single::default(), Single::default());
     let (mut split, mut streams, mut their_streams) = (Split::default(), Vec::new(), Vec::new());
     let bar = wait::bar("appending");
     bar.set_length(u64::from(plan.rounds));
@@ -61,6 +66,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Results> {
         let times = single(&mut ledger, &server).await?;
         split.add(&times, &door, &ledger.log.take());
         ours.add(&times);
+        held.add(&single_streaming(&mut ledger, &server).await?);
         if let Some(cluster) = &cluster {
             theirs.add(&cluster.insert(1, SINGLE)?.times);
         }
@@ -78,9 +84,12 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Results> {
         Some(_) => figure.beside("PostgreSQL", rounds),
         None => figure,
     };
-    let single = Figure::new(PART, format!("one writer, {bytes} bytes, to the receipt"), "events/s", ours.rates);
-    results.figures.push(beside(single.with_goal(Goal::RatioAtLeast(0.5)), theirs.rates));
-    results.figures.push(beside(Figure::new(PART, "one writer, median", "us", ours.p50), theirs.p50));
+    let single = Figure::new(PART, format!("one writer, {bytes} bytes, to the receipt"), "events/s", held.rates);
+    results.figures.push(beside(single.with_goal(Goal::RatioAtLeast(0.5)), theirs.rates.clone()));
+    let calls = Figure::new(PART, "one writer, a call an event", "events/s", ours.rates);
+    results.figures.push(beside(calls, theirs.rates));
+    results.figures.push(beside(Figure::new(PART, "one writer, median", "us", held.p50), theirs.p50.clone()));
+    results.figures.push(beside(Figure::new(PART, "one writer, a call an event, median", "us", ours.p50), theirs.p50));
     results.figures.push(beside(Figure::new(PART, "one writer, 99 of 100 within", "us", ours.p99), theirs.p99));
     results.figures.extend(split.figures());
     let streaming = Figure::new(PART, format!("{WRITERS} writers streaming, folded"), "events/s", streams);
@@ -235,6 +244,22 @@ async fn single(ledger: &mut Ledger, server: &Server) -> anyhow::Result<Times> {
     for envelope in ledger.sign(0, SINGLE)? {
         let began = Instant::now();
         let receipt = client.append(AppendRequest { envelope }).await?.into_inner();
+        times.push(began.elapsed());
+        accepted(&receipt)?;
+    }
+    Ok(times)
+}
+
+/// The same on one stream, as PostgreSQL's client keeps a connection with a prepared statement.
+async fn single_streaming(ledger: &mut Ledger, server: &Server) -> anyhow::Result<Times> {
+    let mut client = LedgerClient::new(server.connect().await?);
+    let (send, requests) = mpsc::channel(1);
+    let mut receipts = client.append_stream(ReceiverStream::new(requests)).await?.into_inner();
+    let mut times = Times::default();
+    for envelope in ledger.sign(0, SINGLE)? {
+        let began = Instant::now();
+        send.send(AppendRequest { envelope }).await?;
+        let receipt = receipts.message().await?.context("the stream of receipts ended")?;
         times.push(began.elapsed());
         accepted(&receipt)?;
     }

@@ -16,7 +16,8 @@ import numpy as np
 def main():
     model_path, threads, streams, prompt, tokens = sys.argv[1:]
     threads, streams, tokens = int(threads), int(streams), int(tokens)
-    ll.llama_log_set(ll.llama_log_callback(lambda *_: None), ctypes.c_void_p(0))
+    silent = ll.llama_log_callback(lambda *_: None)  # held by a name: llama.cpp calls it to the end
+    ll.llama_log_set(silent, ctypes.c_void_p(0))
     ll.llama_backend_init()
     model = ll.llama_model_load_from_file(model_path.encode(), ll.llama_model_default_params())
     vocab = ll.llama_model_get_vocab(model)

@@ -9,10 +9,11 @@ use crate::access::panicked;
 use crate::convert::{append_failed, rejected};
 use crate::reason::{Reason, with_figures};
 use crate::stop::{Stop, stopping};
-use attestune_ledger::replica::{AppendError, Replica};
+use attestune_ledger::replica::{AppendError, RECEIPT_WAIT, Replica};
 use attestune_proto::v1::{AppendRequest, Receipt};
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -73,14 +74,14 @@ async fn run(
     loop {
         if under_way.is_none() && !gathered.envelopes.is_empty() {
             let Gathered { envelopes, .. } = std::mem::take(&mut gathered);
-            let (replica, before) = (replica.clone(), begun);
+            let before = begun;
             begun += envelopes.len() as u64;
-            under_way = Some(tokio::task::spawn_blocking(move || append(&replica, envelopes, before)));
+            under_way = Some(Box::pin(begin(replica.clone(), envelopes, before)));
         }
         tokio::select! {
             done = async { under_way.as_mut().expect("looked at only if there is one").await }, if under_way.is_some() => {
                 under_way = None;
-                let (receipts, outcome) = done.unwrap_or_else(|_| (Vec::new(), Err(panicked())));
+                let (receipts, outcome) = done;
                 for receipt in receipts {
                     if out.send(Ok(receipt)).await.is_err() {
                         return Ok(()); // the client has left
@@ -99,9 +100,35 @@ async fn run(
     }
 }
 
+/// What came of a batch: receipts of those before the first that failed, and its status.
+type Outcome = (Vec<Receipt>, Result<(), Status>);
+
+/// Appends a batch: a single envelope at once, as it takes less time at the door than a thread that may block takes to
+/// wake; more of them in such a thread.
+async fn begin(replica: Arc<Replica>, mut envelopes: Vec<Vec<u8>>, before: u64) -> Outcome {
+    if envelopes.len() > 1 {
+        let appending = tokio::task::spawn_blocking(move || append(&replica, envelopes, before));
+        return appending.await.unwrap_or_else(|_| (Vec::new(), Err(panicked())));
+    }
+    let Some(envelope) = envelopes.pop() else { return (Vec::new(), Ok(())) };
+    match one(&replica, envelope).await {
+        Ok(receipt) => (vec![receipt], Ok(())),
+        Err(error) => (Vec::new(), Err(append_failed(error, before))),
+    }
+}
+
+/// Appends an envelope and waits for its receipt without holding a thread.
+pub async fn one(replica: &Replica, envelope: Vec<u8>) -> Result<Receipt, AppendError> {
+    let (send, receipts) = oneshot::channel();
+    // Whoever waited for it may have left.
+    replica.submit(vec![envelope], move |outcome| drop(send.send(outcome)));
+    let told = timeout(RECEIPT_WAIT, receipts).await.map_err(|_| AppendError::overdue())?;
+    told.unwrap_or_else(|_| Err(AppendError::overdue()))?.pop().ok_or_else(AppendError::overdue)
+}
+
 /// Appends a batch. Where the door stops one, those before it are appended all the same, and it is judged again by what
 /// they have brought about: a key registered before it in the same stream is known.
-fn append(replica: &Replica, mut envelopes: Vec<Vec<u8>>, before: u64) -> (Vec<Receipt>, Result<(), Status>) {
+fn append(replica: &Replica, mut envelopes: Vec<Vec<u8>>, before: u64) -> Outcome {
     let mut receipts = Vec::with_capacity(envelopes.len());
     let mut until = envelopes.len();
     while !envelopes.is_empty() {

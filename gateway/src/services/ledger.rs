@@ -6,7 +6,7 @@ use crate::access::{blocking, reader};
 use crate::convert::{append_failed, refused, replica_failed};
 use crate::reason::{Reason, status};
 use crate::stop::stopping;
-use attestune_ledger::replica::{AppendError, RECEIPT_WAIT, ReplicaError};
+use attestune_ledger::replica::ReplicaError;
 use attestune_proto::v1::ledger_server::Ledger;
 use attestune_proto::v1::receipts_server::Receipts;
 use attestune_proto::v1::{
@@ -14,8 +14,7 @@ use attestune_proto::v1::{
     HeadResponse, InclusionProofRequest, Proof, ReadRequest, Receipt, SignedCheckpoint, SubscribeRequest,
 };
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -27,14 +26,7 @@ impl Ledger for Services {
     async fn append(&self, request: Request<AppendRequest>) -> Result<Response<Receipt>, Status> {
         let wants_status = request.metadata().get("attestune-refusal").is_some_and(|v| v == "status");
         let envelope = request.into_inner().envelope;
-        let (send, receipts) = oneshot::channel();
-        // One envelope takes some microseconds at the door: less than to hand it to a thread that may block. Whoever
-        // waited for it may have left.
-        self.gateway.replica.submit(vec![envelope], move |outcome| drop(send.send(outcome)));
-        let receipts = timeout(RECEIPT_WAIT, receipts).await.map_err(|_| AppendError::overdue());
-        let receipts = receipts.and_then(|told| told.unwrap_or_else(|_| Err(AppendError::overdue())));
-        let mut receipts = receipts.map_err(|error| append_failed(error, 0))?;
-        let receipt = receipts.pop().ok_or_else(|| status(Reason::Internal, "an append gave no receipt"))?;
+        let receipt = append::one(&self.gateway.replica, envelope).await.map_err(|error| append_failed(error, 0))?;
         match refused(&receipt) {
             Some(refusal) if wants_status => Err(refusal),
             _ => Ok(Response::new(receipt)),
