@@ -6,6 +6,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+use attestune_ledger::{draft::draft, keyfile::KeyFile};
+use attestune_proto::v1::{AlertKind, AlertRaised, Seen, ServingConfirmed, ServingOccasion, event::Body};
 use attestune_replay_tests::free_port;
 use common::{Ledger, process::Running};
 use std::io::Write as _;
@@ -48,6 +50,36 @@ fn shots() -> PathBuf {
     binary.parent().unwrap().join("screenshots")
 }
 
+/// An alert that the ledger's own gateway raises: a server of it says that it serves nothing of `triage`.
+fn raise_an_alert(ledger: &Ledger, base: &str) {
+    let key = KeyFile::load(&ledger.folder().join("server/gateway.key")).unwrap();
+    let act = |body: Body| -> u64 {
+        let seen: serde_json::Value = serde_json::from_str(&ledger.ok(&["probe", &format!("{base}/act/seen")])).unwrap();
+        let bytes = |name: &str| hex::decode(seen[name].as_str().unwrap()).unwrap();
+        let (size, now_ms) = (seen["size"].as_u64().unwrap(), seen["now_ms"].as_u64().unwrap());
+        let id = uuid::Uuid::now_v7().into_bytes();
+        let event = draft(&bytes("ledger"), "gateway", id, now_ms, Some(Seen { size, root: bytes("root") }), body);
+        let file = ledger.file("alert.hex", hex::encode(key.sign_event(&event)).as_bytes());
+        ledger.json(&["log", "append", &file])["position"].as_u64().unwrap()
+    };
+    let confirmed = ServingConfirmed {
+        server: "server-1".into(),
+        model: "triage".into(),
+        occasion: ServingOccasion::Changed.into(),
+        sequence: 1,
+        ..Default::default()
+    };
+    let shown = act(Body::ServingConfirmed(confirmed));
+    act(Body::AlertRaised(AlertRaised {
+        model: "triage".into(),
+        version: 1,
+        kind: AlertKind::ServingMismatch.into(),
+        subject: "server-1".into(),
+        evidence: vec![shown],
+        ..Default::default()
+    }));
+}
+
 #[test]
 fn an_officer_looks_at_the_past_walks_back_to_the_source_and_approves_once() {
     if modules().is_none() {
@@ -66,12 +98,15 @@ fn an_officer_looks_at_the_past_walks_back_to_the_source_and_approves_once() {
 
     let port = free_port();
     let up = Running::up(&ledger, &["--no-workers", "--listen", &format!("127.0.0.1:{port}")]);
+    raise_an_alert(&ledger, &format!("http://127.0.0.1:{port}"));
     let more = [("PAST", past.to_string()), ("PROMOTION", asked["position"].to_string())];
     in_a_browser(&ledger, "officer.mjs", port, &more);
     up.terminate();
     let approvals = &ledger.json(&["registry", "promotions"])["promotions"][1]["approvals"];
     assert_eq!(approvals.as_array().unwrap().len(), 1);
     assert_eq!(approvals[0]["signer"]["actor"], "omar");
+    let alerts = &ledger.json(&["alert", "list"])["alerts"];
+    assert_eq!((&alerts[0]["acknowledged"]["actor"], &alerts[0]["action"]), (&"omar".into(), &"ALERT_ACTION_FALSE_ALARM".into()));
 }
 
 #[test]

@@ -89,6 +89,34 @@ try {
   await page.getByRole("button", { name: "Sign the approval" }).click();
   await page.getByRole("alert").filter({ hasText: "approved-before" }).waitFor();
   await look(page, "refused");
+
+  // What is missing, and an alert that is acknowledged.
+  await page.getByRole("link", { name: "Gaps" }).click();
+  await look(page, "gaps");
+  await page.getByLabel("What is done").selectOption("2");
+  await page.getByRole("button", { name: "Acknowledge" }).click();
+  await page.getByText("✓ false alarm").waitFor();
+  await look(page, "acknowledged");
+
+  // Clauses: from a gap or an answer to the event behind it.
+  await page.getByRole("link", { name: "Compliance" }).click();
+  await look(page, "compliance");
+  await page.getByRole("link", { name: /21 CFR/ }).click();
+  await page.getByRole("link", { name: "11.10(e)" }).click();
+  check(new URL(page.url()).hash.startsWith("#clause-"), "the clause is linked");
+  await look(page, "clauses");
+  await page.locator("section[aria-label='11.10(e)'] a.position").first().click();
+  await page.getByRole("heading", { name: "What was signed" }).waitFor();
+
+  // On paper the ways round and the forms are gone, what is said stays.
+  await go(page, "/models/triage/1");
+  await page.emulateMedia({ media: "print" });
+  check(!(await page.getByRole("navigation").isVisible()), "no ways round on paper");
+  check(await page.getByRole("heading", { name: "triage@1" }).isVisible(), "the version on paper");
+  await page.screenshot({ path: `${process.env.SHOTS}/print-version.png`, fullPage: true });
+  await page.emulateMedia({ media: "screen", colorScheme: "dark" });
+  await look(page, "dark-version");
+  await page.emulateMedia({ colorScheme: "light" });
   check(troubles.every((trouble) => trouble.includes("400 (Bad Request)")), `the browser complains: ${troubles.join("; ")}`);
 
   await page.getByRole("button", { name: "Sign out" }).click();
