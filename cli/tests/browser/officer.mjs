@@ -89,6 +89,12 @@ try {
   await page.getByRole("button", { name: "Sign the approval" }).click();
   await page.getByRole("alert").filter({ hasText: "approved-before" }).waitFor();
   await look(page, "refused");
+  // Another officer's approval brings it into force: its page says why, with each printed name.
+  await attestune("promote", "approve", "triage@1", "--as", "pia");
+  await go(page, "/models/triage");
+  await page.getByText("is in force.").waitFor();
+  for (const name of ["omar", "pia"]) await page.getByRole("row").filter({ hasText: `${name} (${name})` }).first().waitFor();
+  await look(page, "in-force");
 
   // What is missing, and an alert that is acknowledged.
   await page.getByRole("link", { name: "Gaps" }).click();
