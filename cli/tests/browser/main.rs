@@ -38,7 +38,8 @@ fn modules() -> Option<PathBuf> {
     let output = Command::new(script).output().unwrap();
     if !output.status.success() {
         // Past libtest's capture: it is to be seen.
-        let said = "SKIPPED: the pages in a browser: Chromium, node or their modules are missing: run scripts/browser/install";
+        let said =
+            "SKIPPED: the pages in a browser: Chromium, node or their modules are missing: run scripts/browser/install";
         writeln!(std::io::stderr(), "\n{said}").unwrap();
         return None;
     }
@@ -54,7 +55,8 @@ fn shots() -> PathBuf {
 fn raise_an_alert(ledger: &Ledger, base: &str) {
     let key = KeyFile::load(&ledger.folder().join("server/gateway.key")).unwrap();
     let act = |body: Body| -> u64 {
-        let seen: serde_json::Value = serde_json::from_str(&ledger.ok(&["probe", &format!("{base}/act/seen")])).unwrap();
+        let seen: serde_json::Value =
+            serde_json::from_str(&ledger.ok(&["probe", &format!("{base}/act/seen")])).unwrap();
         let bytes = |name: &str| hex::decode(seen[name].as_str().unwrap()).unwrap();
         let (size, now_ms) = (seen["size"].as_u64().unwrap(), seen["now_ms"].as_u64().unwrap());
         let id = uuid::Uuid::now_v7().into_bytes();
@@ -106,7 +108,10 @@ fn an_officer_looks_at_the_past_walks_back_to_the_source_and_approves_once() {
     let approvers: Vec<_> = approvals.as_array().unwrap().iter().map(|approval| &approval["signer"]["actor"]).collect();
     assert_eq!(approvers, ["omar", "pia"]);
     let alerts = &ledger.json(&["alert", "list"])["alerts"];
-    assert_eq!((&alerts[0]["acknowledged"]["actor"], &alerts[0]["action"]), (&"omar".into(), &"ALERT_ACTION_FALSE_ALARM".into()));
+    assert_eq!(
+        (&alerts[0]["acknowledged"]["actor"], &alerts[0]["action"]),
+        (&"omar".into(), &"ALERT_ACTION_FALSE_ALARM".into())
+    );
 }
 
 #[test]
