@@ -148,7 +148,7 @@ pub fn list_experiments<'a>(
     wanted: impl Into<Wanted<'a>>,
 ) -> Result<pb::ListExperimentsResponse, QueryError> {
     let wanted = wanted.into();
-    let of = |row: &pb::ExperimentRow| wanted.names(row.started.as_ref().map_or("", |s| &s.model));
+    let of = |row: &pb::ExperimentRow| wanted.names(row.started.as_ref().map_or("", |s| s.model.as_str()));
     Ok(pb::ListExperimentsResponse { experiments: wanted.rows(view, &Experiments::all(), of)? })
 }
 
@@ -158,7 +158,7 @@ pub fn list_experiments<'a>(
 /// If the state can't be read.
 pub fn list_alerts<'a>(view: &StoreView, wanted: impl Into<Wanted<'a>>) -> Result<pb::ListAlertsResponse, QueryError> {
     let wanted = wanted.into();
-    let of = |row: &pb::AlertRow| wanted.names(row.raised.as_ref().map_or("", |r| &r.model));
+    let of = |row: &pb::AlertRow| wanted.names(row.raised.as_ref().map_or("", |r| r.model.as_str()));
     Ok(pb::ListAlertsResponse { alerts: wanted.rows(view, &Alerts::all(), of)? })
 }
 
