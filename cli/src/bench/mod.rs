@@ -9,6 +9,7 @@ mod figure;
 mod kafka;
 mod life;
 mod machine;
+mod pages;
 mod pii;
 mod postgres;
 mod query;
@@ -59,6 +60,8 @@ pub enum Part {
     Disk,
     /// Questions to a folded ledger
     Query,
+    /// Pages of a folded ledger
+    Pages,
     /// LoRA training, beside plain candle
     Train,
     /// Decoding with the served model, beside llama.cpp; an adapter's switch
@@ -118,7 +121,7 @@ async fn measure(part: Part, plan: &Plan) -> anyhow::Result<Results> {
         let (figures, replayed) = replay::run(plan)?;
         results.add(figures);
         Some(replayed)
-    } else if wants(Part::Disk) || wants(Part::Query) {
+    } else if wants(Part::Disk) || wants(Part::Query) || wants(Part::Pages) {
         Some(replay::folded_once(plan)?)
     } else {
         None
@@ -129,6 +132,9 @@ async fn measure(part: Part, plan: &Plan) -> anyhow::Result<Results> {
         }
         if wants(Part::Query) {
             results.add(query::run(plan, replayed).await?);
+        }
+        if wants(Part::Pages) {
+            results.add(pages::run(plan, replayed).await?);
         }
     }
     drop(replayed);
