@@ -3,8 +3,8 @@
 use crate::{
     context::{Context, load_key},
     draft::Others,
+    moment::Moment,
     output, pair, problem,
-    session::list,
 };
 use anyhow::Context as _;
 use attestune_ledger::{draft::plain, envelope, keyfile::KeyFile};
@@ -22,7 +22,10 @@ pub enum Command {
         actor: String,
     },
     /// List actors, their roles and keys
-    List,
+    List {
+        #[command(flatten)]
+        moment: Moment,
+    },
     /// Register an actor's key; signed by an admin (--as)
     Register {
         /// The actor
@@ -75,7 +78,7 @@ pub enum ReasonArg {
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::New { actor } => new(context, actor),
-        Command::List => list_actors(context).await,
+        Command::List { moment } => list_actors(context, moment).await,
         Command::Register { actor, name, kind, key_file, public, possession, others } => {
             let session = context.connect_as_actor().await?;
             let (public_key, possession) = match (public, possession) {
@@ -158,9 +161,9 @@ fn new(context: &Context, actor: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn list_actors(context: &Context) -> anyhow::Result<()> {
+async fn list_actors(context: &Context, moment: &Moment) -> anyhow::Result<()> {
     let session = context.connect().await?;
-    let answer = session.registry().list_actors(list("")).await?.into_inner();
+    let answer = session.registry().list_actors(moment.list("")).await?.into_inner();
     if context.json {
         return output::message("ListActorsResponse", &answer);
     }

@@ -65,6 +65,7 @@ impl Local {
             key: gateway_key,
             actor: "gateway".into(),
             published: None,
+            log: attestune_gateway::LogPages::default(),
             serving: None,
         };
         let (channel, server) = attestune_gateway::serve_in_process(gateway.clone()).await?;

@@ -10,16 +10,19 @@ mod append;
 mod backup;
 mod base;
 mod bench;
+mod bundle;
 mod cases;
 mod clock;
 mod comply;
 mod connect;
 mod context;
+mod cosigned;
 mod dataset;
 mod decided;
 mod decode;
 mod derive;
 mod device;
+mod diff;
 mod doctor;
 mod doctor_kafka;
 mod draft;
@@ -27,7 +30,9 @@ mod due;
 mod erase;
 mod erasure;
 mod eval;
+mod evidence;
 mod experiment;
+mod explain;
 mod folder;
 mod halt;
 mod history;
@@ -42,6 +47,8 @@ mod lineage;
 mod local;
 mod log;
 mod model;
+mod moment;
+mod monitor;
 mod output;
 mod pair;
 mod pii;
@@ -74,12 +81,14 @@ mod spread;
 mod suite;
 mod telemetry;
 mod template;
+mod tiles;
 mod token;
 mod train;
 mod up;
 mod vault;
 mod verify;
 mod wait;
+mod witness;
 mod words;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -203,9 +212,14 @@ enum Command {
     History(history::Args),
     /// Which version is, or was, in force, and why
     InForce(in_force::Args),
-    /// Fold the log again from nothing and compare the result with the server's
+    /// What is another at one moment than at another
+    Diff(diff::Args),
+    /// Fold the log again from nothing and compare the result with the server's, or explain it event by event
     Replay(replay::Args),
-    /// Check a folder's log, an export or a proof offline, without trust in the server
+    /// Evidence that leaves the house and proves itself: export, list
+    #[command(subcommand)]
+    Evidence(evidence::Command),
+    /// Check a bundle of evidence, a folder's log, an export or a proof offline, without trust in the server
     Verify(verify::Args),
     /// Back up log, vault and the server's keys
     Backup(backup::BackupArgs),
@@ -214,6 +228,10 @@ enum Command {
     /// The raw log: tail, export, decode, append, checkpoint, prove, restore
     #[command(subcommand)]
     Log(log::Command),
+    /// Cosign the checkpoints of logs, each consistent with the one before: a small witness
+    Witness(witness::Args),
+    /// Tell of every event under a key, and go on telling
+    Monitor(monitor::Args),
     /// Sign an access token, for other gRPC clients
     Token(token::Args),
     /// Measure this build on this machine, beside others
@@ -301,11 +319,15 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::Lineage(args) => lineage::run(context, args).await,
         Command::History(args) => history::run(context, args).await,
         Command::InForce(args) => in_force::run(context, args).await,
+        Command::Diff(args) => diff::run(context, args).await,
         Command::Replay(args) => replay::run(context, args).await,
+        Command::Evidence(command) => evidence::run(context, command).await,
         Command::Verify(args) => verify::run(context, args).await,
         Command::Backup(args) => backup::backup(context, args).await,
         Command::Restore(args) => backup::restore(context, args).await,
         Command::Log(command) => log::run(context, command).await,
+        Command::Witness(args) => witness::run(context, args).await,
+        Command::Monitor(args) => monitor::run(context, args).await,
         Command::Token(args) => token::run(context, args).await,
         Command::Bench(args) => bench::run(context, args).await,
         Command::Completions { shell } => {

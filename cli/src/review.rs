@@ -6,7 +6,7 @@ mod decide;
 mod desk;
 mod screen;
 
-use crate::{context::Context, output, problem, session::Session};
+use crate::{context::Context, moment::Moment, output, problem, session::Session};
 use anyhow::Context as _;
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{ExampleInfo, ExampleRef, Finding, ListExamplesRequest, ReviewReason, ReviewVerdict};
@@ -42,6 +42,8 @@ pub enum Command {
         /// All examples, with their status
         #[arg(long)]
         all: bool,
+        #[command(flatten)]
+        moment: Moment,
     },
     /// Show texts; the read is recorded first
     Show(Chosen),
@@ -129,9 +131,9 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         Command::Queue(args) => desk::queue(context, args).await,
         Command::Assign(args) => desk::assign(context, args).await,
         Command::Claim(chosen) => desk::claim(context, chosen).await,
-        Command::List { collection, all } => {
+        Command::List { collection, all, moment } => {
             let session = context.connect().await?;
-            list(context, &session, collection, !all).await
+            list(context, &session, collection, !all, moment).await
         }
         Command::Show(chosen) => {
             let session = context.connect_as_actor().await?;
@@ -146,12 +148,32 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
 }
 
 async fn examples(session: &Session, collection: &str, awaiting_review: bool) -> anyhow::Result<Vec<ExampleInfo>> {
-    let request = ListExamplesRequest { collection: collection.into(), awaiting_review, ..Default::default() };
+    examples_at(session, collection, awaiting_review, &Moment::default()).await
+}
+
+async fn examples_at(
+    session: &Session,
+    collection: &str,
+    awaiting_review: bool,
+    moment: &Moment,
+) -> anyhow::Result<Vec<ExampleInfo>> {
+    let request = ListExamplesRequest {
+        collection: collection.into(),
+        awaiting_review,
+        as_of: moment.as_of(),
+        ..Default::default()
+    };
     Ok(session.registry().list_examples(request).await?.into_inner().examples)
 }
 
-async fn list(context: &Context, session: &Session, collection: &str, awaiting: bool) -> anyhow::Result<()> {
-    let examples = examples(session, collection, awaiting).await?;
+async fn list(
+    context: &Context,
+    session: &Session,
+    collection: &str,
+    awaiting: bool,
+    moment: &Moment,
+) -> anyhow::Result<()> {
+    let examples = examples_at(session, collection, awaiting, moment).await?;
     if context.json {
         let response = attestune_proto::v1::ListExamplesResponse { examples };
         return output::message("ListExamplesResponse", &response);

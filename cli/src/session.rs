@@ -4,6 +4,7 @@ use crate::{context::Signer, local::Local, problem};
 use attestune_ledger::{
     draft::{draft, plain},
     envelope::TOKEN_PAYLOAD_TYPE,
+    evidence::OpenedText,
     log::{Clock as _, SystemClock},
     tree::{Frontier, leaf_hash},
 };
@@ -227,7 +228,7 @@ impl Session {
     /// Opens sealed texts, at most 512; the read is recorded first.
     pub async fn unseal(&self, contents: Vec<Sealed>) -> anyhow::Result<Vec<Vec<u8>>> {
         let asked = contents.len();
-        let request = OpenRequest { contents, pack: Vec::new() };
+        let request = OpenRequest { contents, pack: Vec::new(), with_salts: false };
         let opened = self.content().open(request).await?.into_inner().contents;
         if opened.len() != asked {
             anyhow::bail!("the server opened {} of {asked} texts", opened.len());
@@ -235,10 +236,23 @@ impl Session {
         Ok(opened)
     }
 
+    /// The same with their salts, so that whoever is given them can check the commitments.
+    pub async fn unseal_with_salts(&self, contents: Vec<Sealed>) -> anyhow::Result<Vec<OpenedText>> {
+        let asked = contents.len();
+        let request = OpenRequest { contents, pack: Vec::new(), with_salts: true };
+        let opened = self.content().open(request).await?.into_inner();
+        if opened.contents.len() != asked || opened.salts.len() != asked {
+            anyhow::bail!("the server opened {} of {asked} texts", opened.contents.len());
+        }
+        let texts = opened.salts.into_iter().zip(opened.contents);
+        Ok(texts.map(|(salt, content)| OpenedText { salt, content }).collect())
+    }
+
     /// Opens all texts of a pack, whose commitments must be the leaves of the tree with this root, in their order; the
     /// read is recorded first.
     pub async fn unseal_pack(&self, pack: Vec<u8>, root: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
-        let opened = self.content().open(OpenRequest { contents: Vec::new(), pack }).await?.into_inner();
+        let opened =
+            self.content().open(OpenRequest { contents: Vec::new(), pack, with_salts: false }).await?.into_inner();
         let mut tree = Frontier::new();
         opened.commitments.iter().for_each(|commitment| tree.push(leaf_hash(&[commitment])));
         if tree.root().0 != root || opened.commitments.len() != opened.contents.len() {

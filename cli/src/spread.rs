@@ -3,6 +3,7 @@
 
 use crate::{
     context::{Context, Signer, load_key},
+    cosigned::LogArgs,
     device::DeviceArgs,
     folder::{self, Folder},
     kafka_args::KafkaArgs,
@@ -58,6 +59,8 @@ pub struct GatewayArgs {
     checkpoint_key: Option<PathBuf>,
     #[command(flatten)]
     publish: PublishArgs,
+    #[command(flatten)]
+    log: LogArgs,
     #[command(flatten)]
     serve: ServeArgs,
 }
@@ -127,6 +130,7 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
         key: signer.key,
         actor: signer.actor,
         published: publishing.as_ref().map(|publishing| publishing.published.clone()),
+        log: args.log.pages(&replica)?,
         serving: serving.clone(),
     };
     servers.spawn(serve_tcp(gateway, args.listen, stopped));

@@ -17,10 +17,14 @@ mod serve;
 mod services;
 mod stop;
 mod sweep;
+mod tiles;
+mod witness;
 
 pub use http::{listen_tcp, serve_pages, serve_router};
 pub use published::Published;
 pub use serve::{InProcess, ServeError, serve_in_process, serve_tcp, serve_uds};
+pub use tiles::{Cosigned, LogPages};
+pub use witness::{Witness, serve_witness};
 
 use attestune_ledger::envelope::SigningKey;
 use attestune_ledger::replica::Replica;
@@ -40,6 +44,8 @@ pub struct Gateway {
     pub actor: String,
     /// How far decided events are published, where this process publishes them or stands by.
     pub published: Option<Arc<Published>>,
+    /// How the log is served as static resources.
+    pub log: LogPages,
     /// What answers prompts, where this gateway serves models.
     pub serving: Option<Arc<openai::Serving>>,
 }

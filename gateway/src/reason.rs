@@ -74,6 +74,10 @@ reasons! {
     ContentErased = "content-erased", NotFound;
     /// A position or size beyond the log's end.
     BeyondTheEnd = "beyond-the-end", OutOfRange;
+    /// A time before the ledger's first entry.
+    BeforeTheLedger = "before-the-ledger", OutOfRange;
+    /// A time that has not come.
+    InTheFuture = "in-the-future", OutOfRange;
     /// There is no ledger yet.
     NoLedger = "no-ledger", FailedPrecondition;
     /// The folder's log is the copy of a topic, and no Kafka was named.

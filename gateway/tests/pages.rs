@@ -186,7 +186,7 @@ async fn every_page_is_of_one_moment_and_a_moment_that_is_none_is_told() {
     assert!(then.body.contains(&format!("href=\"/timeline?at={before}\"")), "the moment goes along");
     for (moment, status, told) in [
         ("999999", 400, "999999"),
-        ("2999-01-01", 400, "has not come yet"),
+        ("2999-01-01", 400, "lies in the future"),
         ("1999-01-01", 400, "before the ledger"),
         ("nonsense", 400, "is no moment"),
     ] {

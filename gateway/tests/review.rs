@@ -121,7 +121,7 @@ async fn what_is_late_is_known_by_the_askers_clock_and_open_to_others() {
     assert_eq!((indices(&late), late[0].assigned_to.as_str(), late[0].overdue), (vec![3], "rolf", true));
     assert_eq!(indices(&queue(&world, "rita", at(ReviewQueueView::Next, due_ms + 1)).await.unwrap()), [3, 1]);
 
-    let counts = ReviewCountsRequest { collection: String::new(), now_ms: due_ms + 1 };
+    let counts = ReviewCountsRequest { now_ms: due_ms + 1, ..Default::default() };
     let counts = client(&world).counts(world.ask("sten", counts)).await.unwrap().into_inner();
     assert_eq!((counts.waiting, counts.overdue, counts.assigned, counts.claimed, counts.decided), (2, 1, 1, 0, 0));
     assert_eq!((counts.reviewers[0].reviewer.as_str(), counts.reviewers[0].overdue), ("rolf", 1));

@@ -58,12 +58,13 @@ async fn the_registry_answers_as_of_now_and_as_of_then() {
 
     let actors = registry.list_actors(named("sten", None)).await.unwrap().into_inner();
     assert_eq!((actors.actors.len(), actors.keys.len()), (1, 1));
-    let policy = registry.get_policy(world.ask("rita", GetPolicyRequest { version: 0 })).await.unwrap().into_inner();
+    let policy = registry.get_policy(world.ask("rita", GetPolicyRequest::default())).await.unwrap().into_inner();
     assert_eq!(policy.policy.unwrap().detectors[0].name, "pii");
-    let unknown = registry.get_policy(world.ask("rita", GetPolicyRequest { version: 9 })).await.unwrap_err();
+    let unknown =
+        registry.get_policy(world.ask("rita", GetPolicyRequest { version: 9, as_of: None })).await.unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
 
-    let prepared = PrepareDatasetRequest { collections: vec!["tickets".into()] };
+    let prepared = PrepareDatasetRequest { collections: vec!["tickets".into()], as_of: None };
     assert_eq!(registry.prepare_dataset(world.ask("sten", prepared)).await.unwrap().into_inner().count, 0);
     let work = registry.list_open_work(named("", None)).await.unwrap().into_inner();
     assert!(work.batches_to_scan.is_empty() && work.runs.is_empty());

@@ -150,10 +150,6 @@ class Author:
         self.event("id-used", 31, changes={"id": b"x" * 15})
         self.event("bad-id", 31, changes={"id": b""})
         self.raw("unknown-kind", envelope(self.payload(0, {}), self.seeds[first]))
-        for kind, body in wire.KINDS.items():
-            if body is None:
-                payload = self.payload(0, {}) + wire.delimited(kind, b"\xff")
-                self.raw("unknown-kind", envelope(payload, self.seeds[first]))
         self.event("actor-did-not-sign", 32, [self.seeds[second]], **role)
         self.event("actor-did-not-sign", 32, changes={"actor": "nobody"}, **role)
         for seen in [

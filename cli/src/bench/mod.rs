@@ -5,6 +5,7 @@
 
 mod append;
 mod brokers;
+mod evidence;
 mod figure;
 mod kafka;
 mod life;
@@ -62,6 +63,8 @@ pub enum Part {
     Query,
     /// Pages of a folded ledger
     Pages,
+    /// Why a version is in force, at ten thousand events and more; proofs; bundles of evidence
+    Evidence,
     /// LoRA training, beside plain candle
     Train,
     /// Decoding with the served model, beside llama.cpp; an adapter's switch
@@ -121,7 +124,7 @@ async fn measure(part: Part, plan: &Plan) -> anyhow::Result<Results> {
         let (figures, replayed) = replay::run(plan)?;
         results.add(figures);
         Some(replayed)
-    } else if wants(Part::Disk) || wants(Part::Query) || wants(Part::Pages) {
+    } else if [Part::Disk, Part::Query, Part::Evidence, Part::Pages].into_iter().any(wants) {
         Some(replay::folded_once(plan)?)
     } else {
         None
@@ -135,6 +138,9 @@ async fn measure(part: Part, plan: &Plan) -> anyhow::Result<Results> {
         }
         if wants(Part::Pages) {
             results.add(pages::run(plan, replayed).await?);
+        }
+        if wants(Part::Evidence) {
+            results.add(evidence::run(plan, replayed).await?);
         }
     }
     drop(replayed);

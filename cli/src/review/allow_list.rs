@@ -56,7 +56,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     if args.show {
         return Ok(());
     }
-    let row = session.registry().get_policy(GetPolicyRequest { version: 0 }).await?.into_inner();
+    let row = session.registry().get_policy(GetPolicyRequest::default()).await?.into_inner();
     let policy = proposal(&session, row.policy.unwrap_or_default(), candidates.into_keys()).await?;
     print!("{}", policy_yaml::write(&policy)?);
     eprintln!("nothing has changed yet: `attestune policy adopt FILE` with the root keys adopts this policy");

@@ -101,7 +101,11 @@ fn an_officer_looks_at_the_past_walks_back_to_the_source_and_approves_once() {
     let port = free_port();
     let up = Running::up(&ledger, &["--no-workers", "--listen", &format!("127.0.0.1:{port}")]);
     raise_an_alert(&ledger, &format!("http://127.0.0.1:{port}"));
-    let more = [("PAST", past.to_string()), ("PROMOTION", asked["position"].to_string())];
+    let more = [
+        ("PAST", past.to_string()),
+        ("PROMOTION", asked["position"].to_string()),
+        ("BUNDLE", ledger.path("bundle.zip").display().to_string()),
+    ];
     in_a_browser(&ledger, "officer.mjs", port, &more);
     up.terminate();
     let approvals = &ledger.json(&["registry", "promotions"])["promotions"][1]["approvals"];

@@ -2,7 +2,7 @@
 
 import { attestune, browser, check, go, look, pairAndSignIn } from "./house.mjs";
 
-const { PAST, PROMOTION } = process.env;
+const { BUNDLE, PAST, PROMOTION } = process.env;
 
 const { context, page, troubles } = await browser();
 try {
@@ -36,9 +36,9 @@ try {
   await page.getByRole("link", { name: "now", exact: true }).click();
   await page.getByRole("link", { name: "triage@1" }).waitFor();
   await go(page, "/?at=2031-01-01");
-  await page.getByText("has not come yet").waitFor();
+  await page.getByText("lies in the future").waitFor();
   await go(page, "/?at=1999-12-31T00:00");
-  await page.getByText("before the ledger’s first entry").or(page.getByText("before the ledger's first entry")).waitFor();
+  await page.getByText("is before the ledger").waitFor();
   await go(page, "/?at=soon");
   await page.getByText("is no moment").waitFor();
 
@@ -113,6 +113,21 @@ try {
   await look(page, "clauses");
   await page.locator("section[aria-label='11.10(e)'] a.position").first().click();
   await page.getByRole("heading", { name: "What was signed" }).waitFor();
+
+  // Evidence: what a slice discloses is shown, signed for, taken out, and verifies without any server.
+  await go(page, "/models/triage");
+  await page.getByRole("button", { name: "Show what it discloses" }).click();
+  await page.getByRole("button", { name: "Sign for it, and take it out" }).waitFor();
+  check((await page.locator(".disclosed li").count()) > 10, "what it discloses is listed");
+  await look(page, "evidence");
+  const download = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Sign for it, and take it out" }).click();
+  await (await download).saveAs(BUNDLE);
+  const { ledger } = await page.evaluate(() => document.body.dataset);
+  const said = await attestune("verify", BUNDLE, "--ledger", ledger);
+  check(said.includes("proven"), `the bundle verifies: ${said}`);
+  const other = await attestune("verify", BUNDLE, "--ledger", "00".repeat(32)).then(() => "verified", (error) => String(error));
+  check(other !== "verified", "it is of this ledger and of no other");
 
   // On paper the ways round and the forms are gone, what is said stays.
   await go(page, "/models/triage/1");

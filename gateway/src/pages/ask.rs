@@ -7,7 +7,6 @@ use super::session;
 use crate::access::{blocking, caller, reader, release};
 use crate::convert::query_failed;
 use crate::services::Services;
-use attestune_ledger::log::{Clock as _, SystemClock};
 use attestune_ledger::state::RowKey;
 use attestune_proto::v1 as pb;
 use axum::extract::FromRequestParts;
@@ -68,8 +67,8 @@ impl FromRequestParts<Services> for Ask {
         // Of picker and position whichever is filled in; the position wins.
         let asked = [take(&mut query, "position"), take(&mut query, "at")];
         let asked = asked.into_iter().flatten().find(|text| !text.is_empty());
-        let (replica, now_ms) = (services.gateway.replica.clone(), SystemClock.now_ms());
-        let moment = blocking(move || Ok(Moment::find(&replica, asked.as_deref(), now_ms))).await??;
+        let replica = services.gateway.replica.clone();
+        let moment = blocking(move || Ok(Moment::find(&replica, asked.as_deref()))).await??;
         Ok(Self { services: services.clone(), reader, moment, ledger: hex::encode(ledger), path, query, token })
     }
 }
@@ -120,6 +119,11 @@ impl Ask {
         let mut pairs: Vec<_> = kept.map(|(key, value)| (key.as_str(), value.as_str())).collect();
         pairs.push(("before", &before));
         self.link_with(&self.path, &pairs)
+    }
+
+    /// The token of whoever asks.
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// A request to a service, with the token of whoever asks.

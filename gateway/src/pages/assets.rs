@@ -10,12 +10,13 @@ use std::sync::LazyLock;
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Name, kind and content of each.
-const FILES: [(&str, &str, &str); 8] = [
+const FILES: [(&str, &str, &str); 9] = [
     ("style.css", "text/css; charset=utf-8", include_str!("assets/style.css")),
     ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
     ("pages.js", SCRIPT, include_str!("assets/pages.js")),
     ("wire.js", SCRIPT, include_str!("assets/wire.js")),
     ("events.js", SCRIPT, include_str!("assets/events.js")),
+    ("evidence.js", SCRIPT, include_str!("assets/evidence.js")),
     ("keys.js", SCRIPT, include_str!("assets/keys.js")),
     ("pair.js", SCRIPT, include_str!("assets/pair.js")),
     ("review.js", SCRIPT, include_str!("assets/review.js")),

@@ -3,9 +3,9 @@
 use super::ask::Ask;
 use super::error::PageError;
 use super::layout::{self, facts, table};
-use super::moment::iso;
 use super::text::{at, shown};
 use attestune_ledger::log::{Clock as _, SystemClock};
+use attestune_ledger::time::iso;
 use attestune_proto::v1::compliance_server::Compliance as _;
 use attestune_proto::v1::{
     AnswerStatus, ClauseAnswer, ClauseStatus, ComplyRequest, ComplyResponse, PackAnswer, QuestionAnswer,

@@ -36,7 +36,7 @@ impl From<MomentError> for PageError {
     fn from(error: MomentError) -> Self {
         match error {
             MomentError::Replica(error) => replica_failed(error).into(),
-            other => Self::Bad(other.to_string()),
+            malformed @ MomentError::Malformed(_) => Self::Bad(malformed.to_string()),
         }
     }
 }

@@ -13,6 +13,7 @@ mod data;
 mod error;
 mod evaluations;
 mod event;
+mod evidence;
 mod example;
 mod fields;
 mod graph;
@@ -35,13 +36,15 @@ mod version;
 mod words;
 mod work;
 
+pub use evidence::Drafts;
+
 use crate::services::Services;
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
 
 /// First parts of the paths that are pages.
-const SECTIONS: [&str; 25] = [
+const SECTIONS: [&str; 26] = [
     "",
     "act",
     "assets",
@@ -52,6 +55,7 @@ const SECTIONS: [&str; 25] = [
     "documents",
     "evaluations",
     "events",
+    "evidence",
     "examples",
     "health",
     "lineage",
@@ -86,6 +90,7 @@ pub fn router(services: Services) -> Router {
         .route("/examples/{batch}/{index}", post(example::opened))
         .route("/documents/{batch}/{index}", post(example::document_opened))
         .route("/evaluations/{evaluation}", post(transcripts::opened))
+        .route("/evidence/draft", post(evidence::draft))
         .route("/review/next", post(review::next))
         .route("/review/desk", post(review::desk))
         .route("/review/seal", post(review::seal))
@@ -114,6 +119,7 @@ pub fn router(services: Services) -> Router {
         .route("/promotions/{position}", get(promotions::page))
         .route("/review", get(review::index))
         .route("/work", get(work::page))
+        .route("/evidence/{bundle}/{position}", get(evidence::bundle))
         .route("/comply", get(comply::index))
         .route("/comply/{pack}", get(comply::pack))
         .route("/people", get(people::index))

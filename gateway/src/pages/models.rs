@@ -2,6 +2,7 @@
 
 use super::ask::Ask;
 use super::error::PageError;
+use super::evidence;
 use super::layout::{self, table};
 use super::text::{actor, at, hash, shown};
 use super::version::{self, why};
@@ -61,6 +62,7 @@ pub async fn model(ask: Ask, Path(name): Path<String>) -> Result<Html<String>, P
                 (why(&ask, &answer))
             }
         }
+        (evidence::form(&ask, &name))
         (table("Versions", &["Version", "Stage", "Made", "Adapter", "By"], rows(&ask, &versions), "There is none."))
         (layout::older(&ask, &[(versions.len(), versions.last().map(|row| row.version.into()))]))
         p { a href=(ask.link_with("/timeline", &[("model", &name)])) { "Everything that happened to " (name) } }

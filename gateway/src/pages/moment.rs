@@ -1,8 +1,9 @@
 //! The moment that a page is about: now, a position, or a time.
 
 use attestune_ledger::replica::{Replica, ReplicaError};
+use attestune_ledger::time::iso;
 use attestune_proto::v1::{AsOf, as_of::When};
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat};
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
 
 /// A moment, found on the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,18 +24,7 @@ pub enum MomentError {
     /// Neither a position nor a time.
     #[error("`{0}` is no moment: give a position, or a time in UTC such as 2026-05-03T09:00 or 2026-05-03")]
     Malformed(String),
-    /// A time that has not come.
-    #[error("{0} has not come yet")]
-    Future(String),
-    /// Nothing had happened then.
-    #[error("{asked} is before the ledger's first entry, at {first}")]
-    BeforeTheLedger {
-        /// The time asked for.
-        asked: String,
-        /// The first entry's.
-        first: String,
-    },
-    /// The position is not there, or the log can't be read.
+    /// The moment is not there (before the ledger, in the future, beyond the log's end), or the log can't be read.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
 }
@@ -44,26 +34,16 @@ impl Moment {
     ///
     /// # Errors
     /// If it is malformed, in the future, before the ledger, or the log can't be read.
-    pub fn find(replica: &Replica, asked: Option<&str>, now_ms: u64) -> Result<Self, MomentError> {
+    pub fn find(replica: &Replica, asked: Option<&str>) -> Result<Self, MomentError> {
         let asked = asked.map(str::trim).filter(|text| !text.is_empty());
         let newest = replica.position().checked_sub(1).ok_or(ReplicaError::NoLedger)?;
-        let fold_time = |position: u64| {
-            let time = replica.view().view().fold_time(position);
-            time.unwrap_or(0)
-        };
-        let position = match asked.map(|text| when(text).ok_or_else(|| MomentError::Malformed(text.into()))) {
+        let when = asked.map(|text| when(text).ok_or_else(|| MomentError::Malformed(text.into()))).transpose()?;
+        let position = match when {
             None => newest,
-            Some(Ok(When::Position(position))) if position <= newest => position,
-            Some(Ok(When::Position(asked))) => return Err(ReplicaError::Beyond { asked, size: newest + 1 }.into()),
-            Some(Ok(When::TimeMs(time_ms))) if time_ms > now_ms => return Err(MomentError::Future(iso(time_ms))),
-            Some(Ok(When::TimeMs(time_ms))) => {
-                let view = replica.resolve(Some(&AsOf { when: Some(When::TimeMs(time_ms)) }))?;
-                let before = || MomentError::BeforeTheLedger { asked: iso(time_ms), first: iso(fold_time(0)) };
-                view.size().checked_sub(1).ok_or_else(before)?
-            }
-            Some(Err(error)) => return Err(error),
+            when => replica.resolve(Some(&AsOf { when }))?.size().saturating_sub(1),
         };
-        Ok(Self { position, time_ms: fold_time(position), asked: asked.map(str::to_owned), newest })
+        let time_ms = replica.view().view().fold_time(position).unwrap_or(0);
+        Ok(Self { position, time_ms, asked: asked.map(str::to_owned), newest })
     }
 
     /// The moment as the services take it: every answer on a page is of one position, also if it is about now.
@@ -92,13 +72,7 @@ pub fn when(text: &str) -> Option<When> {
     u64::try_from(time_ms).ok().map(When::TimeMs)
 }
 
-/// Milliseconds since 1970 in UTC, by ISO 8601.
-pub fn iso(ms: u64) -> String {
-    let time = i64::try_from(ms).ok().and_then(DateTime::from_timestamp_millis);
-    time.map_or_else(|| format!("{ms} ms"), |time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
-}
-
-/// The same as a date picker takes it: UTC, to the second, rounded up, so that the moment itself is in it.
+/// A time as a date picker takes it: UTC, to the second, rounded up, so that the moment itself is in it.
 pub fn picker(ms: u64) -> String {
     iso(ms.div_ceil(1000) * 1000).chars().take(19).collect()
 }

@@ -48,11 +48,7 @@ fn shown_key(ask: &Ask, key: &pb::KeyRow) -> Markup {
 
 /// The policy in force at the moment.
 pub async fn policy(ask: Ask) -> Result<Html<String>, PageError> {
-    let (replica, position) = (ask.services.gateway.replica.clone(), ask.moment.position);
-    let found =
-        move || attestune_ledger::query::policy(&replica.view_at(position), 0).map_err(crate::convert::query_failed);
-    let version = crate::access::blocking(found).await?.version;
-    let request = pb::GetPolicyRequest { version };
+    let request = pb::GetPolicyRequest { version: 0, as_of: ask.moment.as_of() };
     let row = ask.services.get_policy(ask.request(request)).await?.into_inner();
     let body = html! {
         p { "Version " (row.version) ", adopted " (at(&ask, row.position)) "." }

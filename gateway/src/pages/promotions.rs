@@ -46,7 +46,7 @@ pub async fn page(ask: Ask, Path(position): Path<u64>) -> Result<Html<String>, P
     let row = ask.row(Promotions::key(position)).await?.ok_or_else(missing)?;
     let found = ask.version(&row.model, row.version).await?;
     let judged = found.evaluations.iter().filter(|e| relied_on(&row, e));
-    let policy = pb::GetPolicyRequest { version: row.policy_version };
+    let policy = pb::GetPolicyRequest { version: row.policy_version, as_of: ask.moment.as_of() };
     let policy = ask.services.get_policy(ask.request(policy)).await?.into_inner().policy.unwrap_or_default();
     let replaces = row.replaces.map_or("nothing".into(), |version| format!("version {version}"));
     let body = html! {

@@ -1,8 +1,8 @@
 //! How things are written on pages. Every text is escaped; what would hide or turn text is made visible.
 
 use super::ask::Ask;
-use super::moment::iso;
 use attestune_ledger::draft::plain;
+use attestune_ledger::time::iso;
 use attestune_proto::v1::{self as pb, Signer};
 use maud::{Markup, html};
 

@@ -4,11 +4,11 @@
 use super::ask::Ask;
 use super::error::PageError;
 use super::layout::{self, table};
-use super::moment::Moment;
+use super::moment::{Moment, MomentError};
 use super::text::{actor, at, shown, time, verdict};
 use crate::access::blocking;
 use attestune_ledger::draft::plain;
-use attestune_ledger::log::{Clock as _, SystemClock};
+use attestune_ledger::replica::ReplicaError;
 use attestune_proto::v1::{HistoryEvent, HistoryRequest, Kind, Verdict};
 use axum::response::Html;
 use maud::{Markup, html};
@@ -113,14 +113,13 @@ impl Filter {
 
 /// One end of the period; a time before the ledger is none.
 async fn moment(ask: &Ask, end: &str) -> Result<Option<Moment>, PageError> {
-    let (replica, asked, now_ms) =
-        (ask.services.gateway.replica.clone(), ask.query(end).to_owned(), SystemClock.now_ms());
+    let (replica, asked) = (ask.services.gateway.replica.clone(), ask.query(end).to_owned());
     if asked.is_empty() {
         return Ok(None);
     }
-    match blocking(move || Ok(Moment::find(&replica, Some(&asked), now_ms))).await? {
+    match blocking(move || Ok(Moment::find(&replica, Some(&asked)))).await? {
         Ok(moment) => Ok(Some(moment)),
-        Err(super::moment::MomentError::BeforeTheLedger { .. }) if end == "since" => Ok(None),
+        Err(MomentError::Replica(ReplicaError::BeforeTheLedger { .. })) if end == "since" => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::ask::Ask;
 use super::error::PageError;
+use super::evidence;
 use super::layout::{self, facts, table};
 use super::text::{actor, at, hash, micro, shown, signed, time};
 use super::words;
@@ -28,6 +29,7 @@ pub async fn page(ask: Ask, Path((model, version)): Path<(String, u32)>) -> Resu
         }
         @if let Some(answer) = &in_force {
             section aria-label="Why it is in force" { h2 { "Why it is in force" } (why(&ask, answer)) }
+            (evidence::form(&ask, &model))
         }
         p { a href=(ask.link(&format!("/lineage/{}", row.position))) { "Its lineage, both ways" } }
         (made(&ask, &found, &row))
@@ -57,7 +59,7 @@ pub fn why(ask: &Ask, answer: &pb::WhyInForceResponse) -> Markup {
                 (signed(ask, promotion.requested_by.as_ref())) ", decided " (at(ask, promotion.decided_at))
             },
         ));
-        pairs.push(("Policy then", html! { "version " (promotion.policy_version) }));
+        pairs.push(("Policy at the promotion", html! { "version " (promotion.policy_version) }));
     }
     if let Some(run) = &answer.run {
         pairs.push((
@@ -73,6 +75,21 @@ pub fn why(ask: &Ask, answer: &pb::WhyInForceResponse) -> Markup {
                 a href=(ask.link(&format!("/datasets/{}", dataset.position))) { (dataset.dataset) "@" (dataset.number) }
                 ", " (dataset.count) " members under " (hash(&dataset.root)) "; " (counts(dataset.counts.as_ref()))
             },
+        ));
+    }
+    for scan in &answer.scans {
+        let tool = scan.detector.clone().unwrap_or_default();
+        pairs.push((
+            "Scanned",
+            html! {
+                (tool.name) "@" (tool.version) ": " (scan.scanned) " of " (scan.examples) " examples, " (scan.flagged) " flagged"
+            },
+        ));
+    }
+    if let Some(policy) = &answer.policy {
+        pairs.push((
+            "Policy in force",
+            html! { a href=(ask.link("/policy")) { "version " (policy.version) } ", adopted " (at(ask, policy.position)) },
         ));
     }
     if answer.challenger != 0 {
@@ -95,7 +112,30 @@ pub fn why(ask: &Ask, answer: &pb::WhyInForceResponse) -> Markup {
         (facts(pairs))
         (approvals(ask, &answer.approvals))
         @for evaluation in &answer.evaluations { (evaluated(ask, evaluation)) }
+        (leakage(ask, &answer.leakage))
+        (hurdles(&answer.hurdles))
+        (after(ask, &answer.after))
     }
+}
+
+/// What the rules held the promotion against.
+fn hurdles(hurdles: &[pb::Hurdle]) -> Markup {
+    let rows = hurdles.iter().map(|hurdle| vec![html! { code { (hurdle.code) } }, shown(&hurdle.text)]);
+    table("What would have held it back", &["Refusal", "What, and how it was"], rows.collect(), "Nothing is known.")
+}
+
+/// What came later, whatever the page's moment.
+fn after(ask: &Ask, events: &[pb::HistoryEvent]) -> Markup {
+    let rows = events.iter().map(|event| {
+        let link = html! { a.position href={ "/events/" (event.position) } { "@" (event.position) } };
+        vec![link, time(event.time_ms), actor(ask, &event.actor), shown(&event.summary)]
+    });
+    table(
+        "What came after this moment",
+        &["Event", "Time (UTC)", "Who", "What"],
+        rows.collect(),
+        "Nothing came after it.",
+    )
 }
 
 fn reproduced(run: &pb::RunRow) -> String {

@@ -3,11 +3,11 @@
 use super::ask::Ask;
 use super::error::PageError;
 use super::layout::{self, table};
-use super::moment::iso;
 use super::text::{at, duration, judged, shown, signed, time};
 use super::version;
 use attestune_ledger::draft::plain;
 use attestune_ledger::log::{Clock as _, SystemClock};
+use attestune_ledger::time::iso;
 use attestune_proto::v1 as pb;
 use axum::response::Html;
 use maud::{Markup, html};

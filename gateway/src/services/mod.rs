@@ -48,6 +48,7 @@ pub struct Services {
     pub known: Arc<content::Known>,
     pub open_work: Arc<Mutex<OpenWorkCursor>>,
     pub pairings: Arc<Pairings>,
+    pub drafts: Arc<pages::Drafts>,
     pub started_ms: u64,
     pub stop: Stop,
     /// A permit for each stream that appends.
@@ -71,6 +72,7 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         known: Arc::default(),
         open_work: Arc::default(),
         pairings: Arc::default(),
+        drafts: Arc::default(),
         started_ms: SystemClock.now_ms(),
         stop,
         streams: Arc::new(Semaphore::new(append::STREAMS_MAX)),

@@ -87,7 +87,7 @@ impl Registry for Services {
     }
 
     async fn get_policy(&self, request: Request<pb::GetPolicyRequest>) -> Result<Response<pb::PolicyRow>, Status> {
-        self.ask(request, |_| None, |view, q| query::policy(view, q.version)).await
+        self.ask(request, |q| q.as_of, |view, q| query::policy(view, q.version)).await
     }
 
     async fn list_examples(
@@ -101,14 +101,14 @@ impl Registry for Services {
         &self,
         request: Request<pb::PrepareDatasetRequest>,
     ) -> Result<Response<pb::PrepareDatasetResponse>, Status> {
-        self.ask(request, |_| None, |view, q| query::prepare_dataset(view, &q.collections)).await
+        self.ask(request, |q| q.as_of, |view, q| query::prepare_dataset(view, &q.collections)).await
     }
 
     async fn list_members(
         &self,
         request: Request<pb::ListMembersRequest>,
     ) -> Result<Response<pb::ListMembersResponse>, Status> {
-        self.ask(request, |_| None, |view, q| query::list_members(view, q.dataset)).await
+        self.ask(request, |q| q.as_of, |view, q| query::list_members(view, q.dataset)).await
     }
 
     async fn list_open_work(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::OpenWork>, Status> {
@@ -123,5 +123,12 @@ impl Registry for Services {
             },
         )
         .await
+    }
+
+    async fn list_exports(
+        &self,
+        request: Request<pb::ListRequest>,
+    ) -> Result<Response<pb::ListExportsResponse>, Status> {
+        self.ask(request, |q| q.as_of, |view, q| query::list_exports(view, &q)).await
     }
 }

@@ -1,7 +1,7 @@
 //! What is late or missing: derived when asked, from the log and the asker's clock, so that a dead worker can't hide it.
 
 use super::erased::undecided;
-use super::{QueryError, answer, calendar};
+use super::{QueryError, answer, calendar, reckoned_from};
 use crate::replica::StoreView;
 use crate::rules::{
     eligibility::{self, Standing},
@@ -15,12 +15,14 @@ use attestune_proto::v1::{
     ScheduleRow, ServingOccasion,
 };
 
-/// Everything that somebody or something owes, the most overdue first.
+/// Everything that somebody or something owes at the asker's time (0 for the view's own), the most overdue first.
 ///
 /// # Errors
 /// If the state can't be read.
 pub fn due(store: &StoreView, model: &str, now_ms: u64) -> Result<DueResponse, QueryError> {
     let view = store.view();
+    let as_of_position = store.size().saturating_sub(1);
+    let now_ms = reckoned_from(&view, now_ms);
     let policy = policy::in_force(&view);
     let alerts = view.scan(&Alerts::all());
     let mut items = Vec::new();
@@ -39,7 +41,7 @@ pub fn due(store: &StoreView, model: &str, now_ms: u64) -> Result<DueResponse, Q
         item.overdue = now_ms > item.due_ms;
     }
     items.sort_by_key(|item| (item.due_ms, item.kind, item.position));
-    answer(&view, DueResponse { items, as_of_position: store.size().saturating_sub(1) })
+    answer(&view, DueResponse { items, as_of_position, now_ms })
 }
 
 /// When a model in production is due for retraining; nothing where none is in force, or its schedule is paused.

@@ -1,20 +1,27 @@
 //! Examples and the members of datasets.
 
-use super::{QueryError, answer, not_found};
-use crate::replica::StoreView;
 use crate::rules::eligibility::{self, Example};
 use crate::rules::policy;
-use crate::state::{Datasets, Examples, View};
-use attestune_proto::v1::{
-    DatasetRow, ExampleInfo, ExampleRef, ExampleStatus, Finding, ListExamplesRequest, ListExamplesResponse,
-    ListMembersResponse, Member, PrepareDatasetResponse, Sealed, event::Body,
+use crate::state::View;
+use attestune_proto::v1::{DatasetRow, ExampleStatus};
+#[cfg(feature = "store")]
+use {
+    super::{QueryError, answer, not_found},
+    crate::replica::StoreView,
+    crate::rules::bit,
+    crate::state::{Datasets, ErasedExamples, Examples},
+    attestune_proto::v1::{
+        ExampleInfo, ExampleRef, Finding, ListExamplesRequest, ListExamplesResponse, ListMembersResponse, Member,
+        PrepareDatasetResponse, Sealed, event::Body,
+    },
+    std::collections::BTreeMap,
 };
-use std::collections::BTreeMap;
 
 /// Examples of a collection, or of one batch, with what is known of each.
 ///
 /// # Errors
 /// If the state can't be read.
+#[cfg(feature = "store")]
 pub fn list_examples(view: &StoreView, request: &ListExamplesRequest) -> Result<ListExamplesResponse, QueryError> {
     let view = view.view();
     let policy = policy::in_force(&view);
@@ -44,6 +51,7 @@ pub fn list_examples(view: &StoreView, request: &ListExamplesRequest) -> Result<
 }
 
 /// What every scan of a batch found, by index.
+#[cfg(feature = "store")]
 fn findings(view: &View<'_>, batch: u64) -> BTreeMap<u32, Vec<Finding>> {
     let mut found: BTreeMap<u32, Vec<Finding>> = BTreeMap::new();
     for scan in view.scan(&crate::state::Scans::under(batch)) {
@@ -60,6 +68,7 @@ fn findings(view: &View<'_>, batch: u64) -> BTreeMap<u32, Vec<Finding>> {
 ///
 /// # Errors
 /// If the state can't be read.
+#[cfg(feature = "store")]
 pub fn prepare_dataset(view: &StoreView, collections: &[String]) -> Result<PrepareDatasetResponse, QueryError> {
     let at = view.size().saturating_sub(1);
     let view = view.view();
@@ -85,12 +94,20 @@ pub fn prepare_dataset(view: &StoreView, collections: &[String]) -> Result<Prepa
 ///
 /// # Errors
 /// If there is no such dataset, or the state can't be read.
+#[cfg(feature = "store")]
 pub fn list_members(view: &StoreView, dataset: u64) -> Result<ListMembersResponse, QueryError> {
     let view = view.view();
     let row = view.get(&Datasets::key(dataset)).ok_or_else(|| not_found("dataset at position", dataset))?;
-    let members = members_of(&view, &row).into_iter().map(|e| Member {
-        example: Some(ExampleRef { batch: e.batch, index: e.index }),
-        content: Some(Sealed { pack: e.pack, commitment: e.commitment }),
+    let mut erased = (0, Vec::new());
+    let members = members_of(&view, &row).into_iter().map(|e| {
+        if erased.0 != e.batch {
+            erased = (e.batch, view.get(&ErasedExamples::key(e.batch)).unwrap_or_default().erased);
+        }
+        Member {
+            example: Some(ExampleRef { batch: e.batch, index: e.index }),
+            content: Some(Sealed { pack: e.pack, commitment: e.commitment }),
+            erased: bit(&erased.1, e.index),
+        }
     });
     let response = ListMembersResponse { members: members.collect() };
     answer(&view, response)

@@ -4,8 +4,8 @@ use super::erased::erasures_of;
 use super::{QueryError, answer};
 use crate::replica::StoreView;
 use crate::state::{
-    Actors, Alerts, Bases, CollectionBatches, Datasets, Documents, Erasures, Evaluations, Examples, Experiments, Holds,
-    Keys, Ledgers, Models, Policies, Prefix, Promotions, Runs, Schedules, Suites, Versions, Windows,
+    Actors, Alerts, Bases, CollectionBatches, Datasets, Documents, Erasures, Evaluations, Examples, Experiments,
+    Exports, Holds, Keys, Ledgers, Models, Policies, Prefix, Promotions, Runs, Schedules, Suites, Versions, Windows,
 };
 use attestune_proto::v1 as pb;
 use prost::Message;
@@ -84,6 +84,8 @@ list!(/// Evaluations, all or those of one model.
     list_evaluations, ListEvaluationsResponse { evaluations }, Evaluations, model);
 list!(/// Promotions, all or those of one model.
     list_promotions, ListPromotionsResponse { promotions }, Promotions, model);
+list!(/// Bundles of evidence that left the house, all or those on one model.
+    list_exports, ListExportsResponse { exports }, Exports, model);
 list!(/// Legal holds, all or those of one name.
     list_holds, ListHoldsResponse { holds }, Holds, hold);
 

@@ -100,6 +100,11 @@ impl StoreView {
         Self { store, size }
     }
 
+    /// The store that it reads.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// How many entries it covers.
     pub fn size(&self) -> u64 {
         self.size

@@ -1,7 +1,9 @@
 //! A whole replica's memory in ordered maps: for the offline verifier and the tests.
 
-use super::{ReadFailed, Reader};
-use crate::rules::{Folded, fold};
+use super::{PolicyCache, ReadFailed, Reader};
+use crate::refusal::Rejection;
+use crate::rules::decode::{self, Decoded, Verify};
+use crate::rules::{Folded, fold_decoded};
 use crate::tree::{Frontier, Hash};
 use std::collections::BTreeMap;
 
@@ -16,6 +18,7 @@ pub struct MemoryState {
     verdict_tree: Frontier,
     entry_roots: Vec<Hash>,
     verdict_roots: Vec<Hash>,
+    policies: PolicyCache,
 }
 
 impl MemoryState {
@@ -32,8 +35,25 @@ impl MemoryState {
     /// # Errors
     /// If a row of this very memory does not decode, which a sound program never sees.
     pub fn push(&mut self, time_ms: u64, value: Vec<u8>) -> Result<Folded, ReadFailed> {
+        let decoded = decode::decode(&value);
+        self.push_decoded(time_ms, value, &decoded, &mut |envelope, key, index| {
+            crate::envelope::verify(envelope, key, index)
+        })
+    }
+
+    /// The same for a value that was decoded before, with a verifier that may remember what was verified in parallel.
+    ///
+    /// # Errors
+    /// As [`MemoryState::push`].
+    pub fn push_decoded(
+        &mut self,
+        time_ms: u64,
+        value: Vec<u8>,
+        decoded: &Result<Decoded, Rejection>,
+        verify: Verify<'_>,
+    ) -> Result<Folded, ReadFailed> {
         let position = self.entries.len() as u64;
-        let folded = fold(self, position, time_ms, &value)?;
+        let folded = fold_decoded(self, position, time_ms, &value, decoded, verify)?;
         self.entries.push((time_ms, value));
         self.fold_times.push(folded.fold_time_ms);
         for write in folded.effects.writes() {
@@ -88,6 +108,10 @@ impl Reader for MemoryState {
 
     fn fold_time(&self, position: u64) -> Result<Option<u64>, ReadFailed> {
         Ok(self.fold_times.get(position as usize).copied())
+    }
+
+    fn policies(&self) -> Option<&PolicyCache> {
+        Some(&self.policies)
     }
 
     fn entry_root(&self, size: u64) -> Result<Option<Hash>, ReadFailed> {

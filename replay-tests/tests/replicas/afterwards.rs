@@ -129,7 +129,7 @@ fn an_erasure_reaches_what_was_made_from_it_until_somebody_decides() {
 
     let open = kinds(&due(&world, world.now_ms + 1), true);
     assert!(open.contains(&DueKind::ErasureDecision));
-    let why = asked(&world, |view| query::why_in_force(view, "triage").unwrap());
+    let why = asked(&world, |view| query::why_in_force(view, view, "triage").unwrap());
     assert_eq!((why.erasures.len(), why.erasures[0].members, why.erasures[0].decision.is_none()), (1, 2, true));
     for version in [1, 2] {
         world.must("otto", erasure_decided(erasure, version, ErasureDecision::Keep));

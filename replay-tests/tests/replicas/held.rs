@@ -252,7 +252,7 @@ fn questions_are_answered(view: &StoreView) {
     for erasure in query::list_erasures(view).unwrap().erasures {
         answered(query::erasure(view, erasure.position));
     }
-    answered(query::why_in_force(view, "triage"));
+    answered(query::why_in_force(view, view, "triage"));
     answered(query::model_version(view, "triage", 1));
     let mut told = 0;
     let visit = &mut |_| {

@@ -11,6 +11,7 @@ mod held;
 mod long_lives;
 mod over_kafka;
 mod scenarios;
+mod time_travel;
 
 use held::Way;
 use proptest::prelude::*;

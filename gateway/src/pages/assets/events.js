@@ -13,6 +13,18 @@ export const BODIES = {
   "promotion-rejected": (form) => [98, encode(uint(1, form.promotion), uint(2, form.reason))],
   "promotion-withdrawn": (form) => [99, encode(uint(1, form.promotion))],
   "alert-acknowledged": (form) => [122, encode(uint(1, form.alert), uint(2, form.action))],
+  "evidence-exported": (draft) => [
+    48,
+    encode(
+      uint(1, draft.kind),
+      uint(2, draft.purpose),
+      string(3, draft.model),
+      uint(4, draft.version),
+      uint(5, draft.size),
+      bytes(6, unhex(draft.manifest)),
+      packed(7, draft.positions),
+    ),
+  ],
   claim: ({ batch, indices, reviewer }) => [55, encode(uint(1, batch), packed(2, indices), string(3, reviewer), uint(5, 1))],
   review: (reviews) => [56, encode(...reviews.map((review) => message(1, batchReview(review))))],
 };

@@ -1,6 +1,7 @@
 // What a page can do with script: copy hashes, pair, sign in, sign. Reading needs none of it.
 
 import { BODIES, act, token } from "./events.js";
+import { evidence } from "./evidence.js";
 import { keyOf, keys } from "./keys.js";
 import { pair } from "./pair.js";
 import { desk, take } from "./review.js";
@@ -96,5 +97,7 @@ for (const form of reveal("form.take")) {
     });
   });
 }
+
+for (const form of reveal("form.export")) evidence(form, ledger, actor, tell);
 
 for (const root of document.querySelectorAll("[data-desk]")) desk(root, ledger, actor);

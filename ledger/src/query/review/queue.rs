@@ -1,7 +1,7 @@
 //! The queue: what waits for whom, the most urgent first, and how much that is.
 
 use super::{Batch, Desk, actor};
-use crate::query::{QueryError, answer};
+use crate::query::{QueryError, answer, reckoned_from};
 use crate::replica::StoreView;
 use crate::rules::claims::{self, Held};
 use crate::rules::eligibility::{Example, Standing};
@@ -136,7 +136,7 @@ fn why(desk: &Desk<'_>, example: &Example) -> ReviewWhy {
 /// If the state can't be read.
 pub fn review_counts(at: &StoreView, collection: &str, now_ms: u64) -> Result<ReviewCounts, QueryError> {
     let view = at.view();
-    let desk = Desk::new(&view, now_ms);
+    let desk = Desk::new(&view, reckoned_from(&view, now_ms));
     let mut counter = Counter::default();
     desk.batches(collection).for_each(|batch| counter.take_in(&desk, &batch));
     answer(&view, counter.counts())

@@ -3,7 +3,7 @@
 use super::agreement::Table;
 use super::queue::Counter;
 use super::{Batch, Desk, actor};
-use crate::query::{QueryError, answer};
+use crate::query::{QueryError, answer, reckoned_from};
 use crate::replica::StoreView;
 use crate::rules::eligibility::Standing;
 use attestune_proto::v1::{
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// If the state can't be read.
 pub fn review_report(at: &StoreView, collection: &str, now_ms: u64) -> Result<ReviewReport, QueryError> {
     let view = at.view();
-    let desk = Desk::new(&view, now_ms);
+    let desk = Desk::new(&view, reckoned_from(&view, now_ms));
     let (mut tally, mut counter) = (Tally::default(), Counter::default());
     for batch in desk.batches(collection) {
         tally.take_in(&desk, &batch);
