@@ -91,6 +91,7 @@ fn an_officer_looks_at_the_past_walks_back_to_the_source_and_approves_once() {
     ledger.init(&[("browser_keys_approve: false", "browser_keys_approve: true")]);
     ledger.staff();
     ledger.equip();
+    ledger.ok(&["role", "grant", "omar", "officer", "--as", "ada"]); // who takes evidence out
     let past = ledger.size() - 1;
     ledger.freeze_triage();
     ledger.train_and_evaluate("1", "triage@1");
