@@ -65,6 +65,7 @@ impl Local {
             key: gateway_key,
             actor: "gateway".into(),
             published: None,
+            pairings: Arc::default(),
             serving: None,
         };
         let (channel, server) = attestune_gateway::serve_in_process(gateway.clone()).await?;

@@ -127,6 +127,7 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
         key: signer.key,
         actor: signer.actor,
         published: publishing.as_ref().map(|publishing| publishing.published.clone()),
+        pairings: Arc::default(),
         serving: serving.clone(),
     };
     servers.spawn(serve_tcp(gateway, args.listen, stopped));

@@ -19,6 +19,7 @@ mod stop;
 mod sweep;
 
 pub use http::{listen_tcp, serve_pages, serve_router};
+pub use pairing::Pairings;
 pub use published::Published;
 pub use serve::{InProcess, ServeError, serve_in_process, serve_tcp, serve_uds};
 
@@ -40,6 +41,8 @@ pub struct Gateway {
     pub actor: String,
     /// How far decided events are published, where this process publishes them or stands by.
     pub published: Option<Arc<Published>>,
+    /// Browsers that are being paired: one for all the ways on which it listens.
+    pub pairings: Arc<Pairings>,
     /// What answers prompts, where this gateway serves models.
     pub serving: Option<Arc<openai::Serving>>,
 }

@@ -137,6 +137,7 @@ impl World {
             key: key("gateway"),
             actor: "gateway".into(),
             published: Some(Arc::default()),
+            pairings: Arc::default(),
             serving: None,
         };
         let (channel, _) = attestune_gateway::serve_in_process(gateway.clone()).await.unwrap();
