@@ -21,6 +21,7 @@ mod tiles;
 mod witness;
 
 pub use http::{listen_tcp, serve_pages, serve_router};
+pub use pairing::Pairings;
 pub use published::Published;
 pub use serve::{InProcess, ServeError, serve_in_process, serve_tcp, serve_uds};
 pub use tiles::{Cosigned, LogPages};
@@ -46,6 +47,8 @@ pub struct Gateway {
     pub published: Option<Arc<Published>>,
     /// How the log is served as static resources.
     pub log: LogPages,
+    /// Browsers that are being paired: one for all the ways on which it listens.
+    pub pairings: Arc<Pairings>,
     /// What answers prompts, where this gateway serves models.
     pub serving: Option<Arc<openai::Serving>>,
 }

@@ -56,17 +56,17 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Results> {
         }
     };
 
-    let (mut ours, mut held, mut theirs) = (Single::default(), Single::default(), Single::default());
+    let (mut streamed, mut called, mut theirs) = (Single::default(), Single::default(), Single::default());
     let (mut split, mut streams, mut their_streams) = (Split::default(), Vec::new(), Vec::new());
     let bar = wait::bar("appending");
     bar.set_length(u64::from(plan.rounds));
     for _ in 0..plan.rounds {
         let door = direct(&mut ledger)?;
         ledger.log.take();
-        let times = single(&mut ledger, &server).await?;
+        let times = single(&mut ledger, &server, Way::Stream).await?;
         split.add(&times, &door, &ledger.log.take());
-        ours.add(&times);
-        held.add(&single_streaming(&mut ledger, &server).await?);
+        streamed.add(&times);
+        called.add(&single(&mut ledger, &server, Way::Calls).await?);
         if let Some(cluster) = &cluster {
             theirs.add(&cluster.insert(1, SINGLE)?.times);
         }
@@ -84,13 +84,15 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Results> {
         Some(_) => figure.beside("PostgreSQL", rounds),
         None => figure,
     };
-    let single = Figure::new(PART, format!("one writer, {bytes} bytes, to the receipt"), "events/s", held.rates);
+    let single = Figure::new(PART, format!("one writer, {bytes} bytes, to the receipt"), "events/s", streamed.rates);
     results.figures.push(beside(single.with_goal(Goal::RatioAtLeast(0.5)), theirs.rates.clone()));
-    let calls = Figure::new(PART, "one writer, a call an event", "events/s", ours.rates);
+    let calls = Figure::new(PART, "one writer, a call an event", "events/s", called.rates);
     results.figures.push(beside(calls, theirs.rates));
-    results.figures.push(beside(Figure::new(PART, "one writer, median", "us", held.p50), theirs.p50.clone()));
-    results.figures.push(beside(Figure::new(PART, "one writer, a call an event, median", "us", ours.p50), theirs.p50));
-    results.figures.push(beside(Figure::new(PART, "one writer, 99 of 100 within", "us", ours.p99), theirs.p99));
+    results.figures.push(beside(Figure::new(PART, "one writer, median", "us", streamed.p50), theirs.p50.clone()));
+    results
+        .figures
+        .push(beside(Figure::new(PART, "one writer, a call an event, median", "us", called.p50), theirs.p50));
+    results.figures.push(beside(Figure::new(PART, "one writer, 99 of 100 within", "us", streamed.p99), theirs.p99));
     results.figures.extend(split.figures());
     let streaming = Figure::new(PART, format!("{WRITERS} writers streaming, folded"), "events/s", streams);
     results.figures.push(beside(streaming.with_goal(Goal::ValueAtLeast(20_000.0)), their_streams));
@@ -221,8 +223,9 @@ impl Server {
             key: key(GATEWAY),
             actor: GATEWAY.into(),
             published: None,
-            serving: None,
             log: Default::default(),
+            pairings: Arc::default(),
+            serving: None,
         };
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(attestune_gateway::serve_uds(gateway, socket.to_owned(), stopped));
@@ -244,11 +247,35 @@ impl Server {
     }
 }
 
-/// One writer, who waits for each receipt: the time of each append.
-async fn single(ledger: &mut Ledger, server: &Server) -> anyhow::Result<Times> {
-    let mut client = LedgerClient::new(server.connect().await?);
+/// How the single writer appends.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Each event on one stream, as PostgreSQL's client keeps a connection with a prepared statement.
+    Stream,
+    /// A call an event.
+    Calls,
+}
+
+/// One writer, who waits for each receipt, in a thread of its own as in a process of its own: the time of each append.
+async fn single(ledger: &mut Ledger, server: &Server, way: Way) -> anyhow::Result<Times> {
+    let envelopes = ledger.sign(0, SINGLE)?;
+    let socket = server.socket.clone();
+    let writer = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let client = LedgerClient::new(connect::to_socket(&socket).await?);
+            match way {
+                Way::Stream => streamed(client, envelopes).await,
+                Way::Calls => called(client, envelopes).await,
+            }
+        })
+    };
+    tokio::task::spawn_blocking(writer).await?
+}
+
+async fn called(mut client: LedgerClient<Channel>, envelopes: Vec<Vec<u8>>) -> anyhow::Result<Times> {
     let mut times = Times::default();
-    for envelope in ledger.sign(0, SINGLE)? {
+    for envelope in envelopes {
         let began = Instant::now();
         let receipt = client.append(AppendRequest { envelope }).await?.into_inner();
         times.push(began.elapsed());
@@ -257,13 +284,11 @@ async fn single(ledger: &mut Ledger, server: &Server) -> anyhow::Result<Times> {
     Ok(times)
 }
 
-/// The same on one stream, as PostgreSQL's client keeps a connection with a prepared statement.
-async fn single_streaming(ledger: &mut Ledger, server: &Server) -> anyhow::Result<Times> {
-    let mut client = LedgerClient::new(server.connect().await?);
+async fn streamed(mut client: LedgerClient<Channel>, envelopes: Vec<Vec<u8>>) -> anyhow::Result<Times> {
     let (send, requests) = mpsc::channel(1);
     let mut receipts = client.append_stream(ReceiverStream::new(requests)).await?.into_inner();
     let mut times = Times::default();
-    for envelope in ledger.sign(0, SINGLE)? {
+    for envelope in envelopes {
         let began = Instant::now();
         send.send(AppendRequest { envelope }).await?;
         let receipt = receipts.message().await?.context("the stream of receipts ended")?;

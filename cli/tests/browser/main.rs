@@ -130,7 +130,7 @@ fn a_reviewer_decides_on_five_examples_by_keyboard_and_signs_once() {
         format!("write to zoe@example.org {hostile},card"),
         "call me under max@example.org,card".into(),
         "I am lee@example.org and angry,fees".into(),
-        "Meridian lost the mail of ann@example.org,fees".into(),
+        "the blue desk lost the mail of ann@example.org,fees".into(),
         "it is tom@example.org again,closing".into(),
     ];
     let tickets = ledger.file("tickets.csv", format!("text,intent\n{}\n", rows.join("\n")).as_bytes());
@@ -147,5 +147,5 @@ fn a_reviewer_decides_on_five_examples_by_keyboard_and_signs_once() {
     assert_eq!((status("EXAMPLE_STATUS_ELIGIBLE"), status("EXAMPLE_STATUS_REJECTED")), (4, 1), "{listed}");
     let shown = ledger.json(&["review", "show", "tickets", "4", "--as", "rita"]);
     let prompt = shown[0]["prompt"].as_str().unwrap();
-    assert!(prompt.contains("<PERSONAL_DATA> lost the mail of <") && !prompt.contains("ann@"), "{prompt}");
+    assert!(prompt.contains("the <PERSONAL_DATA> lost the mail of <") && !prompt.contains("ann@"), "{prompt}");
 }

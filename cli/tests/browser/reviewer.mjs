@@ -20,7 +20,7 @@ try {
   const begun = Date.now();
   for (const key of ["a", "n", "r"]) await page.keyboard.press(key);
   await page.keyboard.press("m");
-  await page.keyboard.type("Meridian");
+  await page.keyboard.type("blue desk");
   await page.keyboard.press("Escape");
   await page.keyboard.press("x");
   await page.keyboard.press("x");

@@ -39,7 +39,7 @@ pub async fn page(State(services): State<Services>) -> Result<Response, PageErro
 /// The ledger and actor of a code: what the new key must sign.
 pub async fn begin(State(services): State<Services>, body: String) -> Response {
     let begun = async {
-        let actor = services.pairings.actor(field(&parse(&body), "code"))?;
+        let actor = services.gateway.pairings.actor(field(&parse(&body), "code"))?;
         Ok::<_, Status>(json!({ "ledger": hex::encode(ledger_of(&services).await?), "actor": actor }))
     };
     begun.await.map_or_else(|status| failed(&status), |value| answer(StatusCode::OK, &value))
@@ -53,7 +53,7 @@ pub async fn offer(State(services): State<Services>, body: String) -> Response {
     let offered = async {
         let ledger = ledger_of(&services).await?;
         let keyid = keyid(&offer.public_key);
-        services.pairings.offer(field(&fields, "code"), &ledger, offer)?;
+        services.gateway.pairings.offer(field(&fields, "code"), &ledger, offer)?;
         Ok::<_, Status>(json!({ "keyid": keyid }))
     };
     offered.await.map_or_else(|status| failed(&status), |value| answer(StatusCode::OK, &value))
@@ -69,7 +69,7 @@ pub async fn state(State(services): State<Services>, body: String) -> Response {
     if let Some(failure) = view.failure() {
         return failed(&status(Reason::Internal, failure.to_string()));
     }
-    let open = services.pairings.actor(field(&fields, "code")).is_ok();
+    let open = services.gateway.pairings.actor(field(&fields, "code")).is_ok();
     let word = if known {
         "registered"
     } else if open {

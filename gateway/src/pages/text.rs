@@ -129,7 +129,7 @@ pub fn hash(bytes: &[u8]) -> Markup {
     let whole = hex::encode(bytes);
     html! {
         span.hash { code title=(whole) { (whole.get(..8).unwrap_or(&whole)) @if whole.len() > 8 { "…" } }
-            button.copy type="button" hidden data-copy=(whole) aria-label={ "Copy " (whole.get(..8).unwrap_or("")) } { "⧉" } }
+            button.copy type="button" hidden data-copy=(whole) aria-label={ "Copy " (whole.get(..8).unwrap_or("")) } { "copy" } }
     }
 }
 

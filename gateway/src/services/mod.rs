@@ -15,7 +15,6 @@ use crate::Gateway;
 use crate::access::Denials;
 use crate::health::set_all;
 use crate::pages;
-use crate::pairing::Pairings;
 use crate::stop::Stop;
 use attestune_ledger::log::{Clock as _, SystemClock};
 use attestune_ledger::query::OpenWorkCursor;
@@ -47,7 +46,6 @@ pub struct Services {
     pub denials: Arc<Denials>,
     pub known: Arc<content::Known>,
     pub open_work: Arc<Mutex<OpenWorkCursor>>,
-    pub pairings: Arc<Pairings>,
     pub drafts: Arc<pages::Drafts>,
     pub started_ms: u64,
     pub stop: Stop,
@@ -71,7 +69,6 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         denials: Arc::default(),
         known: Arc::default(),
         open_work: Arc::default(),
-        pairings: Arc::default(),
         drafts: Arc::default(),
         started_ms: SystemClock.now_ms(),
         stop,

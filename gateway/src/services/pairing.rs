@@ -25,7 +25,7 @@ impl Pairing for Services {
         if !is_identifier(&actor) {
             return Err(status(Reason::BadRequest, "the actor is no identifier"));
         }
-        let code = self.pairings.open(&actor, &by)?;
+        let code = self.gateway.pairings.open(&actor, &by)?;
         let expires_ms = SystemClock.now_ms() + GOOD.as_millis() as u64;
         Ok(Response::new(OpenPairingResponse { code, expires_ms }))
     }
@@ -35,7 +35,7 @@ impl Pairing for Services {
         request: Request<AwaitPairingRequest>,
     ) -> Result<Response<AwaitPairingResponse>, Status> {
         let by = reader(&self.gateway, &request)?.actor.actor;
-        let mut offer = self.pairings.watch(&request.into_inner().code, &by)?;
+        let mut offer = self.gateway.pairings.watch(&request.into_inner().code, &by)?;
         let come = offer.wait_for(Option::is_some);
         let come = tokio::select! {
             come = tokio::time::timeout(WAIT, come) => come.ok().and_then(Result::ok).and_then(|offer| offer.clone()),

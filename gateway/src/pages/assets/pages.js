@@ -28,7 +28,7 @@ async function tell(status, work) {
 for (const button of reveal("button.copy")) {
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(button.dataset.copy);
-    button.textContent = "✓";
+    button.textContent = "copied";
   });
 }
 
