@@ -162,7 +162,6 @@ fn paragraph(text: &str, indent: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use attestune_ledger::query::comply::SAFE_HARBOR;
     use attestune_pii::{FoundBy, SAFE_HARBOR as IDENTIFIERS};
     use std::collections::BTreeSet;

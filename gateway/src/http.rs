@@ -33,7 +33,7 @@ const HEAD: &str = "/head";
 
 /// Whether a path is served beside gRPC.
 pub fn is_page(path: &str) -> bool {
-    PAGES.contains(&path) || path == CHECKPOINT || path.starts_with(TILES)
+    PAGES.contains(&path) || path == CHECKPOINT || path.strip_prefix(TILES).is_some_and(|tile| !tile.is_empty())
 }
 
 /// gRPC's routes with the pages and the log's static resources, all calls counted, and OpenAI's endpoints where there are

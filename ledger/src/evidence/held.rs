@@ -3,15 +3,17 @@
 
 use super::manifest::Manifest;
 use super::slice::Entries;
-use crate::query::category_verdict;
+use crate::draft::kind;
+use crate::query::{category_verdict, hurdles, signers, summary};
 use crate::state::{
     Actors, Bases, Datasets, Evaluations, Keys, Leakages, Models, Policies, Promotions, RowKey, Runs, Suites, Versions,
 };
 use attestune_proto::v1::{
-    ActorRow, ApprovalRecord, EvaluationProvenance, Event, KeyRow, ModelRow, Policy, PromotionRow, WhyInForceResponse,
-    event::Body,
+    ActorRow, ApprovalRecord, EvaluationProvenance, Event, HistoryEvent, KeyRow, ModelRow, Policy, PromotionRow,
+    Verdict, WhyInForceResponse, event::Body,
 };
 use prost::Message;
+use std::collections::BTreeSet;
 
 /// Something that the answer says, for people, and whether the entries say it, too.
 type Fact = (String, bool);
@@ -20,10 +22,9 @@ type Fact = (String, bool);
 pub fn facts(manifest: &Manifest, entries: &Entries, answer: &WhyInForceResponse, policy: &Policy) -> Vec<Fact> {
     let held = Held { entries, at: manifest.at };
     let mut facts = held.policy(answer, policy);
-    for said in answer.halt.iter().chain(&answer.rollback) {
-        let holds = held.event(said.position).is_some_and(|event| Some(event) == said.event.as_ref());
-        facts.push((format!("the event at {}", said.position), holds));
-    }
+    facts.extend(answer.halt.iter().chain(&answer.rollback).map(|said| held.said(said)));
+    let named = answer.actors.iter().map(|row| row.actor.clone());
+    facts.push(("the list of actors".into(), named.eq(signers(answer))));
     facts.push(held.in_force(&manifest.model, answer));
     if let Some(promotion) = &answer.promotion {
         facts.extend(held.promotion(promotion, answer));
@@ -62,6 +63,24 @@ impl Held<'_> {
         (what, self.latest(key).as_ref() == Some(row))
     }
 
+    /// An event as history tells it.
+    fn said(&self, said: &HistoryEvent) -> Fact {
+        let again = self.event(said.position).and_then(|event| {
+            let body = event.body.as_ref()?;
+            Some(HistoryEvent {
+                position: said.position,
+                time_ms: said.time_ms, // the log's clock, which no entry tells
+                verdict: Verdict::Accepted as i32,
+                refusal: None,
+                kind: kind(body) as i32,
+                actor: event.actor.clone(),
+                summary: summary(body),
+                event: Some(event.clone()),
+            })
+        });
+        (format!("the event at {}", said.position), again.as_ref() == Some(said))
+    }
+
     fn policy(&self, answer: &WhyInForceResponse, policy: &Policy) -> Vec<Fact> {
         let Some(row) = &answer.policy else { return Vec::new() };
         let signed = match self.body(row.position) {
@@ -70,7 +89,8 @@ impl Held<'_> {
             _ => false,
         };
         let name = format!("policy {}", row.version);
-        vec![(name.clone(), signed), self.row(&Policies::key(row.version), row, name)]
+        let version = answer.promotion.is_some() || answer.policy_version == row.version;
+        vec![(name.clone(), signed && version), self.row(&Policies::key(row.version), row, name)]
     }
 
     /// By the model's row as the event wrote it that brought this about.
@@ -98,9 +118,20 @@ impl Held<'_> {
     }
 
     fn promotion(&self, promotion: &PromotionRow, answer: &WhyInForceResponse) -> Vec<Fact> {
+        let policy =
+            self.latest(&Policies::key(promotion.policy_version)).and_then(|row| row.policy).unwrap_or_default();
+        let version = answer.in_force.clone().unwrap_or_default();
+        let evaluations = answer.evaluations.iter().map(|e| e.evaluation.as_ref().map_or(0, |row| row.position));
+        let suites: BTreeSet<u64> =
+            answer.evaluations.iter().filter_map(|e| e.suite.as_ref()).map(|s| s.position).collect();
+        let leakage = answer.leakage.iter().map(|found| found.suite);
         let mut facts = vec![
             self.row(&Promotions::key(promotion.position), promotion, format!("promotion {}", promotion.position)),
+            ("the policy of the promotion".into(), answer.policy_version == promotion.policy_version),
             ("the number of approvals".into(), promotion.approvals.len() == answer.approvals.len()),
+            ("the list of evaluations".into(), evaluations.eq(promotion.evaluations.iter().copied())),
+            ("the list of leakage".into(), answer.dataset.is_none() || leakage.eq(suites)),
+            ("what would have held it back".into(), hurdles(&policy, promotion, &version, answer) == answer.hurdles),
         ];
         for (approval, shown) in promotion.approvals.iter().zip(&answer.approvals) {
             let signer = approval.signer.clone().unwrap_or_default();

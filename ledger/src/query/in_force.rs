@@ -10,8 +10,8 @@ use crate::state::{
     Promotions, Runs, Scans, Versions, View,
 };
 use attestune_proto::v1::{
-    ApprovalRecord, DatasetRow, DatasetScan, EvaluationProvenance, Hurdle, LeakageProvenance, PromotionRow, RunRow,
-    Signer, Stage, VersionRow, WhyInForceResponse,
+    ApprovalRecord, DatasetRow, DatasetScan, EvaluationProvenance, Hurdle, LeakageProvenance, Policy, PromotionRow,
+    RunRow, Signer, Stage, VersionRow, WhyInForceResponse,
 };
 use std::collections::BTreeSet;
 #[cfg(feature = "store")]
@@ -81,7 +81,7 @@ pub fn why(view: &View<'_>, model: &str) -> Result<WhyInForceResponse, QueryErro
         found.evaluations = evaluations.map(|e| evaluation_provenance(view, e)).collect();
         found.policy_version = promotion.policy_version;
         found.leakage = leakage(view, found.dataset.as_ref(), &found.evaluations);
-        found.hurdles = hurdles(view, &promotion, &version, &found);
+        found.hurdles = hurdles(&view.policy(promotion.policy_version), &promotion, &version, &found);
         found.promotion = Some(promotion);
     }
     found.in_force = Some(version);
@@ -136,9 +136,13 @@ fn leakage(view: &View<'_>, dataset: Option<&DatasetRow>, of: &[EvaluationProven
 }
 
 /// What the rules held the promotion against, in the order of their guards, each with how it was.
-fn hurdles(view: &View<'_>, promotion: &PromotionRow, version: &VersionRow, found: &WhyInForceResponse) -> Vec<Hurdle> {
-    let policy = view.policy(promotion.policy_version);
-    let gate = policy::gate(&policy, Stage::try_from(promotion.to).unwrap_or_default()).cloned().unwrap_or_default();
+pub fn hurdles(
+    policy: &Policy,
+    promotion: &PromotionRow,
+    version: &VersionRow,
+    found: &WhyInForceResponse,
+) -> Vec<Hurdle> {
+    let gate = policy::gate(policy, Stage::try_from(promotion.to).unwrap_or_default()).cloned().unwrap_or_default();
     let hurdle = |code: &str, text: String| Hurdle { code: code.into(), text };
     let mut hurdles = Vec::new();
     for suite in &gate.suites {
@@ -221,7 +225,7 @@ fn hurdles_of(
 }
 
 /// Whoever signed something that the answer names.
-fn signers(found: &WhyInForceResponse) -> BTreeSet<String> {
+pub fn signers(found: &WhyInForceResponse) -> BTreeSet<String> {
     let mut actors: BTreeSet<String> = found.approvals.iter().map(|a| a.actor.clone()).collect();
     let mut add = |signer: &Option<Signer>| actors.extend(signer.iter().map(|s| s.actor.clone()));
     found.promotion.iter().for_each(|p| add(&p.requested_by));

@@ -39,7 +39,7 @@ pub use evaluation::{category_verdict, evaluation_provenance};
 pub use examples::members_of;
 pub use explain::{Wrote, wrote};
 pub use history::summary;
-pub use in_force::why;
+pub use in_force::{hurdles, signers, why};
 
 #[cfg(feature = "store")]
 pub use {
