@@ -145,6 +145,7 @@ impl Browser {
         let mut times = Times::default();
         for path in paths {
             let request = Request::get(path).header("host", "bench").header("cookie", &self.cookie);
+            self.sender.ready().await?;
             let began = Instant::now();
             let response = self.sender.send_request(request.body(Empty::new())?).await?;
             let status = response.status();

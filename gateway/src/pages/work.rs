@@ -178,5 +178,5 @@ fn hold_table(ask: &Ask, holds: &[pb::HoldRow]) -> Markup {
             html! { @match row.released_at { Some(position) => { "released " (at(ask, position)) } None => "stands" } },
         ]
     });
-    table("Legal holds", &["Hold", "Covers", "Placed", "State"], rows.collect(), "There were none.")
+    table("Legal holds", &["Hold", "Covers", "Placed", "State"], rows.collect(), "There were no legal holds.")
 }
