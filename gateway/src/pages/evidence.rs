@@ -61,7 +61,9 @@ impl Drafts {
         waiting.retain(|_, one| one.until > Instant::now());
         if waiting.len() >= WAITING_MAX {
             let oldest = waiting.iter().min_by_key(|(_, one)| one.until).map(|(name, _)| name.clone());
-            oldest.and_then(|name| waiting.remove(&name));
+            if let Some(name) = oldest {
+                waiting.remove(&name);
+            }
         }
         let one = Waiting { maker: maker.into(), until: Instant::now() + GOOD, draft: Arc::new(draft) };
         waiting.insert(name.clone(), one);
