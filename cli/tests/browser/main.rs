@@ -40,7 +40,7 @@ fn modules() -> Option<PathBuf> {
         // Past libtest's capture: it is to be seen.
         let said =
             "SKIPPED: the pages in a browser: Chromium, node or their modules are missing: run scripts/browser/install";
-        writeln!(std::io::stderr(), "\n{said}").unwrap();
+        std::io::stderr().write_all(format!("\n{said}\n").as_bytes()).unwrap();
         return None;
     }
     Some(String::from_utf8(output.stdout).unwrap().trim().into())
