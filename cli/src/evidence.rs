@@ -4,7 +4,7 @@ use crate::{context::Context, cosigned, moment::Moment, output, problem, session
 use anyhow::{Context as _, bail};
 use attestune_ledger::{
     draft::plain,
-    evidence::{self, Anchors, Draft, Exported, Request},
+    evidence::{self, Anchors, CHECKER, Draft, Exported, Request},
     log::Entry,
     tree::{Hash, TlogProof},
 };
@@ -217,6 +217,7 @@ impl<'a> Exporting<'a> {
             model: asked.model.into(),
             at: answer.as_of_position,
             sample: asked.sample,
+            checker: CHECKER,
         };
         Ok(Self { session, witnesses: asked.witnesses, request, answer })
     }

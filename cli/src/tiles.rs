@@ -4,7 +4,7 @@ use crate::{context::Context, cosigned, output, problem, session::Session, wait}
 use anyhow::Context as _;
 use attestune_ledger::{
     log::Entry,
-    tree::{Frontier, Hash, TILE_WIDTH, TilePath, tiles_of},
+    tree::{Checkpoint, Frontier, Hash, TILE_WIDTH, TilePath, VerifierKey, tiles_of},
 };
 use attestune_proto::v1::{CheckpointRequest, ReadRequest};
 use std::{
@@ -32,8 +32,10 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     };
     let mut lines = note.lines().skip(1);
     let size: u64 = lines.next().and_then(|size| size.parse().ok()).context("the checkpoint has no size")?;
-    let root = write(&session, &args.folder, size).await?;
-    let wanted = attestune_ledger::tree::Checkpoint::open(&note, &signed.verifier_key.parse()?)?.root;
+    let key: VerifierKey = signed.verifier_key.parse()?;
+    let before = before(&args.folder, &key, size)?;
+    let root = write(&session, &args.folder, size, before.as_ref()).await?;
+    let wanted = Checkpoint::open(&note, &key)?.root;
     if root != wanted {
         return Err(problem::no(
             format!("the entries that the server gave have the root {root}, its checkpoint says {wanted}"),
@@ -52,8 +54,19 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The checkpoint of an earlier export into the folder, which must be one of this log.
+fn before(folder: &Path, key: &VerifierKey, size: u64) -> anyhow::Result<Option<Checkpoint>> {
+    let path = folder.join("checkpoint");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let note = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let before = Checkpoint::open(&note, key).ok().filter(|before| before.size <= size);
+    before.map_or_else(|| Err(other(&path)), |before| Ok(Some(before)))
+}
+
 /// Writes every tile and bundle of entries of the log's first entries; answers the root that they have.
-async fn write(session: &Session, folder: &Path, size: u64) -> anyhow::Result<Hash> {
+async fn write(session: &Session, folder: &Path, size: u64, before: Option<&Checkpoint>) -> anyhow::Result<Hash> {
     let mut tree = Frontier::new();
     let mut rows: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
     let mut bundle = Vec::new();
@@ -81,6 +94,9 @@ async fn write(session: &Session, folder: &Path, size: u64) -> anyhow::Result<Ha
                 put_new(folder, TilePath { level: None, index, width: TILE_WIDTH }, &std::mem::take(&mut bundle))?;
             }
         }
+        if before.is_some_and(|before| before.size == tree.size() && before.root != tree.root()) {
+            return Err(other(&folder.join("checkpoint")));
+        }
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -101,12 +117,16 @@ fn put_new(folder: &Path, tile: TilePath, bytes: &[u8]) -> anyhow::Result<()> {
     let path = folder.join(tile.to_string());
     match fs::read(&path) {
         Ok(there) if there == bytes => Ok(()),
-        Ok(_) => Err(problem::no(
-            format!("{} holds something else than this log has there", path.display()),
-            "it is another log's folder, or was altered: export into a new one",
-        )),
+        Ok(_) => Err(other(&path)),
         Err(_) => put(&path, bytes),
     }
+}
+
+fn other(path: &Path) -> anyhow::Error {
+    problem::no(
+        format!("{} holds something else than this log has there", path.display()),
+        "it is another log's folder, or was altered: export into a new one",
+    )
 }
 
 fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

@@ -1,7 +1,9 @@
 //! Making bundles. What is made is what [`super::verify`] makes again.
 
 use super::export::Export;
-use super::facts::{self, ANSWER, EXPORT_CONSISTENCY, EXPORT_PROOF, MANIFEST, PAGE, POLICY, POPULATION, SAMPLE};
+use super::facts::{
+    self, ANSWER, CHECKER, EXPORT_CONSISTENCY, EXPORT_PROOF, MANIFEST, PAGE, POLICY, POPULATION, SAMPLE,
+};
 use super::manifest::{Manifest, PartName};
 use super::population::{self, Row};
 use super::{EvidenceError, archive, fold};
@@ -29,6 +31,8 @@ pub struct Request {
     pub at: u64,
     /// Members drawn at most.
     pub sample: u32,
+    /// The page that checks the bundle in a browser: given, as it holds this very code, compiled.
+    pub checker: &'static [u8],
 }
 
 /// A text with what lets its reader check the commitment.
@@ -89,7 +93,7 @@ pub fn complete(export: &[u8], request: &Request) -> Result<Draft, EvidenceError
     let leaves = read.entries.iter().flat_map(|e| entry_leaf(e.time_ms, &e.envelope).0).collect();
     let parts = vec![("log".to_owned(), export.to_vec()), ("leaves".to_owned(), leaves)];
     let head = head(request, BundleKind::Complete, &ledger.ledger_id, &ledger.name, &checkpoint, &answer)?;
-    Ok(draft(head, &answer, &[], &rows, parts, checkpoint.root))
+    Ok(draft(head, request, &answer, &[], &rows, parts, checkpoint.root))
 }
 
 /// A slice from entries with their proofs under two checkpoints of one size. `members` are the answer's dataset's.
@@ -143,7 +147,7 @@ pub fn slice(
     parts.extend(judged);
     parts.extend(effects);
     let head = head(request, BundleKind::Slice, &ledger, &name, &checkpoint, &answer)?;
-    Ok(draft(head, &answer, &lines, &rows, parts, checkpoint.root))
+    Ok(draft(head, request, &answer, &lines, &rows, parts, checkpoint.root))
 }
 
 /// What a leaf of the verdict tree hashes, after its 0x00.
@@ -200,6 +204,7 @@ fn head(
 
 fn draft(
     mut manifest: Manifest,
+    request: &Request,
     answer: &WhyInForceResponse,
     lines: &[super::page::Line],
     rows: &[Row],
@@ -211,6 +216,7 @@ fn draft(
         answer.policy.as_ref().and_then(|row| row.policy.as_ref()).map(|p| p.encode_to_vec()).unwrap_or_default();
     let mut parts = vec![
         (PAGE.to_owned(), page.into_bytes()),
+        (CHECKER.to_owned(), request.checker.to_vec()),
         (ANSWER.to_owned(), answer.encode_to_vec()),
         (POLICY.to_owned(), policy),
         (POPULATION.to_owned(), population::csv((1..).zip(rows)).into_bytes()),

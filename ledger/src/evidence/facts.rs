@@ -24,6 +24,7 @@ pub type Keys = BTreeMap<String, ([u8; 32], String)>;
 
 pub const MANIFEST: &str = "manifest.txt";
 pub const PAGE: &str = "index.html";
+pub const CHECKER: &str = "check.html";
 pub const ANSWER: &str = "answer";
 pub const POLICY: &str = "policy";
 pub const POPULATION: &str = "population.csv";

@@ -7,6 +7,7 @@
 //! ```text
 //! manifest.txt                what it is, and every part below by its SHA-256
 //! index.html                  a page for people
+//! check.html                  a page that checks the bundle in a browser, without network
 //! answer                      the WhyInForceResponse that the page shows
 //! policy                      the Policy in force at the moment asked about
 //! population.csv  sample.csv  the dataset's members, and a sample of them that nobody could choose
@@ -35,6 +36,10 @@ mod page;
 mod population;
 mod slice;
 mod verify;
+
+/// The page that checks bundles in a browser: this module, compiled to WebAssembly (`scripts/verifier-wasm`).
+#[cfg(feature = "store")]
+pub static CHECKER: &[u8] = include_bytes!("../../../verifier-wasm/check.html");
 
 pub use build::{Draft, Exported, OpenedText, Request, complete, slice};
 pub use claims::{Claim, Failure, Report, Standing};

@@ -103,7 +103,14 @@ impl House {
     }
 
     pub fn request(&self, at: u64) -> Request {
-        Request { exporter: "otto".into(), purpose: ExportPurpose::Regulator, model: "triage".into(), at, sample: 3 }
+        Request {
+            exporter: "otto".into(),
+            purpose: ExportPurpose::Regulator,
+            model: "triage".into(),
+            at,
+            sample: 3,
+            checker: b"<!doctype html><title>a page</title>",
+        }
     }
 
     /// The last position.

@@ -4,6 +4,7 @@
 
 mod afterwards;
 mod altered;
+mod browser;
 mod fields;
 mod house;
 mod lies;
