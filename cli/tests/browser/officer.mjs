@@ -1,5 +1,6 @@
 // What a compliance officer does: sign in, look at the past, walk a version back to the row it came from, approve.
 
+import { execFileSync } from "node:child_process";
 import { attestune, browser, check, go, look, pairAndSignIn } from "./house.mjs";
 
 const { BUNDLE, PAST, PROMOTION } = process.env;
@@ -128,6 +129,23 @@ try {
   check(said.includes("proven"), `the bundle verifies: ${said}`);
   const other = await attestune("verify", BUNDLE, "--ledger", "00".repeat(32)).then(() => "verified", (error) => String(error));
   check(other !== "verified", "it is of this ledger and of no other");
+
+  // The bundle's own page checks it in the browser, without network.
+  const unpacked = `${BUNDLE}.d`;
+  execFileSync("python3", ["-m", "zipfile", "-e", BUNDLE, unpacked]);
+  const alone = await context.newPage();
+  await context.setOffline(true);
+  await alone.goto(`file://${unpacked}/check.html`);
+  await alone.getByLabel("The bundle").setInputFiles(BUNDLE);
+  await alone.getByLabel("The ledger").fill(ledger);
+  await alone.getByRole("button", { name: "Check" }).click();
+  await alone.getByRole("heading", { name: "✓ It verifies" }).waitFor();
+  await look(alone, "self-check");
+  await alone.getByLabel("The ledger").fill("00".repeat(32));
+  await alone.getByRole("button", { name: "Check" }).click();
+  await alone.getByRole("heading", { name: "✗ It does not verify" }).waitFor();
+  await context.setOffline(false);
+  await alone.close();
 
   // On paper the ways round and the forms are gone, what is said stays.
   await go(page, "/models/triage/1");

@@ -11,7 +11,7 @@ use crate::access::{blocking, reader};
 use crate::reason::{Reason, status};
 use crate::services::Services;
 use attestune_ledger::draft::plain;
-use attestune_ledger::evidence::{self, Anchors, Draft, EvidenceError, Exported};
+use attestune_ledger::evidence::{self, Anchors, CHECKER, Draft, EvidenceError, Exported};
 use attestune_ledger::log::Entry;
 use attestune_ledger::state::Exports;
 use attestune_ledger::tree::{Hash, TlogProof};
@@ -133,8 +133,14 @@ async fn drafted(services: &Services, headers: &HeaderMap, body: &str) -> Result
     let source = Source { services, token };
     let mut why = source.why(field("model"), at).await?;
     why.after.clear();
-    let request =
-        evidence::Request { exporter: maker.clone(), purpose, model: field("model").into(), at, sample: SAMPLE };
+    let request = evidence::Request {
+        exporter: maker.clone(),
+        purpose,
+        model: field("model").into(),
+        at,
+        sample: SAMPLE,
+        checker: CHECKER,
+    };
     let (draft, discloses) = match kind {
         pb::BundleKind::Complete => source.complete(request).await?,
         pb::BundleKind::Slice | pb::BundleKind::Unspecified => source.slice(request, why).await?,
