@@ -4,7 +4,7 @@ use crate::{
     context::{Context, load_key},
     draft::Others,
     moment::Moment,
-    output, problem,
+    output, pair, problem,
 };
 use anyhow::Context as _;
 use attestune_ledger::{draft::plain, envelope, keyfile::KeyFile};
@@ -48,6 +48,8 @@ pub enum Command {
         #[command(flatten)]
         others: Others,
     },
+    /// Register a key that a browser makes and keeps, by a code that is given there once
+    Pair(pair::Args),
     /// Revoke a key: it signs nothing more, what it did before stays and is marked
     Revoke {
         /// The key's id
@@ -108,6 +110,7 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
             let said = format!("key {keyid} of {actor} ({name}) is registered");
             others.act(context, &session, Body::KeyRegistered(body), &said).await
         }
+        Command::Pair(args) => pair::run(context, args).await,
         Command::Revoke { keyid, reason } => {
             let reason = match reason {
                 ReasonArg::Lost => RevocationReason::Lost,

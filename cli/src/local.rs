@@ -68,6 +68,7 @@ impl Local {
             actor: "gateway".into(),
             published: None,
             log: attestune_gateway::LogPages::default(),
+            pairings: Arc::default(),
             serving: None,
         };
         let (channel, server) = attestune_gateway::serve_in_process(gateway.clone()).await?;

@@ -50,6 +50,7 @@ mod model;
 mod moment;
 mod monitor;
 mod output;
+mod pair;
 mod pii;
 mod policy;
 mod policy_operations;
@@ -124,7 +125,7 @@ enum Command {
     Trainer(spread::TrainerArgs),
     /// Check the folder and say what to do about what is wrong
     Doctor(doctor::Args),
-    /// Keys: make, list, register, revoke
+    /// Keys: make, list, register, pair a browser, revoke
     #[command(subcommand)]
     Key(key::Command),
     /// Roles: grant, withdraw

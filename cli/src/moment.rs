@@ -38,7 +38,7 @@ impl Moment {
 
     /// What there is of a name (empty for all) at that moment.
     pub fn list(&self, name: &str) -> ListRequest {
-        ListRequest { name: name.into(), as_of: self.as_of() }
+        ListRequest { name: name.into(), as_of: self.as_of(), ..Default::default() }
     }
 }
 

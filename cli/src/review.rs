@@ -161,7 +161,12 @@ async fn examples_at(
     awaiting_review: bool,
     moment: &Moment,
 ) -> anyhow::Result<Vec<ExampleInfo>> {
-    let request = ListExamplesRequest { collection: collection.into(), awaiting_review, as_of: moment.as_of() };
+    let request = ListExamplesRequest {
+        collection: collection.into(),
+        awaiting_review,
+        as_of: moment.as_of(),
+        ..Default::default()
+    };
     Ok(session.registry().list_examples(request).await?.into_inner().examples)
 }
 

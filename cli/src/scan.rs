@@ -79,7 +79,7 @@ async fn open_batches(session: &Session) -> anyhow::Result<usize> {
 }
 
 async fn show(context: &Context, session: &Session, collection: &str) -> anyhow::Result<()> {
-    let request = ListExamplesRequest { collection: collection.into(), awaiting_review: false, as_of: None };
+    let request = ListExamplesRequest { collection: collection.into(), ..Default::default() };
     let answer = session.registry().list_examples(request).await?.into_inner();
     if context.json {
         return output::message("ListExamplesResponse", &answer);

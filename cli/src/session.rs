@@ -12,8 +12,8 @@ use attestune_proto::v1::{
     AccessToken, AppendRequest, Event, HeadRequest, HeadResponse, ListRequest, OpenRequest, OpenResponse, ReadRequest,
     Receipt, SealRequest, SealResponse, Sealed, Seen, Verdict, admin_client::AdminClient,
     compliance_client::ComplianceClient, content_client::ContentClient, event::Body, ledger_client::LedgerClient,
-    operations_client::OperationsClient, provenance_client::ProvenanceClient, registry_client::RegistryClient,
-    review_client::ReviewClient,
+    operations_client::OperationsClient, pairing_client::PairingClient, provenance_client::ProvenanceClient,
+    registry_client::RegistryClient, review_client::ReviewClient,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
@@ -144,6 +144,11 @@ impl Session {
     /// The service Review.
     pub fn review(&self) -> ReviewClient<Signed> {
         ReviewClient::new(self.signed()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// The service Pairing.
+    pub fn pairing(&self) -> PairingClient<Signed> {
+        PairingClient::new(self.signed())
     }
 
     /// The service Admin.
@@ -278,7 +283,7 @@ impl Session {
 
 /// Lists everything of a name (empty for all) as it is now.
 pub fn list(name: &str) -> ListRequest {
-    ListRequest { name: name.into(), as_of: None }
+    ListRequest { name: name.into(), ..Default::default() }
 }
 
 /// The receipt, if it is an acceptance.

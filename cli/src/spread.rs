@@ -135,6 +135,7 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
         actor: signer.actor,
         published: publishing.as_ref().map(|publishing| publishing.published.clone()),
         log: args.log.pages(&replica)?,
+        pairings: Arc::default(),
         serving: serving.clone(),
     };
     servers.spawn(serve_tcp(gateway, args.listen, stopped));

@@ -77,6 +77,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     eprintln!("  socket {}", folder.socket().display());
     if !args.no_tcp {
         eprintln!("  gRPC   http://{}", args.listen);
+        eprintln!("  pages  http://{}/", args.listen);
         if serving.is_some() {
             eprintln!("  OpenAI http://{}/v1", args.listen);
         }

@@ -64,6 +64,8 @@ reasons! {
     BrokenStream = "broken-stream", InvalidArgument;
     /// Too many streams append at a time.
     TooManyStreams = "too-many-streams", ResourceExhausted;
+    /// Too many browsers are being paired at a time.
+    TooManyPairings = "too-many-pairings", ResourceExhausted;
     /// There is no such thing as of then.
     NotFound = "not-found", NotFound;
     /// The vault holds no such text.

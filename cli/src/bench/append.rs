@@ -223,8 +223,9 @@ impl Server {
             key: key(GATEWAY),
             actor: GATEWAY.into(),
             published: None,
-            serving: None,
             log: Default::default(),
+            pairings: Arc::default(),
+            serving: None,
         };
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(attestune_gateway::serve_uds(gateway, socket.to_owned(), stopped));

@@ -6,6 +6,7 @@ mod compliance;
 mod content;
 mod ledger;
 mod operations;
+mod pairing;
 mod provenance;
 mod registry;
 mod review;
@@ -13,6 +14,7 @@ mod review;
 use crate::Gateway;
 use crate::access::Denials;
 use crate::health::set_all;
+use crate::pages;
 use crate::stop::Stop;
 use attestune_ledger::log::{Clock as _, SystemClock};
 use attestune_ledger::query::{OpenWorkCursor, ReviewBacklog};
@@ -21,6 +23,7 @@ use attestune_proto::v1::compliance_server::ComplianceServer;
 use attestune_proto::v1::content_server::ContentServer;
 use attestune_proto::v1::ledger_server::LedgerServer;
 use attestune_proto::v1::operations_server::OperationsServer;
+use attestune_proto::v1::pairing_server::PairingServer;
 use attestune_proto::v1::provenance_server::ProvenanceServer;
 use attestune_proto::v1::receipts_server::ReceiptsServer;
 use attestune_proto::v1::registry_server::RegistryServer;
@@ -44,6 +47,7 @@ pub struct Services {
     pub known: Arc<content::Known>,
     pub open_work: Arc<Mutex<OpenWorkCursor>>,
     pub backlog: Arc<Mutex<ReviewBacklog>>,
+    pub drafts: Arc<pages::Drafts>,
     pub started_ms: u64,
     pub stop: Stop,
     /// A permit for each stream that appends.
@@ -56,7 +60,7 @@ macro_rules! server {
     };
 }
 
-/// All services with health and reflection, and what tells their health.
+/// All services with health and reflection, the pages beside them, and what tells their health.
 ///
 /// # Errors
 /// If reflection can't read the descriptors, which the build excludes.
@@ -67,6 +71,7 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         known: Arc::default(),
         open_work: Arc::default(),
         backlog: Arc::default(),
+        drafts: Arc::default(),
         started_ms: SystemClock.now_ms(),
         stop,
         streams: Arc::new(Semaphore::new(append::STREAMS_MAX)),
@@ -89,6 +94,7 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         .add_service(server!(OperationsServer, services.clone()))
         .add_service(server!(ComplianceServer, services.clone()))
         .add_service(server!(ReviewServer, services.clone()))
-        .add_service(server!(AdminServer, services));
-    Ok((routes, health))
+        .add_service(server!(PairingServer, services.clone()))
+        .add_service(server!(AdminServer, services.clone()));
+    Ok((Routes::from(routes.into_axum_router().merge(pages::router(services))), health))
 }

@@ -9,7 +9,7 @@ use {
     super::{QueryError, answer, not_found},
     crate::replica::StoreView,
     crate::rules::{bit, coverage},
-    crate::state::{Datasets, ErasedExamples},
+    crate::state::{Datasets, ErasedExamples, Examples},
     attestune_proto::v1::{
         ExampleInfo, ExampleRef, Finding, ListExamplesRequest, ListExamplesResponse, ListMembersResponse, Member,
         PrepareDatasetResponse, Sealed, event::Body,
@@ -17,7 +17,7 @@ use {
     std::collections::BTreeMap,
 };
 
-/// Examples of a collection with what is known of each.
+/// Examples of a collection, or of one batch, with what is known of each.
 ///
 /// # Errors
 /// If the state can't be read.
@@ -26,7 +26,11 @@ pub fn list_examples(view: &StoreView, request: &ListExamplesRequest) -> Result<
     let view = view.view();
     let policy = policy::in_force(&view);
     let mut found = Vec::new();
-    for batch in eligibility::batches(&view, std::slice::from_ref(&request.collection)) {
+    let batches = match request.batch {
+        0 => eligibility::batches(&view, std::slice::from_ref(&request.collection)),
+        batch => view.get(&Examples::key(batch)).into_iter().collect(),
+    };
+    for batch in batches {
         let mut examples = eligibility::batch(&view, &view, &policy, &batch);
         if request.awaiting_review {
             examples.retain(|e| e.status == ExampleStatus::AwaitingReview);

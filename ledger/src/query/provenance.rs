@@ -7,8 +7,8 @@ use super::{QueryError, answer, not_found};
 use crate::replica::StoreView;
 use crate::rules::eligibility::Example;
 use crate::state::{
-    Actors, Bases, Datasets, Documents, Evaluations, Examples, Leakages, Promotions, Reviews, Runs, Scans, Versions,
-    View,
+    Actors, Bases, Datasets, Documents, Evaluations, Examples, Leakages, Promotions, Reviews, Runs, Scans, Uses,
+    Versions, View,
 };
 use attestune_proto::v1::{
     BatchProvenance, DatasetRow, EvaluationRow, ExamplesScanned, LanguageShare, LeakageProvenance, MemberProvenance,
@@ -30,10 +30,11 @@ pub fn model_version(view: &StoreView, model: &str, version: u32) -> Result<Mode
     let run = row.run.and_then(|r| view.get(&Runs::key(r)));
     let dataset = run.as_ref().and_then(|r| view.get(&Datasets::key(r.dataset)));
     let batches = dataset.as_ref().map(|d| batches(&view, d)).unwrap_or_default();
-    let mut evaluations = view.scan(&Evaluations::all());
-    evaluations.retain(|e| e.model == model && e.version == version);
-    let mut promotions = view.scan(&Promotions::all());
-    promotions.retain(|p| p.model == model && p.version == version);
+    let uses = view.scan(&Uses::under(row.position));
+    let evaluations = uses.iter().filter_map(|made| view.get(&Evaluations::key(made.position)));
+    let evaluations: Vec<EvaluationRow> = evaluations.filter(|e| e.model == model && e.version == version).collect();
+    let promotions = uses.iter().filter_map(|made| view.get(&Promotions::key(made.position)));
+    let promotions = promotions.filter(|p| p.model == model && p.version == version).collect();
     let leakage = dataset.as_ref().map(|d| leakage(&view, d, &evaluations)).unwrap_or_default();
     let mut found = ModelVersion {
         base: view.get(&Bases::key(row.base)),

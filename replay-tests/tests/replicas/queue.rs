@@ -42,7 +42,11 @@ fn batches(world: &mut World, count: usize) -> Vec<u64> {
 fn waiting(world: &World, at: &StoreView) -> BTreeSet<(u64, u32)> {
     assert!(world.next() >= at.size());
     let of = |collection: &str| {
-        let request = ListExamplesRequest { collection: collection.into(), awaiting_review: true, as_of: None };
+        let request = ListExamplesRequest {
+            collection: collection.into(),
+            awaiting_review: true,
+            ..ListExamplesRequest::default()
+        };
         query::list_examples(at, &request).unwrap().examples
     };
     let examples = [of("tickets"), of("letters")].concat();

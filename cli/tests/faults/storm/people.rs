@@ -168,7 +168,7 @@ fn freeze(client: &mut Client, desk: &Desk) -> Option<u64> {
 }
 
 fn evaluate(client: &mut Client, suite: u64) {
-    let question = ListRequest { name: "triage".into(), as_of: None };
+    let question = ListRequest { name: "triage".into(), ..Default::default() };
     let versions = client
         .ask(&question, async |channel, request| RegistryClient::new(channel).list_versions(request).await)
         .versions;
