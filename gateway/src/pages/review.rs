@@ -245,11 +245,21 @@ struct ExampleText {
     answer: String,
 }
 
+/// What was found, in the order of the text, and whether it is only noted: that is hidden only where a person says so.
+fn findings_of(item: &pb::ReviewItem) -> (Vec<pb::Finding>, Vec<bool>) {
+    let Some(info) = &item.example else { return (Vec::new(), Vec::new()) };
+    let noted = |number: usize| info.noted.iter().any(|noted| *noted as usize == number);
+    let mut found: Vec<_> = info.findings.iter().cloned().enumerate().collect();
+    found.sort_by(|(_, one), (_, other)| {
+        (one.start, one.end, &one.entity).cmp(&(other.start, other.end, &other.entity))
+    });
+    found.into_iter().map(|(number, finding)| (finding, noted(number))).unzip()
+}
+
 fn article(number: usize, item: &pb::ReviewItem, rules: &pb::ReviewRules) -> Markup {
     let at = at(item);
     let text: ExampleText = serde_json::from_slice(&item.text).unwrap_or_default();
-    let mut findings = item.example.as_ref().map(|info| info.findings.clone()).unwrap_or_default();
-    findings.sort_by(|one, other| (one.start, one.end, &one.entity).cmp(&(other.start, other.end, &other.entity)));
+    let (findings, noted) = findings_of(item);
     let spans = findings
         .iter()
         .map(|f| json!({ "entity": f.entity, "start": f.start, "end": f.end, "score_ppm": f.score_ppm }));
@@ -272,8 +282,9 @@ fn article(number: usize, item: &pb::ReviewItem, rules: &pb::ReviewRules) -> Mar
                 legend { "What a redaction hides" }
                 @for (number, finding) in findings.iter().enumerate() {
                     label {
-                        input type="checkbox" value=(number) checked; " " @if number < 9 { kbd { (number + 1) } " " }
+                        input type="checkbox" value=(number) checked[!noted[number]]; " " @if number < 9 { kbd { (number + 1) } " " }
                         (finding.entity) " " (finding.start) "–" (finding.end) ", " (percent(finding.score_ppm))
+                        @if noted[number] { ", only noted" }
                     }
                 }
                 label { "Further words " kbd { "m" } " " input.more type="text" autocomplete="off" spellcheck="false"; }
