@@ -96,6 +96,16 @@ fn moments_are_told_apart(ledger: &Ledger) {
     assert_eq!(ledger.json(&["policy", "show", "--at-position", "0"])["version"], 1);
     assert_eq!(count(&["train", "status", "--at-position", &at], "runs"), 0);
 
+    let later = ["hold list", "erasure list", "alert list", "schedule show", "experiment show", "served", "report pii"];
+    for question in later {
+        let asked: Vec<&str> = question.split(' ').chain(["--at-position", &at]).collect();
+        ledger.json(&asked);
+    }
+    // What is late is reckoned from the moment; a time to come is asked of now.
+    let due = ledger.json(&["due", "triage", "--at-position", &at]);
+    assert_eq!((due["as_of_position"].as_u64(), due["now_ms"].as_u64() > Some(0)), (Some(frozen), true), "{due}");
+    assert!(ledger.ok(&["due", "triage", "--at", "2999-01-01"]).contains("OVERDUE"));
+
     let error = ledger.fails(2, &["in-force", "triage", "--at", "1999-01-01"]);
     assert!(error.contains("before-the-ledger: 1999-01-01T23:59:59.999Z is before the ledger"), "{error}");
     let error = ledger.fails(2, &["in-force", "triage", "--at", "2999-01-01"]);

@@ -41,6 +41,9 @@ fn covered(batch: u64, found: &[(u32, &str)]) -> ExamplesScanned {
     }
 }
 
+/// Makes a scan and its coverage bad.
+type Spoil<'a> = &'a dyn Fn(&mut ExamplesScanned, &mut Coverage);
+
 /// Statements of coverage: what is only noted asks for no review, alone or beside what does; statements that are out of
 /// order are refused; a scan without one, by another detector, flags all that it finds.
 pub fn scan_coverage() -> World {
@@ -54,7 +57,7 @@ pub fn scan_coverage() -> World {
         change(&mut scan, &mut coverage);
         Body::ExamplesScanned(ExamplesScanned { coverage: Some(coverage), ..scan })
     };
-    let bad: [&dyn Fn(&mut ExamplesScanned, &mut Coverage); 7] = [
+    let bad: [Spoil<'_>; 7] = [
         &|_, coverage| coverage.detectors.clear(),
         &|_, coverage| coverage.detectors[1].entities = vec![1, 3],
         &|_, coverage| coverage.noted = vec!["age".into()],

@@ -109,8 +109,13 @@ impl Write for Compared<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let from = usize::try_from(self.at).unwrap_or(usize::MAX);
         let there = self.expected.get(from..from.saturating_add(bytes.len()));
-        if there == Some(bytes) && self.wrong.is_empty() {
-            self.at += bytes.len() as u64;
+        if there == Some(bytes) {
+            let upto = self.at + bytes.len() as u64;
+            let right: Vec<u64> = self.wrong.range(self.at..upto).copied().collect();
+            for at in right {
+                self.wrong.remove(&at);
+            }
+            self.at = upto;
         } else {
             for byte in bytes {
                 let there = usize::try_from(self.at).ok().and_then(|at| self.expected.get(at));

@@ -7,6 +7,7 @@
 //! for each entry: its length as a varint, attestune.v1.Decided
 //! ```
 
+use super::each::each;
 use attestune_proto::v1::Decided;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -37,27 +38,25 @@ impl Export {
         let rest = bytes.strip_prefix(MAGIC.as_bytes()).ok_or((None, "its first line is another"))?;
         let (entries_note, rest) = note(rest).ok_or((None, "its second line is no checkpoint in base64"))?;
         let (verdicts_note, mut rest) = note(rest).ok_or((None, "its third line is no checkpoint in base64"))?;
-        let mut entries = Vec::new();
-        while !rest.is_empty() {
-            let position = entries.len() as u64;
-            let bad = |what| (Some(position), what);
-            let mut frame = rest;
-            let length = prost::decode_length_delimiter(&mut frame).map_err(|_| bad("its length is damaged"))?;
-            let (entry, after) = frame.split_at_checked(length).ok_or_else(|| bad("it is cut off"))?;
-            if length as u64 > FRAME_BYTES_MAX {
-                return Err(bad("it is longer than any entry"));
+        let (mut frames, mut broken) = (Vec::new(), None);
+        while !rest.is_empty() && broken.is_none() {
+            match frame(rest) {
+                Ok((first, after)) => {
+                    frames.push(first);
+                    rest = after;
+                }
+                Err(what) => broken = Some((Some(frames.len() as u64), what)),
             }
-            let decided = Decided::decode(entry).map_err(|_| bad("it is damaged"))?;
+        }
+        let mut entries = Vec::with_capacity(frames.len());
+        for (position, decided) in (0u64..).zip(each(&frames, |frame| decode(frame))) {
+            let decided = decided.map_err(|what| (Some(position), what))?;
             if decided.position != position {
-                return Err(bad("another position stands there: entries were left out, put in or moved"));
-            }
-            if decided.encode_length_delimited_to_vec() != rest[..rest.len() - after.len()] {
-                return Err(bad("it is not in its one form"));
+                return Err((Some(position), "another position stands there: entries were left out, put in or moved"));
             }
             entries.push(decided);
-            rest = after;
         }
-        Ok(Self { entries_note, verdicts_note, entries })
+        broken.map_or(Ok(Self { entries_note, verdicts_note, entries }), Err)
     }
 
     /// The bytes of an export.
@@ -70,6 +69,24 @@ impl Export {
         entries.iter().for_each(|entry| bytes.extend(entry.encode_length_delimited_to_vec()));
         bytes
     }
+}
+
+/// The first entry with its length before it, and what follows.
+fn frame(bytes: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
+    let mut behind = bytes;
+    let length = prost::decode_length_delimiter(&mut behind).map_err(|_| "its length is damaged")?;
+    if length as u64 > FRAME_BYTES_MAX {
+        return Err("it is longer than any entry");
+    }
+    bytes.split_at_checked(bytes.len() - behind.len() + length).ok_or("it is cut off")
+}
+
+fn decode(frame: &[u8]) -> Result<Decided, &'static str> {
+    let decided = Decided::decode_length_delimited(frame).map_err(|_| "it is damaged")?;
+    if decided.encode_length_delimited_to_vec() != frame {
+        return Err("it is not in its one form");
+    }
+    Ok(decided)
 }
 
 fn note(bytes: &[u8]) -> Option<(String, &[u8])> {

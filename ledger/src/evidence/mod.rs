@@ -27,6 +27,7 @@ mod archive;
 mod build;
 mod claims;
 mod complete;
+mod each;
 mod export;
 mod facts;
 mod fold;

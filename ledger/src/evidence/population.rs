@@ -81,9 +81,9 @@ pub fn csv<'a>(rows: impl IntoIterator<Item = (usize, &'a Row)>) -> String {
 
 /// Reads a table; else the number of the line that is not in its one form.
 pub fn read(text: &str) -> Result<Vec<Row>, usize> {
-    let mut lines = text.strip_prefix(HEADER).ok_or(1usize)?.lines();
+    let lines = text.strip_prefix(HEADER).ok_or(1usize)?.lines();
     let mut rows = Vec::new();
-    while let Some(line) = lines.next() {
+    for line in lines {
         let row = parse(line).ok_or(rows.len() + 2)?;
         rows.push(row);
     }

@@ -32,6 +32,7 @@ mod frontier;
 mod note;
 mod policy;
 mod proof;
+mod subtrees;
 #[cfg(test)]
 mod tests;
 mod tiles;
@@ -44,6 +45,7 @@ pub use frontier::{Frontier, TileHash};
 pub use note::{NoteError, Origin, VerifierKey};
 pub use policy::{Judged, Log, Missing, PolicyError, TlogPolicy, Witness};
 pub use proof::{ProofError, consistency_proof, inclusion_proof, root_at, verify_consistency, verify_inclusion};
+pub use subtrees::Subtrees;
 pub use tiles::{TILE_WIDTH, TileError, TilePath, TileReader, tile_width, tiles_of};
 pub use tlog_proof::{TlogProof, TlogProofError};
 pub use witness::{AddCheckpoint, WitnessRefusal, judge};

@@ -55,13 +55,12 @@ fn no_byte_of_a_bundle_can_be_another() {
         let step = (bundle.len() / 200).max(1);
         let places = (0..bundle.len()).step_by(step).chain(bundle.len() - 120..bundle.len());
         for at in places {
-            for bit in [at % 8] {
-                let mut other = bundle.clone();
-                other[at] ^= 1 << bit;
-                let report = verify(&other, &house.anchors());
-                assert!(!report.holds(), "bit {bit} of byte {at} of {}", bundle.len());
-                assert!(report.failures.iter().all(|failure| !failure.place.is_empty() && !failure.what.is_empty()));
-            }
+            let bit = at % 8;
+            let mut other = bundle.clone();
+            other[at] ^= 1 << bit;
+            let report = verify(&other, &house.anchors());
+            assert!(!report.holds(), "bit {bit} of byte {at} of {}", bundle.len());
+            assert!(report.failures.iter().all(|failure| !failure.place.is_empty() && !failure.what.is_empty()));
         }
         for cut in [0, 1, 100, bundle.len() / 2, bundle.len() - 1] {
             assert!(!verify(&bundle[..cut], &house.anchors()).holds());

@@ -127,7 +127,7 @@ proptest! {
     ) {
         let course = Course { seed, teams, batches_max: 3, upheaval_in: 100, ..Course::default() };
         let world = lived(course, events);
-        let end = (world.log.len() * usize::from(share) >> 16).max(1);
+        let end = ((world.log.len() * usize::from(share)) >> 16).max(1);
         past_is_past(&world, &[end]);
     }
 }
