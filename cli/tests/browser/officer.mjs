@@ -93,7 +93,7 @@ try {
   // Another officer's approval brings it into force: its page says why, with each printed name.
   await attestune("promote", "approve", "triage@1", "--as", "pia");
   await go(page, "/models/triage");
-  await page.getByText("is in force.").waitFor();
+  await page.getByText("is in force.").first().waitFor();
   for (const name of ["omar", "pia"]) await page.getByRole("row").filter({ hasText: `${name} (${name})` }).first().waitFor();
   await look(page, "in-force");
 
@@ -124,7 +124,7 @@ try {
   const download = page.waitForEvent("download");
   await page.getByRole("button", { name: "Sign for it, and take it out" }).click();
   await (await download).saveAs(BUNDLE);
-  const { ledger } = await page.evaluate(() => document.body.dataset);
+  const { ledger } = await page.evaluate(() => ({ ...document.body.dataset }));
   const said = await attestune("verify", BUNDLE, "--ledger", ledger);
   check(said.includes("proven"), `the bundle verifies: ${said}`);
   const other = await attestune("verify", BUNDLE, "--ledger", "00".repeat(32)).then(() => "verified", (error) => String(error));
@@ -134,8 +134,8 @@ try {
   const unpacked = `${BUNDLE}.d`;
   execFileSync("python3", ["-m", "zipfile", "-e", BUNDLE, unpacked]);
   const alone = await context.newPage();
-  await context.setOffline(true);
   await alone.goto(`file://${unpacked}/check.html`);
+  await context.setOffline(true);
   await alone.getByLabel("The bundle").setInputFiles(BUNDLE);
   await alone.getByLabel("The ledger").fill(ledger);
   await alone.getByRole("button", { name: "Check" }).click();

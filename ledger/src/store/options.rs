@@ -51,6 +51,8 @@ pub(super) fn database(options: &Options, recovery: DBRecoveryMode) -> rocksdb::
 fn told(level: LogLevel, message: &str) {
     match level {
         LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "rocksdb", "{message}"),
+        // Headers come whatever the level: its version and options, at each opening.
+        LogLevel::Header => tracing::trace!(target: "rocksdb", "{message}"),
         _ => tracing::warn!(target: "rocksdb", "{message}"),
     }
 }
