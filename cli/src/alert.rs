@@ -1,6 +1,6 @@
 //! `attestune alert`: alerts on what is served, and who has seen them.
 
-use crate::{context::Context, output, session::list, words::ActionArg};
+use crate::{context::Context, moment::Moment, output, words::ActionArg};
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{AlertAcknowledged, AlertAction, AlertRow, event::Body};
 
@@ -13,6 +13,8 @@ pub enum Command {
         /// Only those that nobody has acknowledged
         #[arg(long)]
         open: bool,
+        #[command(flatten)]
+        moment: Moment,
     },
     /// Acknowledge an alert: somebody has seen it, and this follows
     Ack {
@@ -26,10 +28,10 @@ pub enum Command {
 
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
     match command {
-        Command::List { model, open } => {
+        Command::List { model, open, moment } => {
             let session = context.connect().await?;
-            let mut answer =
-                session.operations().list_alerts(list(model.as_deref().unwrap_or_default())).await?.into_inner();
+            let request = moment.list(model.as_deref().unwrap_or_default());
+            let mut answer = session.operations().list_alerts(request).await?.into_inner();
             answer.alerts.retain(|alert| !open || alert.acknowledged.is_none());
             if context.json {
                 return output::message("ListAlertsResponse", &answer);

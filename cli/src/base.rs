@@ -2,6 +2,7 @@
 
 use crate::{
     context::Context,
+    moment::Moment,
     output, problem,
     session::{Session, list},
 };
@@ -30,7 +31,10 @@ pub enum Command {
         sha256: Option<String>,
     },
     /// List base models
-    List,
+    List {
+        #[command(flatten)]
+        moment: Moment,
+    },
 }
 
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
@@ -70,9 +74,9 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
                 &format!("base model {name} is registered, weights {}", output::short(&weights)),
             )
         }
-        Command::List => {
+        Command::List { moment } => {
             let session = context.connect().await?;
-            let answer = session.registry().list_bases(list("")).await?.into_inner();
+            let answer = session.registry().list_bases(moment.list("")).await?.into_inner();
             if context.json {
                 return output::message("ListBasesResponse", &answer);
             }

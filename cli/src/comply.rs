@@ -1,10 +1,9 @@
 //! `attestune comply`: what the ledger says to clauses of regulations.
 
-use crate::{context::Context, output, problem, session::now_ms};
+use crate::{context::Context, moment::Moment, output, problem, session::now_ms};
 use attestune_ledger::query::comply::{Pack, judge, parse};
 use attestune_proto::v1::{
-    AnswerStatus, AsOf, ClauseAnswer, ClauseStatus, ComplyRequest, ComplyResponse, PackAnswer, QuestionAnswer,
-    as_of::When,
+    AnswerStatus, ClauseAnswer, ClauseStatus, ComplyRequest, ComplyResponse, PackAnswer, QuestionAnswer,
 };
 use std::path::Path;
 
@@ -17,19 +16,16 @@ const GAPS_SHOWN: usize = 10;
 pub struct Args {
     /// The pack, such as soc-2, or a file of your own ending in .yaml; an overview of all without it
     pack: Option<String>,
-    /// As of this time, such as 2026-05-03 (its end) or 2026-05-03T09:00:00Z; what is late is reckoned from then
-    #[arg(long, value_parser = output::parse_time)]
-    at: Option<u64>,
-    /// After this position; what is late is reckoned from its time
-    #[arg(long, conflicts_with = "at")]
-    at_position: Option<u64>,
+    // What is late is reckoned from then.
+    #[command(flatten)]
+    moment: Moment,
 }
 
 /// Prints clauses with their answers. That there is a gap is an answer of no.
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let own = args.pack.as_deref().filter(|pack| is_file(pack)).map(read).transpose()?;
     let session = context.connect().await?;
-    let (as_of, now_ms) = moment(args, now_ms());
+    let (as_of, now_ms) = args.moment.reckoned(now_ms());
     // The packs of the build ask every question there is, so that a pack of one's own finds its answers there.
     let pack = args.pack.clone().filter(|_| own.is_none()).unwrap_or_default();
     let request = ComplyRequest { pack, now_ms, as_of };
@@ -51,18 +47,6 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         1 => Err(problem::no("1 clause with a gap", "docs/comply.md says what each question asks for")),
         _ => Err(problem::no(format!("{gaps} clauses with gaps"), "docs/comply.md says what each question asks for")),
     }
-}
-
-/// The moment asked about, and the time from which lateness is reckoned; 0 for the moment's own. A time to come is asked of
-/// what is on record now: what will be late by then if nobody does anything.
-fn moment(args: &Args, now_ms: u64) -> (Option<AsOf>, u64) {
-    let when = match (args.at_position, args.at) {
-        (Some(position), _) => Some(When::Position(position)),
-        (None, Some(at)) if at < now_ms => Some(When::TimeMs(at)),
-        (None, _) => None,
-    };
-    let reckoned_from = if args.at_position.is_some() { 0 } else { args.at.unwrap_or(now_ms) };
-    (when.map(|when| AsOf { when: Some(when) }), reckoned_from)
 }
 
 fn is_file(pack: &str) -> bool {
@@ -178,7 +162,6 @@ fn paragraph(text: &str, indent: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use attestune_ledger::query::comply::SAFE_HARBOR;
     use attestune_pii::{FoundBy, SAFE_HARBOR as IDENTIFIERS};
     use std::collections::BTreeSet;
@@ -192,15 +175,5 @@ mod tests {
         });
         let found: BTreeSet<&str> = found.flatten().copied().collect();
         assert_eq!(found, BTreeSet::from(SAFE_HARBOR));
-    }
-
-    #[test]
-    fn a_moment_is_a_position_a_time_that_was_or_now_and_a_time_to_come_is_asked_of_now() {
-        let asked = |at, at_position| moment(&Args { pack: None, at, at_position }, 100);
-        let at = |when| Some(AsOf { when: Some(when) });
-        assert_eq!(asked(None, None), (None, 100));
-        assert_eq!(asked(Some(60), None), (at(When::TimeMs(60)), 60));
-        assert_eq!(asked(Some(900), None), (None, 900));
-        assert_eq!(asked(None, Some(7)), (at(When::Position(7)), 0));
     }
 }

@@ -1,10 +1,6 @@
 //! `attestune dataset`: fixed sets of eligible examples.
 
-use crate::{
-    context::Context,
-    output, problem,
-    session::{Session, list},
-};
+use crate::{context::Context, moment::Moment, output, problem, session::Session};
 use attestune_proto::v1::{DatasetFrozen, DatasetRow, ListMembersRequest, PrepareDatasetRequest, event::Body};
 
 #[derive(clap::Subcommand)]
@@ -24,18 +20,23 @@ pub enum Command {
         /// List its members, too
         #[arg(long)]
         members: bool,
+        #[command(flatten)]
+        moment: Moment,
     },
     /// List datasets
-    List,
+    List {
+        #[command(flatten)]
+        moment: Moment,
+    },
 }
 
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Freeze { name, collections } => freeze(context, name, collections).await,
-        Command::Show { dataset, members } => show(context, dataset, *members).await,
-        Command::List => {
+        Command::Show { dataset, members, moment } => show(context, dataset, *members, moment).await,
+        Command::List { moment } => {
             let session = context.connect().await?;
-            let answer = session.registry().list_datasets(list("")).await?.into_inner();
+            let answer = session.registry().list_datasets(moment.list("")).await?.into_inner();
             if context.json {
                 return output::message("ListDatasetsResponse", &answer);
             }
@@ -65,7 +66,7 @@ async fn freeze(context: &Context, name: &str, collections: &[String]) -> anyhow
     collections.sort();
     collections.dedup();
     let session = context.connect_as_actor().await?;
-    let request = PrepareDatasetRequest { collections: collections.clone() };
+    let request = PrepareDatasetRequest { collections: collections.clone(), as_of: None };
     let prepared = session.registry().prepare_dataset(request).await?.into_inner();
     if prepared.unchecked + prepared.awaiting_review > 0 {
         eprintln!(
@@ -86,11 +87,11 @@ async fn freeze(context: &Context, name: &str, collections: &[String]) -> anyhow
     output::receipt(context.json, &receipt, &said)
 }
 
-async fn show(context: &Context, dataset: &str, members: bool) -> anyhow::Result<()> {
+async fn show(context: &Context, dataset: &str, members: bool, moment: &Moment) -> anyhow::Result<()> {
     let session = context.connect().await?;
-    let row = find(&session, dataset).await?;
+    let row = find_at(&session, dataset, moment).await?;
     let listed = if members {
-        let request = ListMembersRequest { dataset: row.position };
+        let request = ListMembersRequest { dataset: row.position, as_of: moment.as_of() };
         session.registry().list_members(request).await?.into_inner()
     } else {
         Default::default()
@@ -125,7 +126,11 @@ async fn show(context: &Context, dataset: &str, members: bool) -> anyhow::Result
 
 /// Finds a dataset by `NAME`, `NAME@NUMBER` or position.
 pub async fn find(session: &Session, text: &str) -> anyhow::Result<DatasetRow> {
-    let all = session.registry().list_datasets(list("")).await?.into_inner().datasets;
+    find_at(session, text, &Moment::default()).await
+}
+
+async fn find_at(session: &Session, text: &str, moment: &Moment) -> anyhow::Result<DatasetRow> {
+    let all = session.registry().list_datasets(moment.list("")).await?.into_inner().datasets;
     let (name, number) = match text.split_once('@') {
         Some((name, number)) => (name, number.parse::<u32>().ok()),
         None => (text, None),

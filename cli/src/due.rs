@@ -1,6 +1,6 @@
 //! `attestune due` and `gaps`: what is late or missing, reckoned now from the log and this machine's clock.
 
-use crate::{context::Context, output, problem, session::now_ms};
+use crate::{context::Context, moment::Moment, output, problem, session::now_ms};
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{DueItem, DueRequest};
 
@@ -8,24 +8,23 @@ use attestune_proto::v1::{DueItem, DueRequest};
 pub struct Args {
     /// The model; all without it
     model: Option<String>,
-    /// As of this time instead of now, such as 2026-05-03T09:00:00Z
-    #[arg(long, value_parser = output::parse_time)]
-    at: Option<u64>,
+    // What is late is reckoned from then.
+    #[command(flatten)]
+    moment: Moment,
 }
 
 /// Everything that is due, or with `overdue` only what is late: then that there is something is an answer of no.
 pub async fn run(context: &Context, args: &Args, overdue: bool) -> anyhow::Result<()> {
     let session = context.connect().await?;
-    let now_ms = args.at.unwrap_or_else(now_ms);
+    let (as_of, now_ms) = args.moment.reckoned(now_ms());
     let model = args.model.clone().unwrap_or_default();
-    let as_of = args.at.and_then(|at| crate::provenance::as_of(None, Some(at)));
     let request = DueRequest { model, now_ms, as_of };
     let mut answer = session.operations().due(request).await?.into_inner();
     answer.items.retain(|item| item.overdue || !overdue);
     if context.json {
         output::message("DueResponse", &answer)?;
     } else {
-        let rows = answer.items.iter().map(|item| cells(item, now_ms)).collect();
+        let rows = answer.items.iter().map(|item| cells(item, answer.now_ms)).collect();
         output::table(&["what", "of", "about", "due", "state", "event"], rows);
     }
     match answer.items.len() {

@@ -1,6 +1,6 @@
 //! `attestune erase`: a person's data go, the trail stays.
 
-use crate::{context::Context, erasure, output, problem, session::Session, words::GroundArg};
+use crate::{context::Context, erasure, moment::Moment, output, problem, session::Session, words::GroundArg};
 use attestune_proto::v1::{
     BatchIndices, ErasedContents, ErasureGround, FindSubjectRequest, FindSubjectResponse, GetErasureRequest,
     PrepareErasureRequest, PrepareErasureResponse, Receipt, SubjectErased, event::Body,
@@ -61,7 +61,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         // The index forgets what is erased when it is asked for it.
         session.operations().find_subject(FindSubjectRequest { subject }).await?;
     }
-    erasure::show(context, &session, first.position).await
+    erasure::show(context, &session, first.position, &Moment::default()).await
 }
 
 fn subject(args: &Args) -> anyhow::Result<Option<String>> {

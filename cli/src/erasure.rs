@@ -1,11 +1,6 @@
 //! `attestune erasure`: what was erased, how far it reached, and what becomes of that.
 
-use crate::{
-    context::Context,
-    output, promote,
-    session::{Session, list},
-    words::DecisionArg,
-};
+use crate::{context::Context, moment::Moment, output, promote, session::Session, words::DecisionArg};
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{
     ErasureDecided, ErasureDecision, ErasureReached, ErasureRow, GetErasureRequest, ReachedVersion, event::Body,
@@ -14,11 +9,16 @@ use attestune_proto::v1::{
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// List erasures
-    List,
+    List {
+        #[command(flatten)]
+        moment: Moment,
+    },
     /// What an erasure took and reached, and when it is final
     Show {
         /// The position of its first chunk
         erasure: u64,
+        #[command(flatten)]
+        moment: Moment,
     },
     /// Decide what becomes of a version that an erasure reached
     Decide {
@@ -35,8 +35,8 @@ pub enum Command {
 
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
     match command {
-        Command::List => {
-            let answer = context.connect().await?.operations().list_erasures(list("")).await?.into_inner();
+        Command::List { moment } => {
+            let answer = context.connect().await?.operations().list_erasures(moment.list("")).await?.into_inner();
             if context.json {
                 return output::message("ListErasuresResponse", &answer);
             }
@@ -44,7 +44,7 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
             output::table(&headers, answer.erasures.iter().map(cells).collect());
             Ok(())
         }
-        Command::Show { erasure } => show(context, &context.connect().await?, *erasure).await,
+        Command::Show { erasure, moment } => show(context, &context.connect().await?, *erasure, moment).await,
         Command::Decide { erasure, version: (model, version), decision } => {
             let decision = ErasureDecision::from(*decision).into();
             let body = ErasureDecided { erasure: *erasure, model: model.clone(), version: *version, decision };
@@ -75,8 +75,8 @@ fn cells(row: &ErasureRow) -> Vec<String> {
 ///
 /// # Errors
 /// If there is none.
-pub async fn show(context: &Context, session: &Session, erasure: u64) -> anyhow::Result<()> {
-    let request = GetErasureRequest { erasure, as_of: None };
+pub async fn show(context: &Context, session: &Session, erasure: u64, moment: &Moment) -> anyhow::Result<()> {
+    let request = GetErasureRequest { erasure, as_of: moment.as_of() };
     let answer = session.operations().get_erasure(request).await?.into_inner();
     if context.json {
         return output::message("GetErasureResponse", &answer);
@@ -112,6 +112,10 @@ pub async fn show(context: &Context, session: &Session, erasure: u64) -> anyhow:
     }
     for reached in &answer.versions {
         println!("  {}", reached_line(reached));
+    }
+    for export in &answer.exports {
+        let by = export.signer.as_ref().map_or("", |signer| signer.actor.as_str());
+        println!("  the bundle that {by} took out at {} holds a text of it: tell whoever has it", export.position);
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use crate::{
     base, cases,
     context::Context,
+    moment::Moment,
     output, problem, promote,
     provenance::version,
     session::{Session, list},
@@ -39,6 +40,8 @@ pub enum Command {
         /// Only the cases that were not passed
         #[arg(long, requires = "cases")]
         failed: bool,
+        #[command(flatten)]
+        moment: Moment,
     },
 }
 
@@ -64,17 +67,17 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
                 return Ok(());
             }
             finish(&session, receipt.position).await?;
-            show(context, &session, model, *number).await
+            show(context, &session, model, *number, &Moment::default()).await
         }
-        Command::Show { version: (model, number), cases: true, failed } => {
+        Command::Show { version: (model, number), cases: true, failed, moment } => {
             let session = context.connect_as_actor().await?;
-            let request = GetModelVersionRequest { model: model.clone(), version: *number, as_of: None };
+            let request = GetModelVersionRequest { model: model.clone(), version: *number, as_of: moment.as_of() };
             let evaluations = version(&session, request).await?.evaluations;
             cases::show(context, &session, &evaluations, *failed).await
         }
-        Command::Show { version: (model, number), .. } => {
+        Command::Show { version: (model, number), moment, .. } => {
             let session = context.connect().await?;
-            show(context, &session, model, *number).await
+            show(context, &session, model, *number, moment).await
         }
     }
 }
@@ -113,8 +116,8 @@ async fn find(session: &Session, position: u64) -> anyhow::Result<EvaluationRow>
     })
 }
 
-async fn show(context: &Context, session: &Session, model: &str, number: u32) -> anyhow::Result<()> {
-    let request = GetModelVersionRequest { model: model.into(), version: number, as_of: None };
+async fn show(context: &Context, session: &Session, model: &str, number: u32, moment: &Moment) -> anyhow::Result<()> {
+    let request = GetModelVersionRequest { model: model.into(), version: number, as_of: moment.as_of() };
     let answer = version(session, request).await?;
     if context.json {
         let rows = answer.evaluations.iter().map(|evaluation| crate::json::message("EvaluationProvenance", evaluation));

@@ -2,6 +2,7 @@
 
 use crate::{
     context::Context,
+    moment::Moment,
     output, policy_yaml, problem,
     session::{Session, list},
     words::MetricArg,
@@ -52,6 +53,8 @@ pub enum Command {
     Show {
         /// The model; all without it
         model: Option<String>,
+        #[command(flatten)]
+        moment: Moment,
     },
 }
 
@@ -106,10 +109,10 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
             let session = context.connect_as_actor().await?;
             conclude(context, &session, *experiment, outcomes, *stop).await
         }
-        Command::Show { model } => {
+        Command::Show { model, moment } => {
             let session = context.connect().await?;
             let name = model.as_deref().unwrap_or_default();
-            let answer = session.operations().list_experiments(list(name)).await?.into_inner();
+            let answer = session.operations().list_experiments(moment.list(name)).await?.into_inner();
             if context.json {
                 return output::message("ListExperimentsResponse", &answer);
             }

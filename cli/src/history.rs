@@ -1,6 +1,6 @@
 //! `attestune history`: what happened, in plain sentences.
 
-use crate::{context::Context, output, problem};
+use crate::{context::Context, moment::Moment, output, problem};
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{HistoryEvent, HistoryRequest, Kind, Verdict};
 use clap::ValueEnum;
@@ -25,6 +25,14 @@ pub struct Args {
     /// Up to, but not with, this position; 0 for the end
     #[arg(long, default_value_t = 0)]
     to: u64,
+    /// From this time on, such as 2026-05-03 (its beginning) or 2026-05-03T09:00:00Z
+    #[arg(long, value_parser = output::parse_beginning, value_name = "TIME")]
+    since: Option<u64>,
+    /// Up to this time, 2026-05-03 meaning its end
+    #[arg(long, value_parser = output::parse_time, value_name = "TIME")]
+    until: Option<u64>,
+    #[command(flatten)]
+    moment: Moment,
     /// Most events shown; 0 for all
     #[arg(long, default_value_t = 0)]
     limit: u32,
@@ -55,7 +63,13 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         from: args.from,
         to: args.to,
         limit: args.limit,
+        as_of: args.moment.as_of(),
+        from_ms: args.since.unwrap_or(0),
+        to_ms: args.until.unwrap_or(0),
     };
+    if args.until.is_some_and(|until| args.since.is_some_and(|since| since > until)) {
+        return Err(problem::cannot("the period ends before it begins", "--since must not be later than --until"));
+    }
     let mut events = session.provenance().history(request).await?.into_inner();
     while let Some(event) = events.message().await? {
         if context.json {

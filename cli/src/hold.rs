@@ -1,6 +1,6 @@
 //! `attestune hold`: data that must be kept.
 
-use crate::{context::Context, output, problem, session::list};
+use crate::{context::Context, moment::Moment, output, problem, session::list};
 use attestune_proto::v1::{HoldRow, LegalHoldPlaced, LegalHoldReleased, event::Body};
 
 #[derive(clap::Subcommand)]
@@ -19,7 +19,10 @@ pub enum Command {
         hold: String,
     },
     /// List legal holds
-    List,
+    List {
+        #[command(flatten)]
+        moment: Moment,
+    },
 }
 
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
@@ -44,8 +47,8 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
             let receipt = session.act(Body::LegalHoldReleased(LegalHoldReleased { hold: row.position })).await?;
             output::receipt(context.json, &receipt, &format!("the legal hold {} is released", row.hold))
         }
-        Command::List => {
-            let answer = context.connect().await?.operations().list_holds(list("")).await?.into_inner();
+        Command::List { moment } => {
+            let answer = context.connect().await?.operations().list_holds(moment.list("")).await?.into_inner();
             if context.json {
                 return output::message("ListHoldsResponse", &answer);
             }

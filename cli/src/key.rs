@@ -3,8 +3,8 @@
 use crate::{
     context::{Context, load_key},
     draft::Others,
-    output, problem,
-    session::list,
+    moment::Moment,
+    output, pair, problem,
 };
 use anyhow::Context as _;
 use attestune_ledger::{draft::plain, envelope, keyfile::KeyFile};
@@ -22,7 +22,10 @@ pub enum Command {
         actor: String,
     },
     /// List actors, their roles and keys
-    List,
+    List {
+        #[command(flatten)]
+        moment: Moment,
+    },
     /// Register an actor's key; signed by an admin (--as)
     Register {
         /// The actor
@@ -45,6 +48,8 @@ pub enum Command {
         #[command(flatten)]
         others: Others,
     },
+    /// Register a key that a browser makes and keeps, by a code that is given there once
+    Pair(pair::Args),
     /// Revoke a key: it signs nothing more, what it did before stays and is marked
     Revoke {
         /// The key's id
@@ -73,7 +78,7 @@ pub enum ReasonArg {
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::New { actor } => new(context, actor),
-        Command::List => list_actors(context).await,
+        Command::List { moment } => list_actors(context, moment).await,
         Command::Register { actor, name, kind, key_file, public, possession, others } => {
             let session = context.connect_as_actor().await?;
             let (public_key, possession) = match (public, possession) {
@@ -105,6 +110,7 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
             let said = format!("key {keyid} of {actor} ({name}) is registered");
             others.act(context, &session, Body::KeyRegistered(body), &said).await
         }
+        Command::Pair(args) => pair::run(context, args).await,
         Command::Revoke { keyid, reason } => {
             let reason = match reason {
                 ReasonArg::Lost => RevocationReason::Lost,
@@ -155,9 +161,9 @@ fn new(context: &Context, actor: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn list_actors(context: &Context) -> anyhow::Result<()> {
+async fn list_actors(context: &Context, moment: &Moment) -> anyhow::Result<()> {
     let session = context.connect().await?;
-    let answer = session.registry().list_actors(list("")).await?.into_inner();
+    let answer = session.registry().list_actors(moment.list("")).await?.into_inner();
     if context.json {
         return output::message("ListActorsResponse", &answer);
     }

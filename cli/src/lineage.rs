@@ -1,6 +1,6 @@
 //! `attestune lineage`: sources and uses of one thing.
 
-use crate::{context::Context, output, problem, promote, provenance, session::list};
+use crate::{context::Context, moment::Moment, output, problem, promote};
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{Direction, LineageRequest, LineageResponse};
 
@@ -11,12 +11,8 @@ pub struct Args {
     /// What was made from it, instead of what it was made from
     #[arg(long)]
     down: bool,
-    /// As it was after this position
-    #[arg(long, conflicts_with = "at")]
-    at_position: Option<u64>,
-    /// As it was at this time
-    #[arg(long, value_parser = output::parse_time)]
-    at: Option<u64>,
+    #[command(flatten)]
+    moment: Moment,
     /// Most nodes shown
     #[arg(long, default_value_t = 1000)]
     limit: u32,
@@ -33,7 +29,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
                     "see `attestune registry`",
                 )
             })?;
-            let versions = session.registry().list_versions(list(&model)).await?.into_inner().versions;
+            let versions = session.registry().list_versions(args.moment.list(&model)).await?.into_inner().versions;
             let found = versions.into_iter().find(|row| row.model == model && row.version == number);
             found
                 .ok_or_else(|| {
@@ -46,12 +42,8 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         }
     };
     let direction = if args.down { Direction::Down } else { Direction::Up };
-    let request = LineageRequest {
-        position,
-        direction: direction.into(),
-        as_of: provenance::as_of(args.at_position, args.at),
-        limit: args.limit,
-    };
+    let request =
+        LineageRequest { position, direction: direction.into(), as_of: args.moment.as_of(), limit: args.limit };
     let answer = session.provenance().lineage(request).await?.into_inner();
     if context.json {
         return output::message("LineageResponse", &answer);

@@ -10,7 +10,7 @@ use attestune_ledger::{
     vault::Vault,
 };
 use attestune_trainer::device::Device;
-use attestune_workers::{BaseModels, Evaluator, Pii, Quality, Scheduler, Signer, Trainer, Worker};
+use attestune_workers::{BaseModels, Evaluator, Monitor, Pii, Quality, Scheduler, Signer, Trainer, Worker};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -23,6 +23,8 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// The actor and key file of the scheduler.
 const SCHEDULER: &str = "scheduler";
+/// The actor and key file of the monitor.
+const MONITOR: &str = "monitor";
 
 /// A ledger opened in this process, and the channel to its gateway.
 pub struct Local {
@@ -65,6 +67,8 @@ impl Local {
             key: gateway_key,
             actor: "gateway".into(),
             published: None,
+            log: attestune_gateway::LogPages::default(),
+            pairings: Arc::default(),
             serving: None,
         };
         let (channel, server) = attestune_gateway::serve_in_process(gateway.clone()).await?;
@@ -109,9 +113,14 @@ impl Local {
             ("trainer", Box::new(Trainer::new(models.clone()).on(device.clone()))),
             ("evaluator", Box::new(Evaluator::new(models).on(device.clone()))),
         ];
-        // Only where one was hired: `init` registers none.
+        // These only where one was hired: `init` registers none.
         if self.folder.server_key(SCHEDULER).exists() {
             workers.push((SCHEDULER, Box::new(Scheduler)));
+        }
+        if self.folder.server_key(MONITOR).exists() {
+            // Models of its own: it needs their embeddings alone, and must not push out what is trained.
+            let models = BaseModels::new(self.folder.model_paths()?);
+            workers.push((MONITOR, Box::new(Monitor::new(models, Settings::of(&self.folder).scanner()?))));
         }
         let runtime = tokio::runtime::Handle::current();
         let mut threads = Vec::new();

@@ -1,8 +1,13 @@
 //! `attestune log`: the entries themselves.
 
-use crate::{append, context::Context, decided, decode, output, problem, proof, restore, session::Session, wait};
+use crate::{
+    append, context::Context, cosigned, decided, decode, output, problem, proof, restore, session::Session, tiles, wait,
+};
 use anyhow::Context as _;
-use attestune_ledger::draft::{kind, plain};
+use attestune_ledger::{
+    draft::{kind, plain},
+    evidence::{FRAME_BYTES_MAX, MAGIC},
+};
 use attestune_proto::v1::{CheckpointRequest, Decided, Entry, SubscribeRequest};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use prost::Message as _;
@@ -11,11 +16,6 @@ use std::{
     io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _},
     path::{Path, PathBuf},
 };
-
-/// The first line of an export.
-const MAGIC: &str = "attestune log export v1\n";
-/// An entry's value with its frame is never longer, in bytes.
-const FRAME_BYTES_MAX: u64 = 1 << 17;
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -45,6 +45,10 @@ pub enum Command {
     },
     /// Print a proof that an entry stands in the log, for `attestune verify --proof`
     Prove(proof::Args),
+    /// Write the log into a folder as static files (tlog-tiles), for any web server, mirror or monitor
+    ExportTiles(tiles::Args),
+    /// Print the newest checkpoint with the cosignatures of the witnesses of a trust policy
+    Cosign(cosigned::Args),
     /// Move the log between the folder and Kafka, or rebuild a lost topic: times, leaves and proofs stay
     Restore(restore::Args),
 }
@@ -57,6 +61,8 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
         Command::Append(args) => append::run(context, args).await,
         Command::Checkpoint { verdicts } => proof::checkpoint(context, *verdicts).await,
         Command::Prove(args) => proof::prove(context, args).await,
+        Command::ExportTiles(args) => tiles::run(context, args).await,
+        Command::Cosign(args) => cosigned::run(context, args).await,
         Command::Restore(args) => restore::run(context, args).await,
     }
 }

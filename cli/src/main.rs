@@ -10,16 +10,19 @@ mod append;
 mod backup;
 mod base;
 mod bench;
+mod bundle;
 mod cases;
 mod clock;
 mod comply;
 mod connect;
 mod context;
+mod cosigned;
 mod dataset;
 mod decided;
 mod decode;
 mod derive;
 mod device;
+mod diff;
 mod doctor;
 mod doctor_kafka;
 mod draft;
@@ -27,7 +30,9 @@ mod due;
 mod erase;
 mod erasure;
 mod eval;
+mod evidence;
 mod experiment;
+mod explain;
 mod folder;
 mod halt;
 mod history;
@@ -42,7 +47,10 @@ mod lineage;
 mod local;
 mod log;
 mod model;
+mod moment;
+mod monitor;
 mod output;
+mod pair;
 mod pii;
 mod policy;
 mod policy_operations;
@@ -73,12 +81,15 @@ mod spread;
 mod suite;
 mod telemetry;
 mod template;
+mod tiles;
 mod token;
 mod train;
 mod up;
 mod vault;
 mod verify;
 mod wait;
+mod watch;
+mod witness;
 mod words;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -114,7 +125,7 @@ enum Command {
     Trainer(spread::TrainerArgs),
     /// Check the folder and say what to do about what is wrong
     Doctor(doctor::Args),
-    /// Keys: make, list, register, revoke
+    /// Keys: make, list, register, pair a browser, revoke
     #[command(subcommand)]
     Key(key::Command),
     /// Roles: grant, withdraw
@@ -175,6 +186,9 @@ enum Command {
     /// Alerts on what is served: list, acknowledge
     #[command(subcommand)]
     Alert(alert::Command),
+    /// What servers counted and what a monitor read of it: list, show
+    #[command(subcommand)]
+    Watch(watch::Command),
     /// Retraining: set a schedule, pause it, show it
     #[command(subcommand)]
     Schedule(schedule::Command),
@@ -202,9 +216,14 @@ enum Command {
     History(history::Args),
     /// Which version is, or was, in force, and why
     InForce(in_force::Args),
-    /// Fold the log again from nothing and compare the result with the server's
+    /// What is another at one moment than at another
+    Diff(diff::Args),
+    /// Fold the log again from nothing and compare the result with the server's, or explain it event by event
     Replay(replay::Args),
-    /// Check a folder's log, an export or a proof offline, without trust in the server
+    /// Evidence that leaves the house and proves itself: export, list
+    #[command(subcommand)]
+    Evidence(evidence::Command),
+    /// Check a bundle of evidence, a folder's log, an export or a proof offline, without trust in the server
     Verify(verify::Args),
     /// Back up log, vault and the server's keys
     Backup(backup::BackupArgs),
@@ -213,6 +232,10 @@ enum Command {
     /// The raw log: tail, export, decode, append, checkpoint, prove, restore
     #[command(subcommand)]
     Log(log::Command),
+    /// Cosign the checkpoints of logs, each consistent with the one before: a small witness
+    Witness(witness::Args),
+    /// Tell of every event under a key, and go on telling
+    Monitor(monitor::Args),
     /// Sign an access token, for other gRPC clients
     Token(token::Args),
     /// Measure this build on this machine, beside others
@@ -288,6 +311,7 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::Served(args) => served::run(context, args).await,
         Command::Experiment(command) => experiment::run(context, command).await,
         Command::Alert(command) => alert::run(context, command).await,
+        Command::Watch(command) => watch::run(context, command).await,
         Command::Schedule(command) => schedule::run(context, command).await,
         Command::Due(args) => due::run(context, args, false).await,
         Command::Gaps(args) => due::run(context, args, true).await,
@@ -300,11 +324,15 @@ async fn command(cli: &Cli) -> anyhow::Result<()> {
         Command::Lineage(args) => lineage::run(context, args).await,
         Command::History(args) => history::run(context, args).await,
         Command::InForce(args) => in_force::run(context, args).await,
+        Command::Diff(args) => diff::run(context, args).await,
         Command::Replay(args) => replay::run(context, args).await,
+        Command::Evidence(command) => evidence::run(context, command).await,
         Command::Verify(args) => verify::run(context, args).await,
         Command::Backup(args) => backup::backup(context, args).await,
         Command::Restore(args) => backup::restore(context, args).await,
         Command::Log(command) => log::run(context, command).await,
+        Command::Witness(args) => witness::run(context, args).await,
+        Command::Monitor(args) => monitor::run(context, args).await,
         Command::Token(args) => token::run(context, args).await,
         Command::Bench(args) => bench::run(context, args).await,
         Command::Completions { shell } => {
@@ -321,6 +349,42 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_of_the_checklist_is_one_and_every_line_has_some() {
+        let checklist = include_str!("../../docs/checklist.md");
+        let rows: Vec<Vec<&str>> = checklist
+            .lines()
+            .filter(|line| line.starts_with("| ") && !line.starts_with("| asked"))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect();
+        for row in &rows {
+            let commands: Vec<&str> = row.iter().flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+            let commands = commands.into_iter().filter(|code| code.starts_with("attestune "));
+            let parsed = commands.map(|command| {
+                if let Err(error) = Cli::try_parse_from(command.split_whitespace()) {
+                    panic!("{command}: {error}");
+                }
+            });
+            assert!(parsed.count() > 0, "{row:?} names no command");
+        }
+        let asked: Vec<&str> = rows.iter().map(|row| row[0]).filter(|asked| !asked.is_empty()).collect();
+        let lines = [
+            "PII scan and human review",
+            "lineage",
+            "experiment tracking with reproducible configuration",
+            "LoRA with documented hyperparameters",
+            "accuracy, safety and compliance suites",
+            "the 95 % gate",
+            "stages",
+            "audit trail of promotions",
+            "A/B",
+            "rollback in under five minutes",
+            "quality monitoring",
+            "quarterly retraining",
+        ];
+        assert_eq!(asked, lines);
     }
 
     #[test]

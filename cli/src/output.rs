@@ -69,6 +69,13 @@ pub fn parse_time(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "a time such as 2026-05-03T09:00:00Z, or a date such as 2026-05-03, is expected".into())
 }
 
+/// The same, but a date alone is its first moment.
+pub fn parse_beginning(text: &str) -> Result<u64, String> {
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+    let first = day.and_then(|day| u64::try_from(day.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis()).ok());
+    first.map_or_else(|| parse_time(text), Ok)
+}
+
 /// The first eight digits of a hash.
 pub fn short(hash: &[u8]) -> String {
     hex::encode(hash).chars().take(8).collect()
@@ -117,7 +124,10 @@ mod tests {
         assert_eq!(time(1_777_791_600_000), "2026-05-03T07:00:00.000Z");
         assert_eq!(parse_time("2026-05-03 07:00"), Ok(1_777_791_600_000));
         assert_eq!(parse_time("2026-05-03").map(time), Ok("2026-05-03T23:59:59.999Z".into()));
-        assert!(parse_time("3 May").is_err());
+        assert_eq!(parse_beginning("2026-05-03").map(time), Ok("2026-05-03T00:00:00.000Z".into()));
+        for nonsense in ["3 May", "2026-02-30", "1969-12-31", "2026-05-03T25:00:00Z", ""] {
+            assert!(parse_time(nonsense).is_err() && parse_beginning(nonsense).is_err(), "{nonsense}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `attestune policy`: what the company demands.
 
-use crate::{context::Context, draft::Others, output, policy_yaml};
+use crate::{context::Context, draft::Others, moment::Moment, output, policy_yaml};
 use attestune_proto::v1::{GetPolicyRequest, PolicyAdopted, event::Body};
 use std::path::PathBuf;
 
@@ -11,6 +11,8 @@ pub enum Command {
         /// Its version; the one in force without it
         #[arg(long)]
         version: Option<u32>,
+        #[command(flatten)]
+        moment: Moment,
     },
     /// Print the default policy as YAML, to start one's own from
     Default {
@@ -29,9 +31,9 @@ pub enum Command {
 
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
     match command {
-        Command::Show { version } => {
+        Command::Show { version, moment } => {
             let session = context.connect().await?;
-            let request = GetPolicyRequest { version: version.unwrap_or(0) };
+            let request = GetPolicyRequest { version: version.unwrap_or(0), as_of: moment.as_of() };
             let row = session.registry().get_policy(request).await?.into_inner();
             if context.json {
                 return output::message("PolicyRow", &row);

@@ -205,7 +205,7 @@ pub fn named<T>(field: &str, prefix: &str, text: &str, from: impl Fn(&str) -> Op
 fn tools(texts: &[String]) -> anyhow::Result<Vec<Tool>> {
     let tool = |text: &String| match text.split_once('@') {
         Some((name, version)) => Ok(Tool { name: name.into(), version: version.into() }),
-        None => bail!("`{text}`: name@version is expected, such as attestune-pii@3"),
+        None => bail!("`{text}`: name@version is expected, such as attestune-pii@4"),
     };
     texts.iter().map(tool).collect()
 }

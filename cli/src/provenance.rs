@@ -2,29 +2,17 @@
 
 mod coverage;
 
-use crate::{context::Context, erasure, output, promote, session::Session};
+use crate::{context::Context, erasure, moment::Moment, output, promote, session::Session};
 use attestune_ledger::draft::plain;
-use attestune_proto::v1::{
-    AsOf, BatchProvenance, GetModelVersionRequest, ModelVersion, PromotionRow, Signer, as_of::When,
-};
+use attestune_proto::v1::{BatchProvenance, GetModelVersionRequest, ModelVersion, PromotionRow, Signer};
 
 #[derive(clap::Args)]
 pub struct Args {
     /// The version, MODEL@N
     #[arg(value_parser = promote::parse_version)]
     version: (String, u32),
-    /// As it was after this position
-    #[arg(long, conflicts_with = "at")]
-    at_position: Option<u64>,
-    /// As it was at this time, such as 2026-05-03 or 2026-05-03T09:00:00Z
-    #[arg(long, value_parser = output::parse_time)]
-    at: Option<u64>,
-}
-
-/// The moment asked for; none for now.
-pub fn as_of(at_position: Option<u64>, at_ms: Option<u64>) -> Option<AsOf> {
-    let when = at_position.map(When::Position).or(at_ms.map(When::TimeMs))?;
-    Some(AsOf { when: Some(when) })
+    #[command(flatten)]
+    moment: Moment,
 }
 
 /// Asks for a version.
@@ -34,11 +22,8 @@ pub async fn version(session: &Session, request: GetModelVersionRequest) -> anyh
 
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let session = context.connect().await?;
-    let request = GetModelVersionRequest {
-        model: args.version.0.clone(),
-        version: args.version.1,
-        as_of: as_of(args.at_position, args.at),
-    };
+    let request =
+        GetModelVersionRequest { model: args.version.0.clone(), version: args.version.1, as_of: args.moment.as_of() };
     let answer = version(&session, request).await?;
     if context.json {
         return output::message("ModelVersion", &answer);

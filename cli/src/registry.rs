@@ -1,6 +1,6 @@
 //! `attestune registry`: lists of what the ledger knows.
 
-use crate::{base, context::Context, dataset, output, session::list, suite, train};
+use crate::{base, context::Context, dataset, evidence, moment::Moment, output, suite, train};
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{VersionErased, VersionRow};
 use clap::ValueEnum;
@@ -13,6 +13,8 @@ pub struct Args {
     /// Only of this name: a model, dataset, suite or collection
     #[arg(long, default_value = "")]
     name: String,
+    #[command(flatten)]
+    moment: Moment,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -26,11 +28,12 @@ pub enum What {
     Evaluations,
     Promotions,
     Batches,
+    Exports,
 }
 
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let session = context.connect().await?;
-    let (mut registry, request) = (session.registry(), list(&args.name));
+    let (mut registry, request) = (session.registry(), args.moment.list(&args.name));
     macro_rules! answer {
         ($call:ident, $name:literal, $headers:expr, $rows:expr) => {{
             let answer = registry.$call(request).await?.into_inner();
@@ -94,6 +97,13 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
             ["batch", "collection", "kind", "count", "by"],
             |a: &pb::ListBatchesResponse| batches(a)
         ),
+        What::Exports => {
+            answer!(list_exports, "ListExportsResponse", evidence::HEADERS, |a: &pb::ListExportsResponse| a
+                .exports
+                .iter()
+                .map(evidence::cells)
+                .collect())
+        }
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! `attestune replay`: the log folded from nothing, compared with what the server says of itself.
+//! `attestune replay`: the log folded from nothing, compared with what the server says of itself, or explained.
 
 use crate::{
     context::Context,
-    output, problem,
+    explain, output, problem,
     refold::{Refold, Refolded},
     session::Session,
     wait,
@@ -16,9 +16,21 @@ pub struct Args {
     /// Compare the roots only, not every row
     #[arg(long)]
     roots_only: bool,
+    /// Tell of each entry who did what, how it was judged and what it changed, instead of comparing
+    #[arg(long, conflicts_with = "roots_only")]
+    explain: bool,
+    /// Explain up to and with this position
+    #[arg(long, requires = "explain", value_name = "N")]
+    to: Option<u64>,
+    /// Explain from this position on
+    #[arg(long, requires = "explain", value_name = "N", default_value_t = 0)]
+    from: u64,
 }
 
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
+    if args.explain {
+        return explain::run(context, args.from, args.to).await;
+    }
     let session = context.connect().await?;
     let head = session.head().await?;
     let started = Instant::now();

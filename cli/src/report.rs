@@ -2,7 +2,7 @@
 
 mod chart;
 
-use crate::{context::Context, output, session::now_ms};
+use crate::{context::Context, moment::Moment, output, session::now_ms};
 use anyhow::Context as _;
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{Agreement, DetectorReport, EntityReport, ReviewReport, ReviewReportRequest};
@@ -21,6 +21,8 @@ pub struct Args {
     /// Also draw the findings as an SVG picture
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    #[command(flatten)]
+    moment: Moment,
 }
 
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
@@ -32,7 +34,8 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
 async fn pii(context: &Context, args: &Args) -> anyhow::Result<()> {
     let session = context.connect().await?;
     let collection = args.collection.clone().unwrap_or_default();
-    let request = ReviewReportRequest { collection, now_ms: now_ms() };
+    let (as_of, now_ms) = args.moment.reckoned(now_ms());
+    let request = ReviewReportRequest { collection, now_ms, as_of };
     let report = session.review().report(request).await?.into_inner();
     if let Some(path) = &args.svg {
         std::fs::write(path, chart::svg(&report)).with_context(|| format!("cannot write {}", path.display()))?;

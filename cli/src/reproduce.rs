@@ -121,7 +121,7 @@ async fn repeat(context: &Context, session: &Session, run: &RunRow, device: Devi
     let base = bases.into_iter().find(|row| row.position == run.base).ok_or_else(|| missing("base model"))?;
     let asked = run.hyperparameters.clone().ok_or_else(|| missing("list of hyperparameters"))?;
 
-    let request = ListMembersRequest { dataset: run.dataset };
+    let request = ListMembersRequest { dataset: run.dataset, as_of: None };
     let members = session.registry().list_members(request).await?.into_inner().members;
     let contents: Vec<Sealed> = members.into_iter().map(|member| member.content.unwrap_or_default()).collect();
     let mut tree = Frontier::new();

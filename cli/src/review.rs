@@ -6,7 +6,7 @@ mod decide;
 mod desk;
 mod screen;
 
-use crate::{context::Context, output, problem, session::Session};
+use crate::{context::Context, moment::Moment, output, problem, session::Session};
 use anyhow::Context as _;
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{ExampleInfo, ExampleRef, Finding, ListExamplesRequest, ReviewReason, ReviewVerdict};
@@ -14,6 +14,7 @@ use attestune_workers::example::{self, ExampleText};
 use choose::Chosen;
 use clap::{Subcommand, ValueEnum};
 use decide::{DECISIONS_MAX, Made};
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 /// The kind of what a person found and no detector did.
@@ -42,6 +43,8 @@ pub enum Command {
         /// All examples, with their status
         #[arg(long)]
         all: bool,
+        #[command(flatten)]
+        moment: Moment,
     },
     /// Show texts; the read is recorded first
     Show(Chosen),
@@ -61,7 +64,7 @@ pub enum Command {
         #[arg(long, value_enum, default_value = "personal-data")]
         reason: ReasonArg,
     },
-    /// Replace what was found in the examples by its kind, such as <EMAIL>, and approve the result
+    /// Replace what was found in the examples, and is more than noted, by its kind, such as <EMAIL>; approve the result
     Redact(RedactArgs),
     /// Set decisions aside: the examples await review again
     Reopen(Chosen),
@@ -79,6 +82,9 @@ pub struct RedactArgs {
     /// Hide these characters instead of what was found: FIRST-END, counted from 0, END not included; of one example
     #[arg(long, value_name = "FIRST-END")]
     hide: Vec<Characters>,
+    /// Hide what is only noted as well, such as places and companies
+    #[arg(long, conflicts_with = "hide")]
+    noted: bool,
     /// Show what would be left, and decide nothing
     #[arg(long)]
     preview: bool,
@@ -129,9 +135,9 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
         Command::Queue(args) => desk::queue(context, args).await,
         Command::Assign(args) => desk::assign(context, args).await,
         Command::Claim(chosen) => desk::claim(context, chosen).await,
-        Command::List { collection, all } => {
+        Command::List { collection, all, moment } => {
             let session = context.connect().await?;
-            list(context, &session, collection, !all).await
+            list(context, &session, collection, !all, moment).await
         }
         Command::Show(chosen) => {
             let session = context.connect_as_actor().await?;
@@ -146,12 +152,32 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
 }
 
 async fn examples(session: &Session, collection: &str, awaiting_review: bool) -> anyhow::Result<Vec<ExampleInfo>> {
-    let request = ListExamplesRequest { collection: collection.into(), awaiting_review, as_of: None };
+    examples_at(session, collection, awaiting_review, &Moment::default()).await
+}
+
+async fn examples_at(
+    session: &Session,
+    collection: &str,
+    awaiting_review: bool,
+    moment: &Moment,
+) -> anyhow::Result<Vec<ExampleInfo>> {
+    let request = ListExamplesRequest {
+        collection: collection.into(),
+        awaiting_review,
+        as_of: moment.as_of(),
+        ..Default::default()
+    };
     Ok(session.registry().list_examples(request).await?.into_inner().examples)
 }
 
-async fn list(context: &Context, session: &Session, collection: &str, awaiting: bool) -> anyhow::Result<()> {
-    let examples = examples(session, collection, awaiting).await?;
+async fn list(
+    context: &Context,
+    session: &Session,
+    collection: &str,
+    awaiting: bool,
+    moment: &Moment,
+) -> anyhow::Result<()> {
+    let examples = examples_at(session, collection, awaiting, moment).await?;
     if context.json {
         let response = attestune_proto::v1::ListExamplesResponse { examples };
         return output::message("ListExamplesResponse", &response);
@@ -161,7 +187,7 @@ async fn list(context: &Context, session: &Session, collection: &str, awaiting: 
         vec![
             format!("{}/{}", at.batch, at.index),
             plain(info.status().as_str_name(), "EXAMPLE_STATUS_"),
-            findings(&info.findings),
+            findings(info),
             if info.redacted { "redacted".into() } else { String::new() },
         ]
     });
@@ -169,11 +195,22 @@ async fn list(context: &Context, session: &Session, collection: &str, awaiting: 
     Ok(())
 }
 
-fn findings(findings: &[Finding]) -> String {
-    let show = |finding: &Finding| {
-        format!("{} {}-{} ({})", finding.entity, finding.start, finding.end, output::percent(finding.score_ppm))
+/// What was found in an example, in words.
+fn findings(info: &ExampleInfo) -> String {
+    let show = |(number, finding): (u32, &Finding)| {
+        let noted = if info.noted.contains(&number) { ", noted" } else { "" };
+        let score = output::percent(finding.score_ppm);
+        format!("{} {}-{} ({score}{noted})", finding.entity, finding.start, finding.end)
     };
-    findings.iter().map(show).collect::<Vec<_>>().join(", ")
+    (0..).zip(&info.findings).map(show).collect::<Vec<_>>().join(", ")
+}
+
+/// What was found in an example: what asks for a review, and what the scan only notes.
+fn flagged_and_noted(info: &ExampleInfo) -> (Vec<Finding>, Vec<Finding>) {
+    let (noted, flagged): (Vec<_>, Vec<_>) =
+        (0..).zip(&info.findings).partition(|(number, _)| info.noted.contains(number));
+    let findings = |some: Vec<(u32, &Finding)>| some.into_iter().map(|(_, finding)| finding.clone()).collect();
+    (findings(flagged), findings(noted))
 }
 
 fn reference(info: &ExampleInfo) -> ExampleRef {
@@ -214,7 +251,7 @@ async fn show(context: &Context, session: &Session, chosen: &Chosen) -> anyhow::
 /// Prints a text, without what would move the cursor or turn its letters round.
 fn print_text(info: &ExampleInfo, text: &ExampleText) {
     let at = reference(info);
-    println!("{}/{}  {}", at.batch, at.index, findings(&info.findings));
+    println!("{}/{}  {}", at.batch, at.index, findings(info));
     for line in text.prompt.lines().chain([text.answer.as_str()]) {
         println!("    {}", screen::inert(line));
     }
@@ -242,30 +279,50 @@ async fn redact(context: &Context, args: &RedactArgs) -> anyhow::Result<()> {
         ));
     }
     let mut made = Vec::new();
+    let mut left = BTreeMap::new();
     for (info, text) in infos.iter().zip(texts(&session, &infos).await?) {
-        let at = reference(info);
-        let hidden = match args.hide.is_empty() {
-            true => ascending(info.findings.clone()),
-            false => own(&text, &args.hide)?,
+        let (hidden, stays) = match args.hide.is_empty() {
+            true => found(info, args.noted)?,
+            false => (own(&text, &args.hide)?, Vec::new()),
         };
-        if hidden.is_empty() {
-            return Err(problem::cannot(
-                format!("nothing was found in {}/{}, so there is nothing to redact", at.batch, at.index),
-                "approve or reject it, or say what to hide: --hide FIRST-END",
-            ));
-        }
+        stays.into_iter().for_each(|finding| *left.entry(finding.entity).or_insert(0u32) += 1);
+        let at = reference(info);
         let redacted = example::redact(&text, &hidden);
         if args.preview {
-            print_text(&ExampleInfo { findings: hidden, ..info.clone() }, &redacted);
+            print_text(&ExampleInfo { findings: hidden, noted: Vec::new(), ..info.clone() }, &redacted);
             continue;
         }
         let (verdict, reason) = (ReviewVerdict::Redact, args.reason.into());
         made.push(Made { at, verdict, reason, hidden, redacted: Some(redacted) });
     }
+    if !left.is_empty() {
+        let kinds: Vec<String> = left.iter().map(|(entity, count)| format!("{count} {entity}")).collect();
+        eprintln!("what is only noted stays ({}); --noted hides it, too", kinds.join(", "));
+    }
     if args.preview {
         return Ok(());
     }
     sign(context, &session, made, &args.chosen, ReviewVerdict::Redact).await
+}
+
+/// What a redaction hides of what was found, and what it leaves.
+fn found(info: &ExampleInfo, noted_too: bool) -> anyhow::Result<(Vec<Finding>, Vec<Finding>)> {
+    let at = reference(info);
+    let (hidden, stays) = match flagged_and_noted(info) {
+        (flagged, noted) if noted_too => (ascending([flagged, noted].concat()), Vec::new()),
+        (flagged, noted) => (ascending(flagged), noted),
+    };
+    if !hidden.is_empty() {
+        return Ok((hidden, stays));
+    }
+    let (what, how) = match stays.is_empty() {
+        true => ("nothing was found", "say what to hide: --hide FIRST-END"),
+        false => ("nothing was found but what is only noted", "hide that as well: --noted"),
+    };
+    Err(problem::cannot(
+        format!("{what} in {}/{}, so there is nothing to redact", at.batch, at.index),
+        format!("approve or reject it, or {how}"),
+    ))
 }
 
 /// The characters that a person hides, as findings.
@@ -319,6 +376,23 @@ mod tests {
         for wrong in ["", "12", "30-12", "4-4", "-3", "a-b"] {
             assert!(wrong.parse::<Characters>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_redaction_leaves_what_is_only_noted_unless_it_is_asked_to_hide_it() {
+        let finding =
+            |entity: &str, start| Finding { entity: entity.into(), start, end: start + 4, score_ppm: 800_000 };
+        let info = |findings, noted| ExampleInfo { findings, noted, ..Default::default() };
+        let both = info(vec![finding("location", 9), finding("email", 3), finding("email", 3)], vec![0]);
+        let entities = |some: &[Finding]| some.iter().map(|f| f.entity.clone()).collect::<Vec<_>>();
+        let (hidden, stays) = found(&both, false).unwrap();
+        assert_eq!((entities(&hidden), entities(&stays)), (vec!["email".into()], vec!["location".into()]));
+        let (hidden, stays) = found(&both, true).unwrap();
+        assert_eq!((entities(&hidden), stays.len()), (vec!["email".into(), "location".into()], 0));
+        let noted = info(vec![finding("location", 9)], vec![0]);
+        assert!(format!("{:?}", found(&noted, false).unwrap_err()).contains("only noted"));
+        assert_eq!(found(&noted, true).unwrap().0.len(), 1);
+        assert!(found(&info(Vec::new(), Vec::new()), true).is_err());
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
 /// A detector that the policy asks for and that nobody here has would be waited for without end. Where another process
 /// serves the ledger, that may have it; this one says so and waits.
 async fn refuse_what_is_lacking(context: &Context, session: &Session) -> anyhow::Result<()> {
-    let request = GetPolicyRequest { version: 0 };
+    let request = GetPolicyRequest::default();
     let policy = session.registry().get_policy(request).await?.into_inner().policy.unwrap_or_default();
     let ours = pii::detector(&pii::Settings::of(&context.folder()).scanner()?);
     let asked = policy.detectors.iter().map(|tool| format!("{}@{}", tool.name, tool.version));
@@ -79,7 +79,7 @@ async fn open_batches(session: &Session) -> anyhow::Result<usize> {
 }
 
 async fn show(context: &Context, session: &Session, collection: &str) -> anyhow::Result<()> {
-    let request = ListExamplesRequest { collection: collection.into(), awaiting_review: false, as_of: None };
+    let request = ListExamplesRequest { collection: collection.into(), ..Default::default() };
     let answer = session.registry().list_examples(request).await?.into_inner();
     if context.json {
         return output::message("ListExamplesResponse", &answer);

@@ -3,6 +3,7 @@
 use crate::{
     base,
     context::Context,
+    moment::Moment,
     output, policy_yaml, problem,
     session::{Session, list, now_ms},
     train::{Recipe, hyperparameters},
@@ -23,6 +24,8 @@ pub enum Command {
     Show {
         /// The model; all without it
         model: Option<String>,
+        #[command(flatten)]
+        moment: Moment,
     },
 }
 
@@ -75,10 +78,10 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
             let receipt = session.act(Body::ScheduleSet(body)).await?;
             output::receipt(context.json, &receipt, &format!("the retraining of {model} is paused"))
         }
-        Command::Show { model } => {
+        Command::Show { model, moment } => {
             let session = context.connect().await?;
             let name = model.as_deref().unwrap_or_default();
-            let answer = session.operations().list_schedules(list(name)).await?.into_inner();
+            let answer = session.operations().list_schedules(moment.list(name)).await?.into_inner();
             if context.json {
                 return output::message("ListSchedulesResponse", &answer);
             }

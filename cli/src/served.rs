@@ -2,6 +2,7 @@
 
 use crate::{
     context::Context,
+    moment::Moment,
     output, problem,
     session::{Session, now_ms},
 };
@@ -18,11 +19,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub struct Args {
     /// The model; all without it
     model: Option<String>,
+    #[command(flatten)]
+    moment: Moment,
 }
 
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let session = context.connect().await?;
-    let request = GetServingRequest { model: args.model.clone().unwrap_or_default(), now_ms: now_ms(), as_of: None };
+    let (as_of, now_ms) = args.moment.reckoned(now_ms());
+    let request = GetServingRequest { model: args.model.clone().unwrap_or_default(), now_ms, as_of };
     let answer = session.operations().get_serving(request).await?.into_inner();
     if context.json {
         return output::message("GetServingResponse", &answer);

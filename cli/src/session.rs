@@ -4,14 +4,16 @@ use crate::{context::Signer, local::Local, problem};
 use attestune_ledger::{
     draft::{draft, plain},
     envelope::TOKEN_PAYLOAD_TYPE,
+    evidence::OpenedText,
     log::{Clock as _, SystemClock},
     tree::{Frontier, leaf_hash},
 };
 use attestune_proto::v1::{
-    AccessToken, AppendRequest, Event, HeadRequest, HeadResponse, ListRequest, OpenRequest, ReadRequest, Receipt,
-    SealRequest, SealResponse, Sealed, Seen, Verdict, admin_client::AdminClient, compliance_client::ComplianceClient,
-    content_client::ContentClient, event::Body, ledger_client::LedgerClient, operations_client::OperationsClient,
-    provenance_client::ProvenanceClient, registry_client::RegistryClient, review_client::ReviewClient,
+    AccessToken, AppendRequest, Event, HeadRequest, HeadResponse, ListRequest, OpenRequest, OpenResponse, ReadRequest,
+    Receipt, SealRequest, SealResponse, Sealed, Seen, Verdict, admin_client::AdminClient,
+    compliance_client::ComplianceClient, content_client::ContentClient, event::Body, ledger_client::LedgerClient,
+    operations_client::OperationsClient, pairing_client::PairingClient, provenance_client::ProvenanceClient,
+    registry_client::RegistryClient, review_client::ReviewClient,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
@@ -144,6 +146,11 @@ impl Session {
         ReviewClient::new(self.signed()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
+    /// The service Pairing.
+    pub fn pairing(&self) -> PairingClient<Signed> {
+        PairingClient::new(self.signed())
+    }
+
     /// The service Admin.
     pub fn admin(&self) -> AdminClient<Signed> {
         AdminClient::new(self.signed()).max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -221,7 +228,7 @@ impl Session {
     /// Opens sealed texts, at most 512; the read is recorded first.
     pub async fn unseal(&self, contents: Vec<Sealed>) -> anyhow::Result<Vec<Vec<u8>>> {
         let asked = contents.len();
-        let request = OpenRequest { contents, pack: Vec::new() };
+        let request = OpenRequest { contents, pack: Vec::new(), with_salts: false };
         let opened = self.content().open(request).await?.into_inner().contents;
         if opened.len() != asked {
             anyhow::bail!("the server opened {} of {asked} texts", opened.len());
@@ -229,10 +236,22 @@ impl Session {
         Ok(opened)
     }
 
+    /// The same with their salts, so that whoever is given them can check the commitments.
+    pub async fn unseal_with_salts(&self, contents: Vec<Sealed>) -> anyhow::Result<Vec<OpenedText>> {
+        let asked = contents.len();
+        let request = OpenRequest { contents, pack: Vec::new(), with_salts: true };
+        let opened = self.content().open(request).await?.into_inner();
+        if opened.contents.len() != asked || opened.salts.len() != asked {
+            anyhow::bail!("the server opened {} of {asked} texts", opened.contents.len());
+        }
+        let texts = opened.salts.into_iter().zip(opened.contents);
+        Ok(texts.map(|(salt, content)| OpenedText { salt, content }).collect())
+    }
+
     /// Opens all texts of a pack, whose commitments must be the leaves of the tree with this root, in their order; the
     /// read is recorded first.
     pub async fn unseal_pack(&self, pack: Vec<u8>, root: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
-        let opened = self.content().open(OpenRequest { contents: Vec::new(), pack }).await?.into_inner();
+        let opened = self.open_pack(pack).await?;
         let mut tree = Frontier::new();
         opened.commitments.iter().for_each(|commitment| tree.push(leaf_hash(&[commitment])));
         if tree.root().0 != root || opened.commitments.len() != opened.contents.len() {
@@ -242,6 +261,12 @@ impl Session {
             ));
         }
         Ok(opened.contents)
+    }
+
+    /// Opens all texts of a pack, with their commitments, which the caller compares with the log's; the read is recorded
+    /// first.
+    pub async fn open_pack(&self, pack: Vec<u8>) -> anyhow::Result<OpenResponse> {
+        Ok(self.content().open(OpenRequest { contents: Vec::new(), pack, with_salts: false }).await?.into_inner())
     }
 
     /// The event at a position, as it was signed.
@@ -258,7 +283,7 @@ impl Session {
 
 /// Lists everything of a name (empty for all) as it is now.
 pub fn list(name: &str) -> ListRequest {
-    ListRequest { name: name.into(), as_of: None }
+    ListRequest { name: name.into(), ..Default::default() }
 }
 
 /// The receipt, if it is an acceptance.

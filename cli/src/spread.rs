@@ -3,6 +3,7 @@
 
 use crate::{
     context::{Context, Signer, load_key},
+    cosigned::LogArgs,
     device::DeviceArgs,
     folder::{self, Folder},
     kafka_args::KafkaArgs,
@@ -22,7 +23,9 @@ use attestune_ledger::{
     replica::{Replica, ReplicaOptions},
     vault::Vault,
 };
-use attestune_workers::{BaseModels, Evaluator, Limits, Pii, Quality, Scheduler, Share, Trainer, Worker, WorkerError};
+use attestune_workers::{
+    BaseModels, Evaluator, Limits, Monitor, Pii, Quality, Scheduler, Share, Trainer, Worker, WorkerError,
+};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,6 +62,8 @@ pub struct GatewayArgs {
     #[command(flatten)]
     publish: PublishArgs,
     #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
     serve: ServeArgs,
 }
 
@@ -71,7 +76,7 @@ pub struct WorkerArgs {
     work: Work,
     #[command(flatten)]
     device: DeviceArgs,
-    /// For the worker pii
+    /// For the workers pii and monitor
     #[command(flatten)]
     settings: Settings,
 }
@@ -94,6 +99,8 @@ enum WorkerName {
     Evaluator,
     /// Has models trained anew when their schedules say so
     Scheduler,
+    /// Watches what is served: judges answers, compares inputs with the training set, raises alerts
+    Monitor,
 }
 
 #[derive(clap::Args)]
@@ -127,6 +134,8 @@ pub async fn gateway(context: &Context, args: &GatewayArgs) -> anyhow::Result<()
         key: signer.key,
         actor: signer.actor,
         published: publishing.as_ref().map(|publishing| publishing.published.clone()),
+        log: args.log.pages(&replica)?,
+        pairings: Arc::default(),
         serving: serving.clone(),
     };
     servers.spawn(serve_tcp(gateway, args.listen, stopped));
@@ -155,7 +164,7 @@ pub async fn worker(context: &Context, args: &WorkerArgs) -> anyhow::Result<()> 
     if device.is_card() && !matches!(args.name, WorkerName::Evaluator) {
         return Err(problem::cannot("this worker computes on no card", "leave --device out"));
     }
-    if args.settings.given() && !matches!(args.name, WorkerName::Pii) {
+    if args.settings.given() && !matches!(args.name, WorkerName::Pii | WorkerName::Monitor) {
         return Err(problem::cannot("this worker looks for no personal data", "leave --config and --recognizers out"));
     }
     let worker: Box<dyn Worker + Send> = match args.name {
@@ -167,6 +176,7 @@ pub async fn worker(context: &Context, args: &WorkerArgs) -> anyhow::Result<()> 
         WorkerName::Quality => Box::new(Quality::default()),
         WorkerName::Evaluator => Box::new(Evaluator::new(args.work.bases()?).on(device)),
         WorkerName::Scheduler => Box::new(Scheduler),
+        WorkerName::Monitor => Box::new(Monitor::new(args.work.bases()?, args.settings.scanner()?)),
     };
     work(context, &args.work, worker).await
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     context::Context,
+    moment::Moment,
     output, policy_yaml, problem,
     session::{Session, list},
 };
@@ -24,15 +25,18 @@ pub enum Command {
         bound: String,
     },
     /// List suites
-    List,
+    List {
+        #[command(flatten)]
+        moment: Moment,
+    },
 }
 
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Register { file, bars, bound } => register(context, file, bars, bound).await,
-        Command::List => {
+        Command::List { moment } => {
             let session = context.connect().await?;
-            let answer = session.registry().list_suites(list("")).await?.into_inner();
+            let answer = session.registry().list_suites(moment.list("")).await?.into_inner();
             if context.json {
                 return output::message("ListSuitesResponse", &answer);
             }

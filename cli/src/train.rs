@@ -3,8 +3,10 @@
 use crate::{
     base,
     context::Context,
-    dataset, output, problem, reproduce,
-    session::{Session, list},
+    dataset,
+    moment::Moment,
+    output, problem, reproduce,
+    session::Session,
     wait::{self, Progress},
 };
 use attestune_ledger::draft::plain;
@@ -23,6 +25,8 @@ pub enum Command {
         /// Write the loss curve as a picture
         #[arg(long, value_name = "FILE.svg", requires = "run")]
         svg: Option<std::path::PathBuf>,
+        #[command(flatten)]
+        moment: Moment,
     },
     /// Train a completed run again and record whether the adapter is the same
     Verify(reproduce::Args),
@@ -89,18 +93,18 @@ pub struct Recipe {
 pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Request(request) => self::request(context, request).await,
-        Command::Status { run: None, .. } => {
+        Command::Status { run: None, moment, .. } => {
             let session = context.connect().await?;
-            let answer = session.registry().list_runs(list("")).await?.into_inner();
+            let answer = session.registry().list_runs(moment.list("")).await?.into_inner();
             if context.json {
                 return output::message("ListRunsResponse", &answer);
             }
             output::table(&HEADERS, answer.runs.iter().map(cells).collect());
             Ok(())
         }
-        Command::Status { run: Some(position), svg } => {
+        Command::Status { run: Some(position), svg, moment } => {
             let session = context.connect().await?;
-            let run = find(&session, *position).await?;
+            let run = find_at(&session, *position, moment).await?;
             if context.json {
                 return output::message("RunRow", &run);
             }
@@ -242,7 +246,11 @@ pub fn cells(run: &RunRow) -> Vec<String> {
 
 /// The run at a position.
 pub async fn find(session: &Session, position: u64) -> anyhow::Result<RunRow> {
-    let runs = session.registry().list_runs(list("")).await?.into_inner().runs;
+    find_at(session, position, &Moment::default()).await
+}
+
+async fn find_at(session: &Session, position: u64, moment: &Moment) -> anyhow::Result<RunRow> {
+    let runs = session.registry().list_runs(moment.list("")).await?.into_inner().runs;
     runs.into_iter().find(|run| run.position == position).ok_or_else(|| {
         problem::cannot(format!("there is no training run at position {position}"), "see `attestune train status`")
     })

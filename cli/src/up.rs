@@ -2,6 +2,7 @@
 
 use crate::{
     context::{Context, Signer},
+    cosigned::LogArgs,
     device::DeviceArgs,
     init,
     local::Local,
@@ -31,6 +32,8 @@ pub struct Args {
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
     serve: ServeArgs,
 }
 
@@ -57,7 +60,8 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let local = Local::open(&folder, Some(ledger.id()?)).await?;
     let signer = Signer { actor: local.gateway.actor.clone(), key: local.gateway.key.clone() };
     let serving = args.serve.start(&local.replica, &local.vault, &signer, folder.model_paths()?)?;
-    let gateway = Gateway { serving: serving.clone(), ..local.gateway.clone() };
+    let log = args.log.pages(&local.replica)?;
+    let gateway = Gateway { serving: serving.clone(), log, ..local.gateway.clone() };
 
     let (stop, stopped) = watch::channel(false);
     let mut servers = tokio::task::JoinSet::new();
@@ -66,13 +70,14 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     if !args.no_tcp {
         servers.spawn(attestune_gateway::serve_tcp(gateway.clone(), args.listen, stopped));
     }
-    drop(gateway);
+    drop(gateway); // what it holds must be free before the folder can be closed
     let working = if args.no_workers { None } else { Some(local.work(&device)?) };
 
     eprintln!("ledger {} is up at position {}", ledger.name, local.replica.position());
     eprintln!("  socket {}", folder.socket().display());
     if !args.no_tcp {
         eprintln!("  gRPC   http://{}", args.listen);
+        eprintln!("  pages  http://{}/", args.listen);
         if serving.is_some() {
             eprintln!("  OpenAI http://{}/v1", args.listen);
         }

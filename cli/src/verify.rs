@@ -1,6 +1,7 @@
-//! `attestune verify`: a log checked offline, from its bytes alone.
+//! `attestune verify`: a log, or a bundle of evidence, checked offline, from its bytes alone.
 
 use crate::{
+    bundle,
     context::Context,
     folder::{self, Folder},
     log::Export,
@@ -20,7 +21,8 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// An export (`attestune log export`); without it the folder's own log
+    /// A bundle of evidence, or an export (`attestune log export`); without it the folder's own log
+    #[arg(value_name = "FILE")]
     export: Option<PathBuf>,
     /// Check a proof of one entry instead (`attestune log prove`)
     #[arg(long, value_name = "FILE", conflicts_with = "export")]
@@ -31,6 +33,9 @@ pub struct Args {
     /// The public key of the checkpoint signer in hex, known from outside
     #[arg(long, value_parser = parse_hash)]
     checkpoint_key: Option<[u8; 32]>,
+    /// A trust policy (tlog-policy) that a bundle's checkpoint must satisfy: its logs, and a quorum of its witnesses
+    #[arg(long, value_name = "FILE", requires = "export")]
+    policy: Option<PathBuf>,
 }
 
 fn parse_hash(text: &str) -> Result<[u8; 32], String> {
@@ -50,6 +55,17 @@ pub struct Findings {
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     if let Some(path) = &args.proof {
         return proof::verify(context, path, args.ledger, args.checkpoint_key);
+    }
+    if let Some(path) = &args.export
+        && bundle::is_one(path)?
+    {
+        return bundle::verify(context, path, args.ledger, args.checkpoint_key, args.policy.as_deref()).await;
+    }
+    if args.policy.is_some() {
+        return Err(problem::cannot(
+            "--policy is for bundles of evidence",
+            "an export is checked by --ledger and --checkpoint-key",
+        ));
     }
     let (folder, export) = (context.folder(), args.export.clone());
     let (ledger, checkpoint_key) = (args.ledger, args.checkpoint_key);

@@ -191,6 +191,15 @@ fn a_persons_data_are_erased_and_an_old_key_store_that_comes_back_loses_them_aga
     assert!(shown.contains("unrepeatable: erased; nothing is decided"), "{shown}");
     assert!(ledger.ok(&["provenance", "triage@1"]).contains("unrepeatable: erased"));
     assert!(ledger.ok(&["registry", "versions"]).contains("2 erased at"));
+    // What is gone is opened for nobody; what is opened is beyond the reach of an erasure, which says so.
+    let bundle = ledger.path("evidence.zip");
+    let export = ["evidence", "export", "complete", "triage", bundle.to_str().unwrap(), "--purpose", "regulator"];
+    assert_eq!(ledger.json(&[&export[..], &["--open", "9", "--as", "otto"]].concat())["texts"], 1);
+    let bob = ["erase", "--subject", "bob", "--ground", "consent-withdrawn", "--as", "otto"];
+    let bobs = ledger.json(&bob);
+    assert_eq!(bobs["exports"].as_array().unwrap().len(), 1);
+    let bobs = bobs["erasure"]["position"].to_string();
+    ledger.ok(&["erasure", "decide", &bobs, "triage@1", "retrain", "--as", "otto"]);
     let train = ["train", "request", "triage", "--dataset", "triage", "--seed", "3"];
     let error = ledger.fails(1, &[&train[..], &common::life::TRAINING].concat());
     assert!(error.contains("members-erased"), "{error}");

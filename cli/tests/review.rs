@@ -151,6 +151,43 @@ fn two_who_disagree_leave_it_to_a_third_and_the_report_says_so() {
 }
 
 #[test]
+fn a_redaction_hides_what_asks_for_review_and_leaves_what_is_only_noted() {
+    let ledger = Ledger::staffed();
+    scanned(&ledger, "tickets", &["my mail is jo@example.org and I live in London"]);
+    let listed = ledger.ok(&["review", "list", "tickets"]);
+    assert!(listed.contains("email 11-25") && listed.contains("location") && listed.contains(", noted)"), "{listed}");
+    let preview = |more: &[&str]| {
+        let words = [&["review", "redact", "tickets", "1", "--preview", "--as", "rita"], more].concat();
+        let output = ledger.run(&words);
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
+    };
+    let [left, said] = preview(&[]);
+    assert!(left.contains("my mail is <EMAIL> and I live in London"), "{left}");
+    assert!(said.contains("what is only noted stays (1 location); --noted hides it, too"), "{said}");
+    let [left, said] = preview(&["--noted"]);
+    assert!(left.contains("my mail is <EMAIL> and I live in <LOCATION>"), "{left}");
+    assert!(!said.contains("only noted"), "{said}");
+
+    let mut terminal = Terminal::run(&ledger, "review open tickets --as rita");
+    terminal.wait_for("1 of 1");
+    terminal.press("x");
+    terminal.wait_for("my mail is <EMAIL> and I live in London");
+    terminal.press("\r");
+    terminal.wait_for("all are decided");
+    terminal.press("q");
+    terminal.wait_for("y sign and leave");
+    terminal.press("y");
+    terminal.ended();
+    let shown = ledger.ok(&["review", "show", "tickets", "1", "--as", "rita"]);
+    assert!(shown.contains("my mail is <EMAIL> and I live in London"), "{shown}");
+    // What was left in place was not judged.
+    let report = ledger.json(&["report", "pii"]);
+    let location = report["detectors"][0]["entities"].as_array().unwrap().iter().find(|e| e["entity"] == "location");
+    let location = location.unwrap();
+    assert_eq!((&location["found"], &location["right"], &location["wrong"]), (&1.into(), &0.into(), &0.into()));
+}
+
+#[test]
 fn what_is_assigned_is_for_one_until_it_is_late() {
     let ledger = Ledger::staffed();
     ledger.hire("rolf", "reviewer");

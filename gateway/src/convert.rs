@@ -51,6 +51,8 @@ pub fn replica_failed(error: ReplicaError) -> Status {
             with_figures(unread(&message), message, [("position", position.to_string())])
         }
         ReplicaError::Diverged { at, .. } => with_figures(Reason::Diverged, message, [("position", at.to_string())]),
+        ReplicaError::BeforeTheLedger { .. } => status(Reason::BeforeTheLedger, message),
+        ReplicaError::InTheFuture { .. } => status(Reason::InTheFuture, message),
         ReplicaError::NoLedger => status(Reason::NoLedger, message),
         ReplicaError::NoCheckpointKey => status(Reason::NoCheckpointKey, message),
         ReplicaError::Damaged { .. } | ReplicaError::LostEnd { .. } | ReplicaError::OtherLedger { .. } => {

@@ -8,6 +8,7 @@ use attestune_proto::v1::compliance_server::ComplianceServer;
 use attestune_proto::v1::content_server::ContentServer;
 use attestune_proto::v1::ledger_server::LedgerServer;
 use attestune_proto::v1::operations_server::OperationsServer;
+use attestune_proto::v1::pairing_server::PairingServer;
 use attestune_proto::v1::provenance_server::ProvenanceServer;
 use attestune_proto::v1::receipts_server::ReceiptsServer;
 use attestune_proto::v1::registry_server::RegistryServer;
@@ -22,13 +23,14 @@ use tonic_health::server::HealthReporter;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Every service of ours; the empty name is the server as a whole.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "",
     LedgerServer::<Services>::NAME,
     ReceiptsServer::<Services>::NAME,
     ProvenanceServer::<Services>::NAME,
     RegistryServer::<Services>::NAME,
     ContentServer::<Services>::NAME,
+    PairingServer::<Services>::NAME,
     ReviewServer::<Services>::NAME,
     AdminServer::<Services>::NAME,
     OperationsServer::<Services>::NAME,

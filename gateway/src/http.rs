@@ -1,9 +1,11 @@
 //! Pages beside gRPC on the same port: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever keeps the process
-//! running, `/head` to compare replicas. They ask for no token, and hold nothing that needs one.
+//! running, `/head` to compare replicas. They ask for no token, and hold nothing that needs one. The log's own resources
+//! (`tiles.rs`) are served beside them.
 
 use crate::metrics::{Watched, measure};
 use crate::serve::ServeError;
 use crate::stop::Stop;
+use crate::tiles::{CHECKPOINT, TILES};
 use attestune_ledger::replica::Replica;
 use attestune_ledger::vault::Vault;
 use axum::Router;
@@ -23,16 +25,21 @@ use tonic::transport::server::TcpIncoming;
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What is served beside gRPC.
-pub const PAGES: [&str; 4] = [HEALTHZ, READYZ, METRICS, HEAD];
+const PAGES: [&str; 4] = [HEALTHZ, READYZ, METRICS, HEAD];
 const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
 const METRICS: &str = "/metrics";
 const HEAD: &str = "/head";
 
-/// gRPC's routes with the pages, all calls counted, and OpenAI's endpoints where there are any, which count for
-/// themselves.
-pub fn with_pages(routes: Routes, watched: Watched, openai: Option<Router>) -> Routes {
-    let routes = routes.into_axum_router().merge(pages(watched)).layer(from_fn(measure));
+/// Whether a path is served beside gRPC.
+pub fn is_page(path: &str) -> bool {
+    PAGES.contains(&path) || path == CHECKPOINT || path.strip_prefix(TILES).is_some_and(|tile| !tile.is_empty())
+}
+
+/// gRPC's routes with the pages and the log's static resources, all calls counted, and OpenAI's endpoints where there are
+/// any, which count for themselves.
+pub fn with_pages(routes: Routes, watched: Watched, tiles: Router, openai: Option<Router>) -> Routes {
+    let routes = routes.into_axum_router().merge(pages(watched)).merge(tiles).layer(from_fn(measure));
     Routes::from(openai.into_iter().fold(routes, Router::merge))
 }
 

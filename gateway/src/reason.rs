@@ -64,6 +64,8 @@ reasons! {
     BrokenStream = "broken-stream", InvalidArgument;
     /// Too many streams append at a time.
     TooManyStreams = "too-many-streams", ResourceExhausted;
+    /// Too many browsers are being paired at a time.
+    TooManyPairings = "too-many-pairings", ResourceExhausted;
     /// There is no such thing as of then.
     NotFound = "not-found", NotFound;
     /// The vault holds no such text.
@@ -72,6 +74,10 @@ reasons! {
     ContentErased = "content-erased", NotFound;
     /// A position or size beyond the log's end.
     BeyondTheEnd = "beyond-the-end", OutOfRange;
+    /// A time before the ledger's first entry.
+    BeforeTheLedger = "before-the-ledger", OutOfRange;
+    /// A time that has not come.
+    InTheFuture = "in-the-future", OutOfRange;
     /// There is no ledger yet.
     NoLedger = "no-ledger", FailedPrecondition;
     /// The folder's log is the copy of a topic, and no Kafka was named.

@@ -7,7 +7,7 @@ use crate::openai;
 use crate::services::routes;
 use crate::stop::Stop;
 use crate::sweep;
-use crate::{Gateway, stop::GRACE};
+use crate::{Gateway, stop::GRACE, tiles};
 use hyper_util::rt::TokioIo;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -141,9 +141,10 @@ where
     let replica = gateway.replica.clone();
     let watched = Watched::new(replica.clone(), gateway.vault.clone(), gateway.published.clone(), stop.clone());
     let openai = gateway.serving.clone().map(|serving| openai::routes(gateway.clone(), serving));
+    let tiles = tiles::router(gateway.clone());
     let vault = gateway.vault.clone();
     let (routes, reporter) = routes(gateway, stop.clone()).await?;
-    let server = Server::builder().accept_http1(true).add_routes(with_pages(routes, watched, openai));
+    let server = Server::builder().accept_http1(true).add_routes(with_pages(routes, watched, tiles, openai));
     let server = server.serve_with_incoming_shutdown(incoming, stop.clone().wait());
     let followed = async {
         let swept = sweep::follow(replica.clone(), vault, stop.clone());

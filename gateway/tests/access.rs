@@ -78,7 +78,7 @@ async fn a_persons_read_is_on_record_before_the_texts_are_released() {
     let contents = sealed(&world, &["first", "second", "third"]).await;
     let asked = vec![contents[2].clone(), contents[0].clone()];
     let token = key("rita").sign(TOKEN_PAYLOAD_TYPE, &world.token("rita").encode_to_vec());
-    let request = with_token(OpenRequest { contents: asked.clone(), pack: Vec::new() }, &token);
+    let request = with_token(OpenRequest { contents: asked.clone(), pack: Vec::new(), with_salts: false }, &token);
     let opened = content(&world).open(request).await.unwrap().into_inner().contents;
     assert_eq!(opened, [b"third".to_vec(), b"first".to_vec()]);
 
@@ -94,7 +94,10 @@ async fn many_texts_of_one_pack_come_in_the_order_asked_for() {
     let texts: Vec<String> = (0..600).map(|n| format!("text {n}")).collect();
     let contents = sealed(&world, &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let before = world.gateway.replica.position();
-    let request = world.ask("rita", OpenRequest { contents: contents.into_iter().rev().collect(), pack: Vec::new() });
+    let request = world.ask(
+        "rita",
+        OpenRequest { contents: contents.into_iter().rev().collect(), pack: Vec::new(), with_salts: false },
+    );
     let opened = content(&world).open(request).await.unwrap().into_inner().contents;
     assert!(opened.iter().eq(texts.iter().rev().map(String::as_bytes)));
     // At most 512 commitments fit an event.
@@ -118,7 +121,8 @@ async fn who_may_not_open_texts_gets_none_and_that_is_recorded_once() {
     for actor in ["paul", "ada", "idle", "second"] {
         let before = world.gateway.replica.position();
         for _ in 0..3 {
-            let request = world.ask(actor, OpenRequest { contents: contents.clone(), pack: Vec::new() });
+            let request =
+                world.ask(actor, OpenRequest { contents: contents.clone(), pack: Vec::new(), with_salts: false });
             let status = content(&world).open(request).await.unwrap_err();
             assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, "may-not-open"), "{actor}");
         }
@@ -140,7 +144,8 @@ async fn every_role_that_works_with_texts_opens_them() {
             let actor = role.as_str_name().to_ascii_lowercase();
             world.cast(&actor, kind, Some(role));
             let before = world.gateway.replica.position();
-            let request = world.ask(&actor, OpenRequest { contents: contents.clone(), pack: Vec::new() });
+            let request =
+                world.ask(&actor, OpenRequest { contents: contents.clone(), pack: Vec::new(), with_salts: false });
             assert_eq!(content(&world).open(request).await.unwrap().into_inner().contents, [b"text"], "{actor}");
             assert_eq!(world.gateway.replica.position(), before + records, "{actor}");
         }
@@ -151,7 +156,7 @@ async fn every_role_that_works_with_texts_opens_them() {
 async fn a_worker_whose_role_was_withdrawn_opens_nothing_more() {
     let world = World::new().await;
     let contents = sealed(&world, &["secret"]).await;
-    let open = || world.ask("scanner", OpenRequest { contents: contents.clone(), pack: Vec::new() });
+    let open = || world.ask("scanner", OpenRequest { contents: contents.clone(), pack: Vec::new(), with_salts: false });
     content(&world).open(open()).await.unwrap();
     let withdrawn = RoleWithdrawn { actor: "scanner".into(), role: Role::Scanner.into() };
     world.must("ada", Body::RoleWithdrawn(withdrawn));
@@ -164,7 +169,10 @@ async fn no_text_is_released_when_the_read_cannot_be_recorded() {
     let contents = sealed(&world, &["secret"]).await;
     let withdrawn = RoleWithdrawn { actor: "gateway".into(), role: Role::Gateway.into() };
     world.must("ada", Body::RoleWithdrawn(withdrawn));
-    let status = content(&world).open(world.ask("rita", OpenRequest { contents, pack: Vec::new() })).await.unwrap_err();
+    let status = content(&world)
+        .open(world.ask("rita", OpenRequest { contents, pack: Vec::new(), with_salts: false }))
+        .await
+        .unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "read-not-recorded"));
     assert!(!status.message().contains("secret"));
 }
@@ -174,14 +182,19 @@ async fn a_text_that_is_not_in_the_vault_is_named_as_missing() {
     let world = World::new().await;
     let unknown = Sealed { pack: vec![7; 16], commitment: vec![7; 32] };
     let status = content(&world)
-        .open(world.ask("rita", OpenRequest { contents: vec![unknown], pack: Vec::new() }))
+        .open(world.ask("rita", OpenRequest { contents: vec![unknown], pack: Vec::new(), with_salts: false }))
         .await
         .unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "content-unknown"));
     let malformed = Sealed { pack: vec![7; 15], commitment: vec![7; 32] };
-    let both = OpenRequest { contents: vec![malformed.clone()], pack: vec![7; 16] };
-    let short = OpenRequest { contents: Vec::new(), pack: vec![7; 15] };
-    for wrong in [OpenRequest { contents: vec![malformed], pack: Vec::new() }, both, short, OpenRequest::default()] {
+    let both = OpenRequest { contents: vec![malformed.clone()], pack: vec![7; 16], with_salts: false };
+    let short = OpenRequest { contents: Vec::new(), pack: vec![7; 15], with_salts: false };
+    for wrong in [
+        OpenRequest { contents: vec![malformed], pack: Vec::new(), with_salts: false },
+        both,
+        short,
+        OpenRequest::default(),
+    ] {
         let status = content(&world).open(world.ask("rita", wrong)).await.unwrap_err();
         assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "bad-request"));
     }

@@ -109,6 +109,19 @@ async fn texts_are_given_once_the_read_is_on_record_and_to_reviewers_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_queue_goes_on_after_the_last_item_of_an_answer() {
+    let (world, _) = with_batch().await;
+    let ask = async |request: ReviewQueueRequest| client(&world).queue(world.ask("rita", request)).await.unwrap();
+    let one = ReviewQueueRequest { limit: 1, ..of(ReviewQueueView::Next) };
+    let first = ask(one.clone()).await.into_inner();
+    assert_eq!((indices(&first.items), first.total, first.next.is_some()), (vec![1], 2, true));
+    let second = ask(ReviewQueueRequest { after: first.next, ..one.clone() }).await.into_inner();
+    assert_eq!((indices(&second.items), second.total), (vec![3], 2));
+    let last = ask(ReviewQueueRequest { after: second.next, ..one }).await.into_inner();
+    assert!(last.items.is_empty() && last.next.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_late_is_known_by_the_askers_clock_and_open_to_others() {
     let (world, batch) = with_batch().await;
     let due_ms = now_ms() + 60_000;
@@ -121,7 +134,7 @@ async fn what_is_late_is_known_by_the_askers_clock_and_open_to_others() {
     assert_eq!((indices(&late), late[0].assigned_to.as_str(), late[0].overdue), (vec![3], "rolf", true));
     assert_eq!(indices(&queue(&world, "rita", at(ReviewQueueView::Next, due_ms + 1)).await.unwrap()), [3, 1]);
 
-    let counts = ReviewCountsRequest { collection: String::new(), now_ms: due_ms + 1 };
+    let counts = ReviewCountsRequest { now_ms: due_ms + 1, ..Default::default() };
     let counts = client(&world).counts(world.ask("sten", counts)).await.unwrap().into_inner();
     assert_eq!((counts.waiting, counts.overdue, counts.assigned, counts.claimed, counts.decided), (2, 1, 1, 0, 0));
     assert_eq!((counts.reviewers[0].reviewer.as_str(), counts.reviewers[0].overdue), ("rolf", 1));

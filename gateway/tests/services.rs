@@ -48,7 +48,7 @@ async fn the_registry_answers_as_of_now_and_as_of_then() {
     let at = world.must("sten", ingested("tickets"));
     world.must("sten", ingested("letters"));
 
-    let named = |name: &str, as_of| world.ask("rita", ListRequest { name: name.into(), as_of });
+    let named = |name: &str, as_of| world.ask("rita", ListRequest { name: name.into(), as_of, ..Default::default() });
     let batches = registry.list_batches(named("tickets", None)).await.unwrap().into_inner().documents;
     assert_eq!(batches.iter().map(|b| (b.position, b.collection.as_str())).collect::<Vec<_>>(), [(at, "tickets")]);
     let then = Some(AsOf { when: Some(When::Position(before)) });
@@ -58,18 +58,42 @@ async fn the_registry_answers_as_of_now_and_as_of_then() {
 
     let actors = registry.list_actors(named("sten", None)).await.unwrap().into_inner();
     assert_eq!((actors.actors.len(), actors.keys.len()), (1, 1));
-    let policy = registry.get_policy(world.ask("rita", GetPolicyRequest { version: 0 })).await.unwrap().into_inner();
+    let policy = registry.get_policy(world.ask("rita", GetPolicyRequest::default())).await.unwrap().into_inner();
     assert_eq!(policy.policy.unwrap().detectors[0].name, "pii");
-    let unknown = registry.get_policy(world.ask("rita", GetPolicyRequest { version: 9 })).await.unwrap_err();
+    let unknown =
+        registry.get_policy(world.ask("rita", GetPolicyRequest { version: 9, as_of: None })).await.unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
 
-    let prepared = PrepareDatasetRequest { collections: vec!["tickets".into()] };
+    let prepared = PrepareDatasetRequest { collections: vec!["tickets".into()], as_of: None };
     assert_eq!(registry.prepare_dataset(world.ask("sten", prepared)).await.unwrap().into_inner().count, 0);
     let work = registry.list_open_work(named("", None)).await.unwrap().into_inner();
     assert!(work.batches_to_scan.is_empty() && work.runs.is_empty());
     assert!(registry.list_models(named("", None)).await.unwrap().into_inner().models.is_empty());
     assert!(registry.list_runs(named("", None)).await.unwrap().into_inner().runs.is_empty());
     assert!(registry.list_suites(named("", None)).await.unwrap().into_inner().suites.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_with_a_limit_gives_the_newest_first_and_goes_on_below_a_position() {
+    let world = World::new().await;
+    let mut registry = RegistryClient::new(world.channel.clone());
+    let tickets: Vec<u64> = (0..3).map(|_| world.must("sten", ingested("tickets"))).collect();
+    let letters = world.must("sten", ingested("letters"));
+    // Far more entries lie between them than are looked through at once.
+    let idle = (0..1100).map(|_| world.signed("paul", ingested("tickets"))).collect();
+    world.gateway.replica.append(idle).unwrap();
+    let last = world.must("sten", ingested("tickets"));
+
+    let mut listed = async |name: &str, limit: u32, before: u64| {
+        let request = ListRequest { name: name.into(), limit, before, as_of: None };
+        let answer = registry.list_batches(world.ask("rita", request)).await.unwrap().into_inner();
+        answer.documents.iter().map(|row| row.position).collect::<Vec<_>>()
+    };
+    assert_eq!(listed("", 2, 0).await, [last, letters]);
+    assert_eq!(listed("tickets", 2, 0).await, [last, tickets[2]]);
+    assert_eq!(listed("tickets", 9, tickets[2]).await, [tickets[1], tickets[0]]);
+    assert!(listed("tickets", 9, tickets[0]).await.is_empty());
+    assert_eq!(listed("tickets", 0, 0).await, [&tickets[..], &[last]].concat());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

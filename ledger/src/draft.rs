@@ -48,6 +48,7 @@ pub fn kind(body: &Body) -> Kind {
         Body::DatasetFrozen(_) => Kind::DatasetFrozen,
         Body::ContentAccessed(_) => Kind::ContentAccessed,
         Body::AccessDenied(_) => Kind::AccessDenied,
+        Body::EvidenceExported(_) => Kind::EvidenceExported,
         Body::ReviewAssigned(_) => Kind::ReviewAssigned,
         Body::ExamplesReviewed(_) => Kind::ExamplesReviewed,
         Body::ReviewReopened(_) => Kind::ReviewReopened,

@@ -21,12 +21,12 @@
 pub mod assignment;
 pub mod draft;
 pub mod envelope;
+pub mod evidence;
 #[cfg(feature = "store")]
 pub mod keyfile;
 pub mod log;
 #[cfg(feature = "kafka")]
 pub mod publish;
-#[cfg(feature = "store")]
 pub mod query;
 pub mod refusal;
 #[cfg(feature = "store")]
@@ -35,6 +35,7 @@ pub mod rules;
 pub mod state;
 #[cfg(feature = "store")]
 pub mod store;
+pub mod time;
 pub mod tree;
 #[cfg(feature = "store")]
 pub mod vault;

@@ -102,10 +102,8 @@ fn type_of(decided: &Decided) -> String {
     if decided.verdict() == Verdict::Garbage {
         return format!("attestune.v1.{verdict}");
     }
-    let decoded = decode(&decided.envelope).ok();
-    let known = decoded.as_ref().and_then(|decoded| decoded.event.body.as_ref()).map(kind);
-    let later = || Kind::try_from(decoded.as_ref()?.unknown_kind? as i32).ok();
-    let kind = known.or_else(later).unwrap_or_default();
+    let body = decode(&decided.envelope).ok().and_then(|decoded| decoded.event.body);
+    let kind = body.as_ref().map_or(Kind::Unspecified, kind);
     format!("attestune.v1.{verdict}.{}", plain(kind.as_str_name(), "KIND_"))
 }
 

@@ -16,6 +16,7 @@
 mod after;
 mod afterwards;
 mod chance;
+mod covered;
 mod golden;
 pub mod kafka;
 mod life;
@@ -28,6 +29,7 @@ pub mod wire;
 pub use after::*;
 pub use afterwards::*;
 pub use chance::Chance;
+pub use covered::scan_coverage;
 pub use golden::{Log, golden_folder, golden_log, read_log, write_log};
 pub use life::*;
 pub use lives::{Course, Lived, Lives};

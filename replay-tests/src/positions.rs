@@ -13,6 +13,7 @@ pub fn positions(body: &mut Body) -> Vec<&mut u64> {
         }
         Body::LeakageChecked(b) => vec![&mut b.dataset, &mut b.suite],
         Body::DatasetFrozen(b) => vec![&mut b.at],
+        Body::EvidenceExported(b) => b.positions.iter_mut().chain([&mut b.size]).collect(),
         Body::ReviewAssigned(b) => vec![&mut b.batch],
         Body::ExamplesReviewed(b) => b.batches.iter_mut().map(|r| &mut r.batch).collect(),
         Body::ReviewReopened(b) => vec![&mut b.batch],

@@ -10,7 +10,7 @@ pub type Scenario = (&'static str, fn() -> World);
 
 /// Every scenario: the whole life first, then those that are about what is refused. All worlds begin alike, so that
 /// they are of one ledger, but for the first of these, [`the_door`].
-pub const SCENARIOS: [Scenario; 14] = [
+pub const SCENARIOS: [Scenario; 16] = [
     ("whole-life", whole_life),
     ("the-door", the_door),
     ("every-event", every_event),
@@ -25,6 +25,8 @@ pub const SCENARIOS: [Scenario; 14] = [
     ("emergencies", emergencies),
     ("watching-and-schedules", watching_and_schedules),
     ("erasure-and-holds", erasure_and_holds),
+    ("evidence", evidence),
+    ("scan-coverage", scan_coverage),
 ];
 
 /// What is no event at all, and a genesis that breaks its own rules.
@@ -331,6 +333,49 @@ pub fn the_gate() -> World {
     world
 }
 
+/// Bundles of evidence that leave the house, and such that may not.
+pub fn evidence() -> World {
+    let mut world = World::new();
+    let life = world.with_dataset();
+    world.train(&life);
+    let good = EvidenceExported { version: 0, ..evidence_exported(&world) };
+    let mut refused = |body: EvidenceExported, code: &str| {
+        world.refused("otto", Body::EvidenceExported(body), code);
+    };
+    refused(EvidenceExported { kind: 0, ..good.clone() }, "bad-field");
+    refused(EvidenceExported { purpose: 9, ..good.clone() }, "bad-field");
+    refused(EvidenceExported { model: "Triage!".into(), ..good.clone() }, "bad-identifier");
+    refused(EvidenceExported { manifest: vec![1], ..good.clone() }, "bad-field");
+    refused(EvidenceExported { model: "unknown".into(), ..good.clone() }, "unknown-version");
+    refused(EvidenceExported { version: 9, ..good.clone() }, "unknown-version");
+    refused(EvidenceExported { size: 0, ..good.clone() }, "bad-field");
+    refused(EvidenceExported { size: 1_000, ..good.clone() }, "bad-field");
+    refused(EvidenceExported { positions: vec![1], ..good.clone() }, "bad-field");
+    let slice = EvidenceExported { kind: BundleKind::Slice as i32, positions: vec![0, 3], ..good.clone() };
+    refused(EvidenceExported { positions: vec![], ..slice.clone() }, "bad-field");
+    refused(EvidenceExported { positions: vec![3, 0], ..slice.clone() }, "bad-field");
+    refused(EvidenceExported { positions: vec![slice.size], ..slice.clone() }, "bad-field");
+    refused(EvidenceExported { texts: vec![vec![1; 31]], ..slice.clone() }, "bad-field");
+    world.refused("ella", Body::EvidenceExported(good.clone()), "role-missing");
+    world.must("otto", Body::EvidenceExported(good));
+    world.must("otto", Body::EvidenceExported(EvidenceExported { version: 1, texts: vec![digest(100)], ..slice }));
+    world
+}
+
+/// A complete bundle on the model `triage`, for a regulator.
+fn evidence_exported(world: &World) -> EvidenceExported {
+    EvidenceExported {
+        kind: BundleKind::Complete as i32,
+        purpose: ExportPurpose::Regulator as i32,
+        model: "triage".into(),
+        version: 1,
+        size: world.next(),
+        manifest: digest(48),
+        positions: Vec::new(),
+        texts: Vec::new(),
+    }
+}
+
 /// Promotions asked, approved and taken back by the wrong ones or too early.
 pub fn promotion_and_rollback() -> World {
     let mut world = World::new();
@@ -411,6 +456,8 @@ pub fn whole_life() -> World {
         origin: "vendor".into(),
     };
     world.must("ella", Body::ModelRegistered(bought));
+    let export = evidence_exported(&world);
+    world.must("otto", Body::EvidenceExported(export));
     let time_ms = world.now_ms + 60_000;
     world.must_by(&["ada", "omar"], Body::ClockCorrected(ClockCorrected { time_ms }));
     world

@@ -59,6 +59,11 @@ fn promotion_and_rollback_are_guarded() {
 }
 
 #[test]
+fn evidence_leaves_the_house_on_the_record_or_not_at_all() {
+    evidence();
+}
+
+#[test]
 fn serving_and_experiments_are_guarded() {
     serving_and_experiments();
 }

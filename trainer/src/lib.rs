@@ -31,6 +31,6 @@ mod nn;
 #[cfg(any(test, feature = "plain"))]
 pub mod plain;
 pub mod plot;
-mod rng;
+pub mod rng;
 pub mod serve;
 pub mod train;

@@ -4,11 +4,12 @@
 //! more than the `rand` crates promise for shuffles and ranges between their versions.
 
 /// A deterministic stream of random numbers; not for secrets.
-pub(crate) struct Rng(u64);
+#[derive(Debug)]
+pub struct Rng(u64);
 
 impl Rng {
     /// The stream for `seed`; `purpose` keeps the streams of one run apart.
-    pub(crate) fn new(seed: u64, purpose: u64) -> Self {
+    pub fn new(seed: u64, purpose: u64) -> Self {
         let mut rng = Self(seed);
         let base = rng.next();
         Self(base ^ purpose.wrapping_mul(0xD1B5_4A32_D192_ED03))
@@ -28,7 +29,7 @@ impl Rng {
     }
 
     /// Fisher–Yates.
-    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             // The modulo's bias is below 2^-32 for any list that fits in memory.
             let other = (self.next() % (last as u64 + 1)) as usize;

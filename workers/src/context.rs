@@ -285,6 +285,14 @@ impl Context {
         Ok(self.runtime.block_on(self.vault.open_all(contents))?)
     }
 
+    /// The commitments of a pack's contents, in order.
+    ///
+    /// # Errors
+    /// If the vault doesn't know the pack, or can't be reached.
+    pub(crate) fn commitments(&self, pack: &[u8]) -> Result<Vec<Vec<u8>>, WorkerError> {
+        Ok(self.runtime.block_on(self.vault.commitments(pack))?)
+    }
+
     /// Seals contents as one pack.
     ///
     /// # Errors

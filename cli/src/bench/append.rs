@@ -217,8 +217,16 @@ pub struct Server {
 impl Server {
     /// Serves a replica of a bench.
     pub async fn start(replica: Arc<Replica>, socket: &Path) -> anyhow::Result<Self> {
-        let gateway =
-            Gateway { replica, vault: None, key: key(GATEWAY), actor: GATEWAY.into(), published: None, serving: None };
+        let gateway = Gateway {
+            replica,
+            vault: None,
+            key: key(GATEWAY),
+            actor: GATEWAY.into(),
+            published: None,
+            log: Default::default(),
+            pairings: Arc::default(),
+            serving: None,
+        };
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(attestune_gateway::serve_uds(gateway, socket.to_owned(), stopped));
         while !socket.exists() && !serving.is_finished() {

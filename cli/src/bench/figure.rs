@@ -52,6 +52,8 @@ pub enum Goal {
     ValueAtMost(f64),
     /// The ratio to the peer is at least this.
     RatioAtLeast(f64),
+    /// The ratio to the peer is at most this.
+    RatioAtMost(f64),
 }
 
 /// A part that could not be measured here.
@@ -109,6 +111,7 @@ impl Figure {
             Some(Goal::ValueAtLeast(goal)) => Some(self.value >= goal),
             Some(Goal::ValueAtMost(goal)) => Some(self.value <= goal),
             Some(Goal::RatioAtLeast(goal)) => self.ratio.map(|ratio| ratio >= goal),
+            Some(Goal::RatioAtMost(goal)) => self.ratio.map(|ratio| ratio <= goal),
             None => None,
         };
         self
@@ -120,6 +123,7 @@ impl Figure {
             Some(Goal::ValueAtLeast(goal)) => format!("at least {}", number(goal)),
             Some(Goal::ValueAtMost(goal)) => format!("at most {}", number(goal)),
             Some(Goal::RatioAtLeast(goal)) => format!("ratio at least {goal}"),
+            Some(Goal::RatioAtMost(goal)) => format!("ratio at most {goal}"),
             None => String::new(),
         };
         vec![

@@ -5,10 +5,12 @@
 
 mod append;
 mod brokers;
+mod evidence;
 mod figure;
 mod kafka;
 mod life;
 mod machine;
+mod pages;
 mod pii;
 mod postgres;
 mod query;
@@ -59,6 +61,10 @@ pub enum Part {
     Disk,
     /// Questions to a folded ledger
     Query,
+    /// Pages of a folded ledger
+    Pages,
+    /// Why a version is in force, at ten thousand events and more; proofs; bundles of evidence
+    Evidence,
     /// LoRA training, beside plain candle
     Train,
     /// Decoding with the served model, beside llama.cpp; an adapter's switch
@@ -118,7 +124,7 @@ async fn measure(part: Part, plan: &Plan) -> anyhow::Result<Results> {
         let (figures, replayed) = replay::run(plan)?;
         results.add(figures);
         Some(replayed)
-    } else if wants(Part::Disk) || wants(Part::Query) {
+    } else if [Part::Disk, Part::Query, Part::Evidence, Part::Pages].into_iter().any(wants) {
         Some(replay::folded_once(plan)?)
     } else {
         None
@@ -129,6 +135,12 @@ async fn measure(part: Part, plan: &Plan) -> anyhow::Result<Results> {
         }
         if wants(Part::Query) {
             results.add(query::run(plan, replayed).await?);
+        }
+        if wants(Part::Pages) {
+            results.add(pages::run(plan, replayed).await?);
+        }
+        if wants(Part::Evidence) {
+            results.add(evidence::run(plan, replayed).await?);
         }
     }
     drop(replayed);

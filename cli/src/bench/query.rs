@@ -159,7 +159,8 @@ fn look_up(replica: &Replica, questions: &[Question]) -> anyhow::Result<Times> {
         let began = Instant::now();
         match question {
             Question::Why(request) => {
-                known(&query::why_in_force(&replica.resolve(request.as_of.as_ref())?, &request.model)?)?;
+                let then = replica.resolve(request.as_of.as_ref())?;
+                known(&query::why_in_force(&then, &replica.view(), &request.model)?)?;
             }
             Question::Lineage(request) => {
                 connected(&query::lineage(&replica.resolve(request.as_of.as_ref())?, request)?)?;

@@ -67,8 +67,10 @@ pub struct Folded {
 /// What a process that verifies says at its end.
 #[derive(Serialize, Deserialize)]
 pub struct Verified {
-    seconds: f64,
-    events: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// How many.
+    pub events: u64,
     valid: u64,
 }
 
@@ -78,7 +80,14 @@ pub struct Replayed {
     pub db: PathBuf,
     envelope_bytes: u64,
     table_bytes: u64,
-    _written: Written,
+    written: Written,
+}
+
+impl Replayed {
+    /// The folder of the log that was folded, which has nothing else.
+    pub fn log(&self) -> PathBuf {
+        self.written.path("log")
+    }
 }
 
 /// Writes a log and folds it once; for the parts that need a folded log only.
@@ -86,7 +95,7 @@ pub fn folded_once(plan: &Plan) -> anyhow::Result<Replayed> {
     let written = write(plan.events)?;
     let db = written.path("folded-1");
     let folded = fold(&written, &db)?;
-    Ok(Replayed { db, envelope_bytes: written.envelope_bytes, table_bytes: folded.table_bytes, _written: written })
+    Ok(Replayed { db, envelope_bytes: written.envelope_bytes, table_bytes: folded.table_bytes, written })
 }
 
 /// Writes a log, then folds and verifies it in turns. Answers the last round's replica.
@@ -131,8 +140,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<(Results, Replayed)> {
         Figure::new(PART, "flush of what was in memory, after it", "s", flushes),
         Figure::new(PART, "peak memory", "MB", peaks).with_goal(Goal::ValueAtMost(400.0)),
     ];
-    let replayed =
-        Replayed { db, envelope_bytes: written.envelope_bytes, table_bytes: folded.table_bytes, _written: written };
+    let replayed = Replayed { db, envelope_bytes: written.envelope_bytes, table_bytes: folded.table_bytes, written };
     Ok((Results { figures, ..Results::default() }, replayed))
 }
 

@@ -56,7 +56,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     if args.show {
         return Ok(());
     }
-    let row = session.registry().get_policy(GetPolicyRequest { version: 0 }).await?.into_inner();
+    let row = session.registry().get_policy(GetPolicyRequest::default()).await?.into_inner();
     let policy = proposal(&session, row.policy.unwrap_or_default(), candidates.into_keys()).await?;
     print!("{}", policy_yaml::write(&policy)?);
     eprintln!("nothing has changed yet: `attestune policy adopt FILE` with the root keys adopts this policy");
@@ -94,8 +94,9 @@ async fn candidates(session: &Session, args: &Args) -> anyhow::Result<BTreeMap<S
     let mut all: BTreeMap<String, Judged> = BTreeMap::new();
     for (info, text) in infos.iter().zip(texts(session, &infos).await?) {
         let text: Vec<char> = example::scan_text(&text).chars().collect();
-        for finding in &info.findings {
-            let Some(personal) = of(info).and_then(|decision| judged(decision, finding)) else { continue };
+        for (number, finding) in (0..).zip(&info.findings) {
+            let noted = info.noted.contains(&number);
+            let Some(personal) = of(info).and_then(|decision| judged(decision, finding, noted)) else { continue };
             let Some(span) = text.get(finding.start as usize..finding.end as usize) else { continue };
             let judged = all.entry(span.iter().collect()).or_default();
             judged.entities.insert(finding.entity.clone());

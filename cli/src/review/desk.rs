@@ -8,8 +8,10 @@ use crate::{
 };
 use attestune_ledger::draft::plain;
 use attestune_proto::v1::{
-    ExampleInfo, ReviewAssigned, ReviewItem, ReviewQueueRequest, ReviewQueueView, ReviewReopened, event::Body,
+    ExampleInfo, ReviewAssigned, ReviewItem, ReviewPlace, ReviewQueueRequest, ReviewQueueView, ReviewReopened,
+    event::Body,
 };
+use prost::Message as _;
 use std::collections::BTreeMap;
 
 #[derive(clap::Args)]
@@ -28,6 +30,9 @@ pub struct QueueArgs {
     /// Most items, 512 at most
     #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=512))]
     limit: u32,
+    /// Go on after a place that an earlier answer named
+    #[arg(long, value_name = "PLACE", value_parser = place)]
+    after: Option<ReviewPlace>,
 }
 
 #[derive(clap::Args)]
@@ -57,17 +62,25 @@ pub async fn queue(context: &Context, args: &QueueArgs) -> anyhow::Result<()> {
         view: view.into(),
         now_ms: now_ms(),
         texts: false,
+        after: args.after,
     };
     let queue = session.review().queue(request).await?.into_inner();
+    if let Some(next) = queue.next {
+        let place = hex::encode(next.encode_to_vec());
+        eprintln!("{} of {}; -n shows more, --after {place} goes on", queue.items.len(), queue.total);
+    }
     if context.json {
         return output::message("ReviewQueueResponse", &queue);
     }
     let headers = ["example", "collection", "why", "round", "waiting since", "due", "has it", "findings"];
     output::table(&headers, queue.items.iter().map(row).collect());
-    if queue.total > queue.items.len() as u64 {
-        eprintln!("{} of {}; -n shows more", queue.items.len(), queue.total);
-    }
     Ok(())
+}
+
+/// A place in the queue as it is printed.
+fn place(text: &str) -> Result<ReviewPlace, String> {
+    let place = hex::decode(text).ok().and_then(|bytes| ReviewPlace::decode(bytes.as_slice()).ok());
+    place.ok_or_else(|| "a place as `review queue` prints it is expected".into())
 }
 
 fn row(item: &ReviewItem) -> Vec<String> {
@@ -92,7 +105,7 @@ fn row(item: &ReviewItem) -> Vec<String> {
         output::time(item.waiting_since_ms),
         due,
         who,
-        findings(&info.findings),
+        findings(&info),
     ]
 }
 
@@ -168,6 +181,13 @@ fn due(text: &str) -> anyhow::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_read_as_it_is_printed() {
+        let somewhere = ReviewPlace { now_ms: 9, batch: 84, index: 3, total: 1000, ..Default::default() };
+        assert_eq!(place(&hex::encode(somewhere.encode_to_vec())), Ok(somewhere));
+        assert!(place("84/3").is_err() && place("ff").is_err());
+    }
 
     #[test]
     fn a_due_time_is_a_moment_or_counted_from_now() {

@@ -160,6 +160,7 @@ impl Desk<'_> {
             view: view.into(),
             now_ms: now_ms(),
             texts,
+            after: None,
         };
         let queue = self.session.review().queue(request).await?.into_inner();
         Ok((queue.items, queue.rules.unwrap_or_default()))

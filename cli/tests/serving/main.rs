@@ -2,10 +2,12 @@
 // Helpers of tests stand outside `#[test]` functions here.
 #![allow(clippy::unwrap_used)]
 
+mod arms;
 #[path = "../common/mod.rs"]
 mod common;
 mod one;
 mod three;
+mod watched;
 
 use attestune_replay_tests::free_port;
 use common::{
@@ -21,7 +23,14 @@ const TEMPLATE: &str = "{% for m in messages %}{% if m.role == 'tool' %}{{ raise
 
 /// A ledger with `triage@1` in production.
 fn in_production() -> Ledger {
-    let ledger = Ledger::staffed();
+    in_production_under(&[])
+}
+
+/// The same under the default policy in which some lines are replaced.
+fn in_production_under(lines: &[(&str, &str)]) -> Ledger {
+    let ledger = Ledger::none();
+    ledger.init(lines);
+    ledger.staff();
     ledger.equip();
     std::fs::write(ledger.path("tiny").join("chat_template.jinja"), TEMPLATE).unwrap();
     ledger.freeze_triage();
@@ -42,8 +51,13 @@ impl Served {
     }
 
     fn with(ledger: &Ledger, more: &[&str]) -> Self {
+        Self::working(ledger, &[&["--no-workers"], more].concat())
+    }
+
+    /// One with the folder's workers.
+    fn working(ledger: &Ledger, more: &[&str]) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
-        let args = ["--serve", "--server-name", "one", "--no-workers", "--listen", &address];
+        let args = ["--serve", "--server-name", "one", "--listen", &address];
         Self { up: Running::up(ledger, &[&args[..], more].concat()), address }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     completion, confirmations, events_of, events_of_alerts, in_production, until, until_confirmed,
 };
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{io::Read as _, process::Stdio, time::Duration};
 
 #[test]
 fn it_answers_with_what_is_in_force_and_says_so() {
@@ -215,24 +215,47 @@ fn killed_in_the_middle_of_a_switch_it_serves_what_is_in_force_when_it_is_back()
     let ledger = in_production();
     ledger.train_and_evaluate("2", "triage@2");
     ledger.promote("triage@2");
-    let mut expected = "triage@2";
-    for (round, to) in ["1", "none"].into_iter().enumerate() {
+    let mut expected = 2;
+    let mut unconfirmed = 0;
+    for later_ms in [0, 0, 0, 0, 2, 5] {
         let mut served = Served::start(&ledger);
         let mina = served.client(&ledger, "mina");
-        assert_eq!(ask(&mina, "triage", json!({})).header("x-attestune-version"), Some(expected));
-        if to != "none" {
-            ledger.ok(&["rollback", "triage", "--to", to, "--reason", "drill", "--as", "omar"]);
-            expected = "triage@1";
+        assert_eq!(ask(&mina, "triage", json!({})).header("x-attestune-version"), Some(&*format!("triage@{expected}")));
+        let back = ["rollback", "triage", "--to", "1", "--reason", "drill", "--as", "omar"];
+        let last_approval = ["promote", "approve", "triage@2", "--meaning", "responsible-for-release", "--as", "pia"];
+        let decision: &[&str] = if expected == 2 { &back } else { &last_approval };
+        if expected == 1 {
+            ledger.ok(&["promote", "request", "triage@2", "--to", "production", "--as", "mina"]);
+            ledger.ok(&["promote", "approve", "triage@2", "--as", "omar"]);
         }
-        // While it loads, confirms, or has done neither: a little later each time.
-        std::thread::sleep(Duration::from_millis(3 * round as u64));
-        assert!(served.up.kill());
+        let decided = decide_and_kill(&ledger, decision, &mut served, Duration::from_millis(later_ms));
+        expected = 3 - expected;
+        let as_of = |confirmed: &Value| confirmed["as_of"].as_u64().unwrap_or(0);
+        unconfirmed += usize::from(confirmations(&ledger).iter().all(|confirmed| as_of(confirmed) < decided));
+        assert_eq!(ledger.json(&["in-force", "triage"])["version"], expected, "what was decided stands");
     }
+    assert!(unconfirmed > 0, "no server was killed before it had confirmed: this shows nothing");
     let served = Served::start(&ledger);
     let mina = served.client(&ledger, "mina");
-    assert_eq!(ask(&mina, "triage", json!({})).header("x-attestune-version"), Some("triage@1"));
-    assert_eq!(ledger.json(&["in-force", "triage"])["version"], 1);
-    until("it confirms", || confirmations(&ledger).pop().filter(|last| last["version"] == 1));
+    assert_eq!(ask(&mina, "triage", json!({})).header("x-attestune-version"), Some("triage@2"));
+    until_confirmed(&ledger, 2);
+    assert!(events_of_alerts(&ledger).is_empty(), "nothing that was served differed");
+}
+
+/// Has something decided, and kills the server as soon as the receipt is there, or a moment later: it is changing over
+/// then. Answers the position of what was decided.
+fn decide_and_kill(ledger: &Ledger, decision: &[&str], served: &mut Served, later: Duration) -> u64 {
+    let mut command = ledger.command(&[decision, &["--json"]].concat());
+    let mut command = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut said = command.stdout.take().unwrap();
+    let mut text = vec![0];
+    said.read_exact(&mut text).unwrap();
+    std::thread::sleep(later);
+    assert!(served.up.kill());
+    said.read_to_end(&mut text).unwrap();
+    command.wait().unwrap();
+    let receipt: Value = serde_json::Deserializer::from_slice(&text).into_iter().next().unwrap().unwrap();
+    receipt["position"].as_u64().unwrap()
 }
 
 #[test]

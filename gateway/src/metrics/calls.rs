@@ -2,7 +2,8 @@
 //! looked at.
 
 use super::{describe, names};
-use crate::http::PAGES;
+use crate::http::is_page;
+use crate::pages;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -68,7 +69,8 @@ pub(super) fn render() -> String {
 /// was led astray does.
 pub async fn measure(request: Request, next: Next) -> Response {
     if !is_grpc(request.headers()) {
-        if PAGES.contains(&request.uri().path()) {
+        let path = request.uri().path();
+        if is_page(path) || pages::is_page(path) {
             return next.run(request).await;
         }
         return (StatusCode::NOT_FOUND, "there is no such page\n").into_response();

@@ -81,7 +81,7 @@ metrics! {
     CALL_TIME = "attestune_grpc_request_seconds", Histogram, ["service", "method"],
         "How long gRPC calls took to their end, streams included.";
     ANSWERS = "attestune_openai_requests_total", Counter, ["endpoint", "status"],
-        "Requests of OpenAI's API (chat, completion, models), by HTTP status. A stream counts when it begins.";
+        "Requests of OpenAI's API (chat, completion, models, and outcome, which is ours), by HTTP status. A stream counts when it begins.";
     ANSWER_TIME = "attestune_openai_request_seconds", Histogram, ["endpoint"],
         "How long such requests took: to the whole answer, or to the beginning of a stream.";
 }

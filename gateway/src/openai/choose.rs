@@ -81,7 +81,7 @@ fn share_of(key: &[u8], user: &str) -> u32 {
 }
 
 /// `support-triage`, or `support-triage@3`.
-fn parse(name: &str) -> Result<(&str, Option<u32>), ApiError> {
+pub(super) fn parse(name: &str) -> Result<(&str, Option<u32>), ApiError> {
     match name.split_once('@') {
         None => Ok((name, None)),
         Some((model, number)) => match number.parse() {
@@ -138,7 +138,7 @@ fn not_ready(unready: Unready) -> ApiError {
     }
 }
 
-fn no_model(name: &str) -> ApiError {
+pub(super) fn no_model(name: &str) -> ApiError {
     ApiError::no_model(format!("the model `{name}` does not exist; see /v1/models"))
 }
 

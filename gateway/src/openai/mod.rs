@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod follow;
 mod form;
+mod outcome;
 mod request;
 mod retention;
 mod routes;

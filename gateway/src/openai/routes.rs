@@ -1,10 +1,11 @@
-//! The endpoints: `/v1/models`, `/v1/chat/completions`, `/v1/completions`.
+//! The endpoints: `/v1/models`, `/v1/chat/completions`, `/v1/completions`, and `/v1/outcomes`, which is not OpenAI's.
 
 use super::Serving;
 use super::answer::{Answering, Asked};
 use super::choose::{Chosen, is_served, unfailed};
 use super::error::ApiError;
 use super::form::Heading;
+use super::outcome::Outcome;
 use super::request::Request;
 use crate::Gateway;
 use crate::access::{Caller, blocking, reader_of};
@@ -46,12 +47,14 @@ pub fn routes(gateway: Gateway, serving: Arc<Serving>) -> Router {
         .route("/v1/models/{model}", get(model))
         .route("/v1/chat/completions", post(chat))
         .route("/v1/completions", post(completion))
+        .route("/v1/outcomes", post(outcome))
         .route("/v1/{*path}", any(nothing))
         .with_state(Api { gateway, serving })
 }
 
 async fn nothing() -> ApiError {
-    let message = "there is no such endpoint: /v1/models, /v1/chat/completions and /v1/completions are there";
+    let message =
+        "there is no such endpoint: /v1/models, /v1/chat/completions, /v1/completions and /v1/outcomes are there";
     ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
 }
 
@@ -61,6 +64,10 @@ async fn chat(State(api): State<Api>, headers: HeaderMap, body: Body) -> Respons
 
 async fn completion(State(api): State<Api>, headers: HeaderMap, body: Body) -> Response {
     counted("completion", api.answer(&headers, body, Request::completion)).await
+}
+
+async fn outcome(State(api): State<Api>, headers: HeaderMap, body: Body) -> Response {
+    counted("outcome", api.outcome(&headers, body)).await
 }
 
 async fn models(State(api): State<Api>, headers: HeaderMap) -> Response {
@@ -103,11 +110,7 @@ impl Api {
         read: fn(&[u8]) -> Result<Request, ApiError>,
     ) -> Result<Response, ApiError> {
         let caller = self.caller(headers).await?;
-        let too_large = |_| {
-            let message = format!("the body is larger than {BODY_MAX} bytes, or broke off");
-            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
-        };
-        let body = to_bytes(body, BODY_MAX).await.map_err(too_large)?.to_vec();
+        let body = whole_body(body).await?;
         let request = read(&body)?;
         let answering = self.begin(caller, request, body).await?;
         let (version, position) = heading(&answering.chosen);
@@ -118,6 +121,15 @@ impl Api {
         response.headers_mut().insert(VERSION, version);
         response.headers_mut().insert(POSITION, position);
         Ok(response)
+    }
+
+    /// Counts what somebody reports of an answer.
+    async fn outcome(&self, headers: &HeaderMap, body: Body) -> Result<Response, ApiError> {
+        let caller = self.caller(headers).await?;
+        let outcome = Outcome::read(&whole_body(body).await?)?;
+        let serving = self.serving.clone();
+        let counted = tokio::task::spawn_blocking(move || outcome.count(&serving, &caller)).await;
+        Ok(json_response(&counted.map_err(|_| ApiError::from(crate::access::panicked()))??))
     }
 
     /// Chooses the version and sends the prompts off, on a thread for what blocks.
@@ -158,6 +170,14 @@ impl Api {
         });
         listed.await.map_err(|_| ApiError::from(crate::access::panicked()))?
     }
+}
+
+async fn whole_body(body: Body) -> Result<Vec<u8>, ApiError> {
+    let too_large = |_| {
+        let message = format!("the body is larger than {BODY_MAX} bytes, or broke off");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
+    };
+    Ok(to_bytes(body, BODY_MAX).await.map_err(too_large)?.to_vec())
 }
 
 fn heading(chosen: &Chosen) -> (HeaderValue, HeaderValue) {

@@ -4,7 +4,7 @@
 use super::Serving;
 use attestune_ledger::rules::policy;
 use attestune_ledger::tree::{Frontier, leaf_hash};
-use attestune_proto::v1::{Policy, Quantiles, WindowObserved, event::Body};
+use attestune_proto::v1::{CategoryResult, Policy, Quantiles, WindowObserved, event::Body};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ const PACK_TEXTS: usize = 512;
 const PACK_BYTES: usize = 4 << 20;
 /// Packs of one window; what comes then begins the next.
 const PACKS_MAX: usize = 60;
+/// Metrics of one window, at most.
+const METRICS_MAX: usize = 64;
 /// Windows that wait for the log, at most.
 const WAITING_MAX: usize = 256;
 
@@ -35,6 +37,20 @@ pub struct Answered {
     pub first_token_us: Option<u64>,
     pub latency_us: u64,
 }
+
+/// What somebody reports of an answer that was given before.
+#[derive(Debug)]
+pub struct Reported {
+    pub model: String,
+    pub version: u32,
+    pub metric: String,
+    pub good: bool,
+    /// Whether a reviewer says so, and not an application.
+    pub by_reviewer: bool,
+}
+
+/// Good ones and all, by metric.
+type Counts = BTreeMap<String, (u32, u32)>;
 
 /// The windows that are open, and those that wait for the log.
 #[derive(Default)]
@@ -58,6 +74,8 @@ struct Window {
     answer_tokens: Vec<u64>,
     first_token_us: Vec<u64>,
     latency_us: Vec<u64>,
+    outcomes: Counts,
+    reviewed: Counts,
 }
 
 impl Window {
@@ -75,6 +93,8 @@ impl Window {
             answer_tokens: Vec::new(),
             first_token_us: Vec::new(),
             latency_us: Vec::new(),
+            outcomes: Counts::new(),
+            reviewed: Counts::new(),
         }
     }
 
@@ -89,19 +109,44 @@ impl Window {
         self.latency_us.push(answered.latency_us);
     }
 
+    /// Counts what was reported; false where that would be one metric too many.
+    fn count(&mut self, reported: Reported) -> bool {
+        let counts = if reported.by_reviewer { &mut self.reviewed } else { &mut self.outcomes };
+        if counts.len() >= METRICS_MAX && !counts.contains_key(&reported.metric) {
+            return false;
+        }
+        add(counts, reported.metric, (u32::from(reported.good), 1));
+        true
+    }
+
     fn is_full(&self) -> bool {
         self.texts.len() >= PACK_TEXTS || self.bytes >= PACK_BYTES
+    }
+}
+
+fn add(counts: &mut Counts, metric: String, (good, all): (u32, u32)) {
+    let sums = counts.entry(metric).or_default();
+    *sums = (sums.0.saturating_add(good), sums.1.saturating_add(all));
+}
+
+impl Windows {
+    fn of(&mut self, model: &str, version: u32) -> &mut Window {
+        let name = (model.to_owned(), version);
+        let last = self.ended_ms.get(&name).copied().unwrap_or(0);
+        self.open.entry(name).or_insert_with(|| Window::new(super::now_ms().max(last)))
     }
 }
 
 impl Serving {
     /// Takes a request that was answered into its window.
     pub(super) fn note(&self, answered: Answered) {
-        let mut windows = self.windows();
-        let name = (answered.model.clone(), answered.version);
-        let last = windows.ended_ms.get(&name).copied().unwrap_or(0);
-        let window = windows.open.entry(name).or_insert_with(|| Window::new(super::now_ms().max(last)));
-        window.add(answered);
+        self.windows().of(&answered.model, answered.version).add(answered);
+    }
+
+    /// Takes what was reported of an answer into the window that is open now; false where that would be one metric too
+    /// many.
+    pub(super) fn note_outcome(&self, reported: Reported) -> bool {
+        self.windows().of(&reported.model, reported.version).count(reported)
     }
 
     /// Seals what is held, and puts windows on the log whose time is over; all of them at the end. Blocks.
@@ -150,6 +195,8 @@ impl Serving {
             window.answer_tokens.extend(later.answer_tokens);
             window.first_token_us.extend(later.first_token_us);
             window.latency_us.extend(later.latency_us);
+            later.outcomes.into_iter().for_each(|(metric, sums)| add(&mut window.outcomes, metric, sums));
+            later.reviewed.into_iter().for_each(|(metric, sums)| add(&mut window.reviewed, metric, sums));
         }
         windows.open.insert(name, window);
     }
@@ -215,9 +262,17 @@ impl Window {
             answer_tokens: quantiles(self.answer_tokens),
             first_token_us: quantiles(self.first_token_us),
             latency_us: quantiles(self.latency_us),
+            reviewed: results(self.reviewed),
+            outcomes: results(self.outcomes),
             ..WindowObserved::default()
         }
     }
+}
+
+/// Ascending by metric.
+fn results(counts: Counts) -> Vec<CategoryResult> {
+    let result = |(category, (passed, cases))| CategoryResult { category, passed, cases };
+    counts.into_iter().map(result).collect()
 }
 
 /// The distribution of some numbers; nothing of none. A quantile is the least number that so large a share does not
@@ -239,6 +294,31 @@ fn quantiles(mut numbers: Vec<u64>) -> Option<Quantiles> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn outcomes_are_counted_by_metric_and_by_who_says_so() {
+        let mut window = Window::new(1);
+        let mut report = |metric: &str, good, by_reviewer| {
+            let (model, metric) = ("triage".to_owned(), metric.to_owned());
+            window.count(Reported { model, version: 2, metric, good, by_reviewer })
+        };
+        for (metric, good, by_reviewer) in
+            [("resolved", true, false), ("resolved", false, false), ("accuracy", true, true), ("accuracy", true, false)]
+        {
+            assert!(report(metric, good, by_reviewer));
+        }
+        let many = (2..METRICS_MAX).map(|number| format!("m{number}"));
+        assert!(many.into_iter().all(|metric| report(&metric, true, false)));
+        assert!(!report("one-too-many", true, false) && report("resolved", true, false));
+        let observed = window.observed(("triage".into(), 2), 9, "one");
+        let of = |category: &str, passed, cases| CategoryResult { category: category.into(), passed, cases };
+        assert_eq!(observed.reviewed, [of("accuracy", 1, 1)]);
+        assert_eq!(observed.outcomes.len(), METRICS_MAX);
+        assert!(
+            observed.outcomes.contains(&of("resolved", 2, 3)) && observed.outcomes.is_sorted_by_key(|o| &o.category)
+        );
+        assert_eq!(observed.requests, 0, "an outcome is no request");
+    }
 
     #[test]
     fn quantiles_are_numbers_that_occurred() {

@@ -113,7 +113,7 @@ impl Content for Services {
     async fn open(&self, request: Request<OpenRequest>) -> Result<Response<OpenResponse>, Status> {
         // Whoever may not open texts is put on the record below, also without any role.
         let caller = caller(&self.gateway, &request)?;
-        let OpenRequest { contents: mut wanted, pack } = request.into_inner();
+        let OpenRequest { contents: mut wanted, pack, with_salts } = request.into_inner();
         if pack.len() == 16 && wanted.is_empty() {
             let commitments = self.vault()?.commitments(&pack).await.map_err(vault_failed)?;
             wanted = commitments.into_iter().map(|commitment| Sealed { pack: pack.clone(), commitment }).collect();
@@ -130,10 +130,11 @@ impl Content for Services {
         let commitments = wanted.iter().map(|s| s.commitment.clone()).collect();
         release(&self.gateway, &self.denials, &caller, commitments).await?;
         let contents = vault.open_all(&wanted).await.map_err(vault_failed)?;
+        let salts = if with_salts { vault.salts(&wanted).await.map_err(vault_failed)? } else { Vec::new() };
         let commitments = match pack.is_empty() {
             true => Vec::new(),
             false => wanted.into_iter().map(|sealed| sealed.commitment).collect(),
         };
-        Ok(Response::new(OpenResponse { contents, commitments }))
+        Ok(Response::new(OpenResponse { contents, commitments, salts }))
     }
 }

@@ -6,6 +6,7 @@ mod compliance;
 mod content;
 mod ledger;
 mod operations;
+mod pairing;
 mod provenance;
 mod registry;
 mod review;
@@ -13,14 +14,16 @@ mod review;
 use crate::Gateway;
 use crate::access::Denials;
 use crate::health::set_all;
+use crate::pages;
 use crate::stop::Stop;
 use attestune_ledger::log::{Clock as _, SystemClock};
-use attestune_ledger::query::OpenWorkCursor;
+use attestune_ledger::query::{OpenWorkCursor, ReviewBacklog};
 use attestune_proto::v1::admin_server::AdminServer;
 use attestune_proto::v1::compliance_server::ComplianceServer;
 use attestune_proto::v1::content_server::ContentServer;
 use attestune_proto::v1::ledger_server::LedgerServer;
 use attestune_proto::v1::operations_server::OperationsServer;
+use attestune_proto::v1::pairing_server::PairingServer;
 use attestune_proto::v1::provenance_server::ProvenanceServer;
 use attestune_proto::v1::receipts_server::ReceiptsServer;
 use attestune_proto::v1::registry_server::RegistryServer;
@@ -43,6 +46,8 @@ pub struct Services {
     pub denials: Arc<Denials>,
     pub known: Arc<content::Known>,
     pub open_work: Arc<Mutex<OpenWorkCursor>>,
+    pub backlog: Arc<Mutex<ReviewBacklog>>,
+    pub drafts: Arc<pages::Drafts>,
     pub started_ms: u64,
     pub stop: Stop,
     /// A permit for each stream that appends.
@@ -55,7 +60,7 @@ macro_rules! server {
     };
 }
 
-/// All services with health and reflection, and what tells their health.
+/// All services with health and reflection, the pages beside them, and what tells their health.
 ///
 /// # Errors
 /// If reflection can't read the descriptors, which the build excludes.
@@ -65,6 +70,8 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         denials: Arc::default(),
         known: Arc::default(),
         open_work: Arc::default(),
+        backlog: Arc::default(),
+        drafts: Arc::default(),
         started_ms: SystemClock.now_ms(),
         stop,
         streams: Arc::new(Semaphore::new(append::STREAMS_MAX)),
@@ -87,6 +94,7 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         .add_service(server!(OperationsServer, services.clone()))
         .add_service(server!(ComplianceServer, services.clone()))
         .add_service(server!(ReviewServer, services.clone()))
-        .add_service(server!(AdminServer, services));
-    Ok((routes, health))
+        .add_service(server!(PairingServer, services.clone()))
+        .add_service(server!(AdminServer, services.clone()));
+    Ok((Routes::from(routes.into_axum_router().merge(pages::router(services))), health))
 }

@@ -30,11 +30,11 @@ impl Operations for Services {
         &self,
         request: Request<pb::ListRequest>,
     ) -> Result<Response<pb::ListExperimentsResponse>, Status> {
-        self.ask(request, |q| q.as_of, |view, q| query::list_experiments(view, &q.name)).await
+        self.ask(request, |q| q.as_of, |view, q| query::list_experiments(view, &q)).await
     }
 
     async fn list_alerts(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::ListAlertsResponse>, Status> {
-        self.ask(request, |q| q.as_of, |view, q| query::list_alerts(view, &q.name)).await
+        self.ask(request, |q| q.as_of, |view, q| query::list_alerts(view, &q)).await
     }
 
     async fn list_windows(
@@ -52,7 +52,7 @@ impl Operations for Services {
     }
 
     async fn list_holds(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::ListHoldsResponse>, Status> {
-        self.ask(request, |q| q.as_of, |view, q| query::list_holds(view, &q.name)).await
+        self.ask(request, |q| q.as_of, |view, q| query::list_holds(view, &q)).await
     }
 
     async fn list_erasures(

@@ -1,13 +1,14 @@
-//! Provenance: versions, lineage, history, what was in force.
+//! Provenance: versions, lineage, history, what was in force, what changed, what a slice of evidence discloses.
 
 use super::Services;
 use crate::access::{blocking, reader};
 use crate::convert::{query_failed, replica_failed};
 use attestune_ledger::query;
+use attestune_ledger::replica::Replica;
 use attestune_proto::v1::provenance_server::Provenance;
 use attestune_proto::v1::{
-    GetModelVersionRequest, HistoryEvent, HistoryRequest, LineageRequest, LineageResponse, ModelVersion,
-    WhyInForceRequest, WhyInForceResponse,
+    DiffRequest, DiffResponse, GetModelVersionRequest, HistoryEvent, HistoryRequest, InclusionProofRequest,
+    LineageRequest, LineageResponse, ModelVersion, SliceEntry, SliceRequest, WhyInForceRequest, WhyInForceResponse,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -43,9 +44,12 @@ impl Provenance for Services {
     async fn history(&self, request: Request<HistoryRequest>) -> Result<Response<Self::HistoryStream>, Status> {
         reader(&self.gateway, &request)?;
         let (replica, request) = (self.gateway.replica.clone(), request.into_inner());
+        let view = {
+            let (replica, as_of) = (replica.clone(), request.as_of);
+            blocking(move || replica.resolve(as_of.as_ref()).map_err(replica_failed)).await?
+        };
         let (out, events) = mpsc::channel(256);
         tokio::task::spawn_blocking(move || {
-            let view = replica.view();
             let outcome = query::history(&view, &request, &mut |event| out.blocking_send(Ok(event)).is_ok());
             if let Err(error) = outcome {
                 let _ = out.blocking_send(Err(query_failed(error))); // the client may have left
@@ -59,8 +63,57 @@ impl Provenance for Services {
         let (replica, request) = (self.gateway.replica.clone(), request.into_inner());
         let found = blocking(move || {
             let view = replica.resolve(request.as_of.as_ref()).map_err(replica_failed)?;
-            query::why_in_force(&view, &request.model).map_err(query_failed)
+            query::why_in_force(&view, &replica.view(), &request.model).map_err(query_failed)
         });
         Ok(Response::new(found.await?))
     }
+
+    async fn diff(&self, request: Request<DiffRequest>) -> Result<Response<DiffResponse>, Status> {
+        reader(&self.gateway, &request)?;
+        let (replica, request) = (self.gateway.replica.clone(), request.into_inner());
+        let found = blocking(move || {
+            let from = replica.resolve(request.from.as_ref()).map_err(replica_failed)?;
+            let to = replica.resolve(request.to.as_ref()).map_err(replica_failed)?;
+            query::diff(&from, &to).map_err(query_failed)
+        });
+        Ok(Response::new(found.await?))
+    }
+
+    type SliceStream = ReceiverStream<Result<SliceEntry, Status>>;
+
+    async fn slice(&self, request: Request<SliceRequest>) -> Result<Response<Self::SliceStream>, Status> {
+        reader(&self.gateway, &request)?;
+        let (replica, request) = (self.gateway.replica.clone(), request.into_inner());
+        let found = {
+            let (replica, request) = (replica.clone(), request.clone());
+            blocking(move || {
+                let then = replica.resolve(request.as_of.as_ref()).map_err(replica_failed)?;
+                let now = replica.view();
+                query::slice(&then, &now, &request.model, &request.exporter, request.list_only).map_err(query_failed)
+            })
+            .await?
+        };
+        let (out, entries) = mpsc::channel(256);
+        tokio::task::spawn_blocking(move || {
+            for mut entry in found {
+                let proven = if request.list_only { Ok(()) } else { prove(&replica, request.size, &mut entry) };
+                let ends = proven.is_err();
+                if out.blocking_send(proven.map(|()| entry)).is_err() || ends {
+                    return; // the client may have left
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(entries)))
+    }
+}
+
+/// Adds the proofs that an entry and its verdict stand in the trees of a size.
+fn prove(replica: &Replica, size: u64, entry: &mut SliceEntry) -> Result<(), Status> {
+    let position = entry.decided.as_ref().map_or(0, |decided| decided.position);
+    let path = |verdicts| {
+        let request = InclusionProofRequest { position, size: size.max(1), verdicts };
+        replica.inclusion_proof(&request).map(|proof| proof.hashes).map_err(replica_failed)
+    };
+    (entry.entry_path, entry.verdict_path) = (path(false)?, path(true)?);
+    Ok(())
 }

@@ -39,40 +39,40 @@ impl Registry for Services {
         &self,
         request: Request<pb::ListRequest>,
     ) -> Result<Response<pb::ListVersionsResponse>, Status> {
-        self.ask(request, |q| q.as_of, |view, q| query::list_versions(view, &q.name)).await
+        self.ask(request, |q| q.as_of, |view, q| query::list_versions(view, &q)).await
     }
 
     async fn list_datasets(
         &self,
         request: Request<pb::ListRequest>,
     ) -> Result<Response<pb::ListDatasetsResponse>, Status> {
-        self.ask(request, |q| q.as_of, |view, q| query::list_datasets(view, &q.name)).await
+        self.ask(request, |q| q.as_of, |view, q| query::list_datasets(view, &q)).await
     }
 
     async fn list_runs(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::ListRunsResponse>, Status> {
-        self.ask(request, |q| q.as_of, |view, q| query::list_runs(view, &q.name)).await
+        self.ask(request, |q| q.as_of, |view, q| query::list_runs(view, &q)).await
     }
 
     async fn list_suites(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::ListSuitesResponse>, Status> {
-        self.ask(request, |q| q.as_of, |view, q| query::list_suites(view, &q.name)).await
+        self.ask(request, |q| q.as_of, |view, q| query::list_suites(view, &q)).await
     }
 
     async fn list_bases(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::ListBasesResponse>, Status> {
-        self.ask(request, |q| q.as_of, |view, q| query::list_bases(view, &q.name)).await
+        self.ask(request, |q| q.as_of, |view, q| query::list_bases(view, &q)).await
     }
 
     async fn list_evaluations(
         &self,
         request: Request<pb::ListRequest>,
     ) -> Result<Response<pb::ListEvaluationsResponse>, Status> {
-        self.ask(request, |q| q.as_of, |view, q| query::list_evaluations(view, &q.name)).await
+        self.ask(request, |q| q.as_of, |view, q| query::list_evaluations(view, &q)).await
     }
 
     async fn list_promotions(
         &self,
         request: Request<pb::ListRequest>,
     ) -> Result<Response<pb::ListPromotionsResponse>, Status> {
-        self.ask(request, |q| q.as_of, |view, q| query::list_promotions(view, &q.name)).await
+        self.ask(request, |q| q.as_of, |view, q| query::list_promotions(view, &q)).await
     }
 
     async fn list_actors(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::ListActorsResponse>, Status> {
@@ -83,11 +83,11 @@ impl Registry for Services {
         &self,
         request: Request<pb::ListRequest>,
     ) -> Result<Response<pb::ListBatchesResponse>, Status> {
-        self.ask(request, |q| q.as_of, |view, q| query::list_batches(view, &q.name)).await
+        self.ask(request, |q| q.as_of, |view, q| query::list_batches(view, &q)).await
     }
 
     async fn get_policy(&self, request: Request<pb::GetPolicyRequest>) -> Result<Response<pb::PolicyRow>, Status> {
-        self.ask(request, |_| None, |view, q| query::policy(view, q.version)).await
+        self.ask(request, |q| q.as_of, |view, q| query::policy(view, q.version)).await
     }
 
     async fn list_examples(
@@ -101,14 +101,14 @@ impl Registry for Services {
         &self,
         request: Request<pb::PrepareDatasetRequest>,
     ) -> Result<Response<pb::PrepareDatasetResponse>, Status> {
-        self.ask(request, |_| None, |view, q| query::prepare_dataset(view, &q.collections)).await
+        self.ask(request, |q| q.as_of, |view, q| query::prepare_dataset(view, &q.collections)).await
     }
 
     async fn list_members(
         &self,
         request: Request<pb::ListMembersRequest>,
     ) -> Result<Response<pb::ListMembersResponse>, Status> {
-        self.ask(request, |_| None, |view, q| query::list_members(view, q.dataset)).await
+        self.ask(request, |q| q.as_of, |view, q| query::list_members(view, q.dataset)).await
     }
 
     async fn list_open_work(&self, request: Request<pb::ListRequest>) -> Result<Response<pb::OpenWork>, Status> {
@@ -123,5 +123,12 @@ impl Registry for Services {
             },
         )
         .await
+    }
+
+    async fn list_exports(
+        &self,
+        request: Request<pb::ListRequest>,
+    ) -> Result<Response<pb::ListExportsResponse>, Status> {
+        self.ask(request, |q| q.as_of, |view, q| query::list_exports(view, &q)).await
     }
 }

@@ -2,22 +2,23 @@
 
 use super::Services;
 use crate::access::{Caller, blocking, caller, reader, release};
-use crate::convert::{query_failed, vault_failed};
+use crate::convert::{query_failed, replica_failed, vault_failed};
 use attestune_ledger::log::{Clock as _, SystemClock};
 use attestune_ledger::query;
 use attestune_proto::v1::review_server::Review;
 use attestune_proto::v1::{
-    ReviewCounts, ReviewCountsRequest, ReviewItem, ReviewQueueRequest, ReviewQueueResponse, ReviewReport,
+    AsOf, ReviewCounts, ReviewCountsRequest, ReviewItem, ReviewQueueRequest, ReviewQueueResponse, ReviewReport,
     ReviewReportRequest, Sealed,
 };
+use std::sync::PoisonError;
 use tonic::{Request, Response, Status};
 
 /// Bytes of texts in one answer; what comes after them is left to the next call.
 const TEXT_BYTES_MAX: usize = 8 << 20;
 
-/// The asker's clock, or this server's.
-fn clock(asked_ms: u64) -> u64 {
-    if asked_ms == 0 { SystemClock.now_ms() } else { asked_ms }
+/// The asker's clock, or this server's; 0, which stands for the moment's own, where one is named.
+fn clock(asked_ms: u64, as_of: Option<&AsOf>) -> u64 {
+    if asked_ms == 0 && as_of.is_none() { SystemClock.now_ms() } else { asked_ms }
 }
 
 impl Services {
@@ -48,14 +49,23 @@ impl Review for Services {
         let caller = caller(&self.gateway, &request)?;
         let (replica, request, asker) =
             (self.gateway.replica.clone(), request.into_inner(), caller.actor.actor.clone());
-        let (now_ms, texts) = (clock(request.now_ms), request.texts);
-        let asked = move || query::review_queue(&replica.view(), &request, &asker, now_ms).map_err(query_failed);
+        let now_ms = request.after.as_ref().map_or_else(|| clock(request.now_ms, None), |place| place.now_ms);
+        let (texts, backlog) = (request.texts, self.backlog.clone());
+        // What was looked at stays known from one call to the next.
+        let asked = move || {
+            let mut backlog = backlog.lock().unwrap_or_else(PoisonError::into_inner);
+            backlog.queue(&replica.view(), &request, &asker, now_ms).map_err(query_failed)
+        };
         let mut answer = blocking(asked).await?;
         // Who may not open texts is put on the record, also without any role, where there is one to be opened.
         if !texts || answer.items.is_empty() {
             may_read?;
         } else {
+            let found = answer.items.len();
             self.read_out(&caller, &mut answer.items).await?;
+            if let Some(last) = answer.items.last().filter(|_| answer.items.len() < found) {
+                answer.next = Some(query::review_place(last, &caller.actor.actor, now_ms, answer.total));
+            }
         }
         Ok(Response::new(answer))
     }
@@ -63,16 +73,22 @@ impl Review for Services {
     async fn counts(&self, request: Request<ReviewCountsRequest>) -> Result<Response<ReviewCounts>, Status> {
         reader(&self.gateway, &request)?;
         let (replica, request) = (self.gateway.replica.clone(), request.into_inner());
-        let now_ms = clock(request.now_ms);
-        let asked = move || query::review_counts(&replica.view(), &request.collection, now_ms).map_err(query_failed);
+        let now_ms = clock(request.now_ms, request.as_of.as_ref());
+        let asked = move || {
+            let view = replica.resolve(request.as_of.as_ref()).map_err(replica_failed)?;
+            query::review_counts(&view, &request.collection, now_ms).map_err(query_failed)
+        };
         Ok(Response::new(blocking(asked).await?))
     }
 
     async fn report(&self, request: Request<ReviewReportRequest>) -> Result<Response<ReviewReport>, Status> {
         reader(&self.gateway, &request)?;
         let (replica, request) = (self.gateway.replica.clone(), request.into_inner());
-        let now_ms = clock(request.now_ms);
-        let asked = move || query::review_report(&replica.view(), &request.collection, now_ms).map_err(query_failed);
+        let now_ms = clock(request.now_ms, request.as_of.as_ref());
+        let asked = move || {
+            let view = replica.resolve(request.as_of.as_ref()).map_err(replica_failed)?;
+            query::review_report(&view, &request.collection, now_ms).map_err(query_failed)
+        };
         Ok(Response::new(blocking(asked).await?))
     }
 }

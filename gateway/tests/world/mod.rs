@@ -137,6 +137,8 @@ impl World {
             key: key("gateway"),
             actor: "gateway".into(),
             published: Some(Arc::default()),
+            log: Default::default(),
+            pairings: Arc::default(),
             serving: None,
         };
         let (channel, _) = attestune_gateway::serve_in_process(gateway.clone()).await.unwrap();

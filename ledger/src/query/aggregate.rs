@@ -69,6 +69,7 @@ fn of(view: &View<'_>, position: u64, body: &Body) -> String {
         Body::DatasetFrozen(b) => named("dataset", &b.dataset),
         Body::ContentAccessed(b) => named("actor", &b.reader),
         Body::AccessDenied(b) => named("actor", &b.reader),
+        Body::EvidenceExported(b) => named("model", &b.model),
         Body::ReviewAssigned(b) => batch(b.batch),
         Body::ExamplesReviewed(b) => b.batches.first().map_or_else(|| named("batch", ""), |first| batch(first.batch)),
         Body::ReviewReopened(b) => batch(b.batch),

@@ -1,7 +1,7 @@
 //! What is late or missing: derived when asked, from the log and the asker's clock, so that a dead worker can't hide it.
 
 use super::erased::undecided;
-use super::{QueryError, answer, calendar};
+use super::{QueryError, answer, calendar, reckoned_from};
 use crate::replica::StoreView;
 use crate::rules::{
     eligibility::{self, Standing},
@@ -9,24 +9,28 @@ use crate::rules::{
 };
 use crate::state::{
     Alerts, Assignments, Erasures, LatestWindows, Models, Promotions, Runs, Schedules, Servings, Versions, View,
+    Windows,
 };
 use attestune_proto::v1::{
     AlertAction, AlertKind, AlertRow, AssignmentRow, DueItem, DueKind, DueResponse, ErasureStatus, ModelRow, Policy,
-    ScheduleRow, ServingOccasion,
+    ScheduleRow, ServingOccasion, WindowRow,
 };
 
-/// Everything that somebody or something owes, the most overdue first.
+/// Everything that somebody or something owes at the asker's time (0 for the view's own), the most overdue first.
 ///
 /// # Errors
 /// If the state can't be read.
 pub fn due(store: &StoreView, model: &str, now_ms: u64) -> Result<DueResponse, QueryError> {
     let view = store.view();
+    let as_of_position = store.size().saturating_sub(1);
+    let now_ms = reckoned_from(&view, now_ms);
     let policy = policy::in_force(&view);
     let alerts = view.scan(&Alerts::all());
     let mut items = Vec::new();
     for row in view.scan(&Models::all()) {
         items.extend(retraining(&view, &policy, &row, &alerts));
         items.extend(watching(&view, &policy, &row));
+        items.extend(unread(&view, &policy, &row));
         items.extend(servers(&view, &policy, &row));
         items.extend(review_of_emergency(&view, &row));
     }
@@ -39,7 +43,7 @@ pub fn due(store: &StoreView, model: &str, now_ms: u64) -> Result<DueResponse, Q
         item.overdue = now_ms > item.due_ms;
     }
     items.sort_by_key(|item| (item.due_ms, item.kind, item.position));
-    answer(&view, DueResponse { items, as_of_position: store.size().saturating_sub(1) })
+    answer(&view, DueResponse { items, as_of_position, now_ms })
 }
 
 /// When a model in production is due for retraining; nothing where none is in force, or its schedule is paused.
@@ -99,6 +103,24 @@ fn watching(view: &View<'_>, policy: &Policy, model: &ModelRow) -> Option<DueIte
     let last = of_this.chain([model.since]).max().unwrap_or(model.since);
     let due_ms = view.fold_time(last)?.saturating_add(policy.watch_silence_ms);
     Some(item(DueKind::WatchSilent, model, last, due_ms))
+}
+
+/// The oldest window of the version in force that no monitor has read: it has as long for that as a server has for a
+/// window.
+fn unread(view: &View<'_>, policy: &Policy, model: &ModelRow) -> Option<DueItem> {
+    if model.in_force == 0 || policy.watch_silence_ms == 0 || policy.watch.is_none() {
+        return None;
+    }
+    let mut oldest: Option<WindowRow> = None;
+    view.each(&Windows::under(model.model.as_str()), |_, row: WindowRow| {
+        if row.version == model.in_force && !row.server.is_empty() && row.read_at == 0 {
+            oldest = Some(row);
+        }
+        oldest.is_none()
+    });
+    let window = oldest?;
+    let due_ms = view.fold_time(window.position)?.saturating_add(policy.watch_silence_ms);
+    Some(DueItem { subject: window.server, ..item(DueKind::WindowUnread, model, window.position, due_ms) })
 }
 
 /// Servers that owe a confirmation, and a version in force that nobody has confirmed.

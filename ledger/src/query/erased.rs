@@ -1,17 +1,19 @@
 //! How far an erasure reached: datasets, runs that can't be repeated any more, versions, and what was decided on these.
+#![cfg_attr(not(feature = "store"), allow(unused_imports, dead_code))] // then only what the verifier asks is left
 
 use super::{QueryError, answer, not_found};
+#[cfg(feature = "store")]
 use crate::replica::StoreView;
 use crate::rules::closure::{Closure, Named};
 use crate::rules::erasure::holds_against;
 use crate::rules::policy;
 use crate::state::{
-    DatasetErasures, Datasets, Documents, ErasedContents, ErasureDecisions, Erasures, Models, Runs, Uses, Versions,
-    View,
+    DatasetErasures, Datasets, Documents, ErasedContents, ErasureDecisions, Erasures, Exports, Models, Runs, Uses,
+    Versions, View,
 };
 use attestune_proto::v1::{
     self as pb, BatchIndices, DueItem, DueKind, ErasedContentsRow, ErasureReached, ErasureRow, ErasureStatus,
-    FindSubjectResponse, GetErasureResponse, PrepareErasureRequest, PrepareErasureResponse, ReachedDataset,
+    ExportRow, FindSubjectResponse, GetErasureResponse, PrepareErasureRequest, PrepareErasureResponse, ReachedDataset,
     ReachedVersion, Sealed, VersionRow, event::Body,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// # Errors
 /// If there is none, or the state can't be read.
+#[cfg(feature = "store")]
 pub fn erasure(store: &StoreView, position: u64) -> Result<GetErasureResponse, QueryError> {
     let view = store.view();
     let row = view.get(&Erasures::key(position)).ok_or_else(|| not_found("erasure at position", position))?;
@@ -48,8 +51,22 @@ pub fn erasure(store: &StoreView, position: u64) -> Result<GetErasureResponse, Q
         datasets,
         versions,
         left: None,
+        exports: exports(&view, position),
     };
     answer(&view, response)
+}
+
+/// Bundles in which a text of an erasure was opened.
+fn exports(view: &View<'_>, erasure: u64) -> Vec<ExportRow> {
+    let mut exports = view.scan(&Exports::all());
+    exports.retain(|export| !export.texts.is_empty());
+    if exports.is_empty() {
+        return exports;
+    }
+    let contents = view.scan(&ErasedContents::under(erasure));
+    let erased: BTreeSet<&[u8]> = contents.iter().flat_map(|row| &row.commitments).map(Vec::as_slice).collect();
+    exports.retain(|export| export.texts.iter().any(|text| erased.contains(text.as_slice())));
+    exports
 }
 
 /// Versions that were trained on a dataset.
@@ -97,6 +114,7 @@ pub(super) fn undecided(view: &View<'_>) -> Vec<DueItem> {
 ///
 /// # Errors
 /// If the state can't be read.
+#[cfg(feature = "store")]
 pub fn prepare_erasure(
     store: &StoreView,
     request: &PrepareErasureRequest,
@@ -131,6 +149,7 @@ fn batches(by_batch: BTreeMap<u64, BTreeSet<u32>>) -> Vec<BatchIndices> {
 ///
 /// # Errors
 /// If the state can't be read.
+#[cfg(feature = "store")]
 pub fn documents_among(store: &StoreView, contents: &[Sealed]) -> Result<FindSubjectResponse, QueryError> {
     let view = store.view();
     let mut wanted: BTreeMap<&[u8], BTreeSet<&[u8]>> = BTreeMap::new();
@@ -160,6 +179,7 @@ pub fn documents_among(store: &StoreView, contents: &[Sealed]) -> Result<FindSub
 ///
 /// # Errors
 /// If the state can't be read.
+#[cfg(feature = "store")]
 pub fn to_erase(store: &StoreView, from: u64) -> Result<Vec<(ErasureRow, Vec<ErasedContentsRow>)>, QueryError> {
     let view = store.view();
     let mut erasures = view.scan(&Erasures::all());

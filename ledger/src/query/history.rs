@@ -1,20 +1,27 @@
 //! What happened, event by event.
 
-use super::{QueryError, not_found};
 use crate::draft::{kind, plain};
 use crate::refusal::printable;
-use crate::replica::StoreView;
-use crate::state::{Alerts, Evaluations, Experiments, Promotions, Reader as _, Runs, View};
+use crate::state::View;
 use attestune_proto::v1::{
-    AlertAction, AlertKind, Conclusion, Envelope, ErasureDecision, Event, HistoryEvent, HistoryRequest, Kind,
-    ReviewVerdict, Role, ServingConfirmed, ServingOccasion, Stage, event::Body,
+    AlertAction, AlertKind, Conclusion, Envelope, ErasureDecision, Event, HistoryEvent, ReviewVerdict, Role,
+    ServingConfirmed, ServingOccasion, Stage, Verdict, event::Body,
 };
 use prost::Message as _;
+#[cfg(feature = "store")]
+use {
+    super::{QueryError, not_found},
+    crate::replica::StoreView,
+    crate::state::{Alerts, Evaluations, Experiments, Promotions, Reader as _, Runs},
+    attestune_proto::v1::{HistoryRequest, Kind},
+};
 
-/// Events that pass every filter, in order, until `visit` says stop by `false`.
+/// Events that pass every filter, in order, until `visit` says stop by `false`. The view is that of the moment asked
+/// about: the request's own is not looked at.
 ///
 /// # Errors
 /// If an entry or verdict can't be read.
+#[cfg(feature = "store")]
 pub fn history(
     view: &StoreView,
     request: &HistoryRequest,
@@ -27,7 +34,9 @@ pub fn history(
         let passes = (request.actor.is_empty() || event.actor == request.actor)
             && (request.kinds.is_empty() || request.kinds.contains(&event.kind))
             && (request.verdict == 0 || event.verdict == request.verdict)
-            && (request.model.is_empty() || concerns(view, &event, &request.model));
+            && event.time_ms >= request.from_ms
+            && (request.to_ms == 0 || event.time_ms <= request.to_ms)
+            && (request.model.is_empty() || event_concerns(view, &event, &request.model));
         if !passes {
             continue;
         }
@@ -40,6 +49,7 @@ pub fn history(
 }
 
 /// One entry as history tells it.
+#[cfg(feature = "store")]
 pub(super) fn history_event(view: &StoreView, position: u64) -> Result<HistoryEvent, QueryError> {
     let decided = view.decided(position)?.ok_or_else(|| not_found("entry", position))?;
     let event = event_of(view, position)?;
@@ -60,36 +70,60 @@ pub(super) fn history_event(view: &StoreView, position: u64) -> Result<HistoryEv
 ///
 /// # Errors
 /// If the entry can't be read.
+#[cfg(feature = "store")]
 pub fn event_of(view: &StoreView, position: u64) -> Result<Option<Event>, QueryError> {
     let Some(bytes) = view.entry(position)? else { return Ok(None) };
     let envelope = Envelope::decode(bytes.as_slice()).ok();
     Ok(envelope.and_then(|e| Event::decode(e.payload.as_slice()).ok()))
 }
 
+/// An accepted event of the view's history, as history tells it.
+pub(super) fn accepted_event(view: &View<'_>, position: u64) -> Option<HistoryEvent> {
+    let envelope = Envelope::decode(view.entry(position)?.as_slice()).ok()?;
+    let event = Event::decode(envelope.payload.as_slice()).ok()?;
+    let body = event.body.as_ref()?;
+    Some(HistoryEvent {
+        position,
+        time_ms: view.fold_time(position).unwrap_or(0),
+        verdict: Verdict::Accepted as i32,
+        refusal: None,
+        kind: kind(body) as i32,
+        actor: event.actor.clone(),
+        summary: summary(body),
+        event: Some(event),
+    })
+}
+
+#[cfg(feature = "store")]
+fn event_concerns(view: &StoreView, event: &HistoryEvent, model: &str) -> bool {
+    let body = event.event.as_ref().and_then(|e| e.body.as_ref());
+    body.is_some_and(|body| concerns(&view.view(), body, model))
+}
+
 /// Whether an event is about a model: it names it, or a run, evaluation or promotion of it.
-fn concerns(view: &StoreView, event: &HistoryEvent, model: &str) -> bool {
-    let Some(body) = event.event.as_ref().and_then(|e| e.body.as_ref()) else { return false };
-    let view = view.view();
+#[cfg(feature = "store")]
+fn concerns(view: &View<'_>, body: &Body, model: &str) -> bool {
     let run = |view: &View<'_>, p: u64| view.get(&Runs::key(p)).is_some_and(|r| r.model == model);
     let evaluation = |view: &View<'_>, p: u64| view.get(&Evaluations::key(p)).is_some_and(|e| e.model == model);
     let promotion = |view: &View<'_>, p: u64| view.get(&Promotions::key(p)).is_some_and(|q| q.model == model);
     match body {
         Body::TrainingRequested(b) => b.model == model,
-        Body::TrainingClaimed(b) => run(&view, b.run),
-        Body::TrainingProgressed(b) => run(&view, b.run),
-        Body::TrainingCompleted(b) => run(&view, b.run),
-        Body::TrainingFailed(b) => run(&view, b.run),
+        Body::TrainingClaimed(b) => run(view, b.run),
+        Body::TrainingProgressed(b) => run(view, b.run),
+        Body::TrainingCompleted(b) => run(view, b.run),
+        Body::TrainingFailed(b) => run(view, b.run),
         Body::HyperparametersSelected(b) => b.model == model,
-        Body::TrainingReproduced(b) => run(&view, b.run),
+        Body::TrainingReproduced(b) => run(view, b.run),
         Body::EvaluationRequested(b) => b.model == model,
-        Body::EvaluationClaimed(b) => evaluation(&view, b.evaluation),
-        Body::EvaluationCompleted(b) => evaluation(&view, b.evaluation),
-        Body::EvaluationFailed(b) => evaluation(&view, b.evaluation),
+        Body::EvaluationClaimed(b) => evaluation(view, b.evaluation),
+        Body::EvaluationCompleted(b) => evaluation(view, b.evaluation),
+        Body::EvaluationFailed(b) => evaluation(view, b.evaluation),
         Body::ModelRegistered(b) => b.model == model,
+        Body::EvidenceExported(b) => b.model == model,
         Body::PromotionRequested(b) => b.model == model,
-        Body::PromotionApproved(b) => promotion(&view, b.promotion),
-        Body::PromotionRejected(b) => promotion(&view, b.promotion),
-        Body::PromotionWithdrawn(b) => promotion(&view, b.promotion),
+        Body::PromotionApproved(b) => promotion(view, b.promotion),
+        Body::PromotionRejected(b) => promotion(view, b.promotion),
+        Body::PromotionWithdrawn(b) => promotion(view, b.promotion),
         Body::RolledBack(b) => b.model == model,
         Body::ServingHalted(b) => b.model == model,
         Body::ServingConfirmed(b) => b.model == model,
@@ -142,6 +176,7 @@ fn sentence(body: &Body) -> String {
         Body::DatasetFrozen(b) => format!("froze {} with {} examples", b.dataset, b.count),
         Body::ContentAccessed(b) => format!("released {} texts to {}", b.commitments.len(), b.reader),
         Body::AccessDenied(b) => format!("refused {} texts to {}", b.commitments.len(), b.reader),
+        Body::EvidenceExported(b) => exported(b),
         Body::ReviewAssigned(b) if b.claim => format!("claimed {} examples of batch {}", b.indices.len(), b.batch),
         Body::ReviewAssigned(b) => {
             format!("assigned {} examples of batch {} to {}", b.indices.len(), b.batch, b.reviewer)
@@ -219,6 +254,15 @@ fn sentence(body: &Body) -> String {
         Body::ScheduleSet(b) if b.paused => format!("paused the retraining of {}", b.model),
         Body::ScheduleSet(b) => format!("scheduled the retraining of {}", b.model),
     }
+}
+
+fn exported(body: &attestune_proto::v1::EvidenceExported) -> String {
+    let purpose = plain(body.purpose().as_str_name(), "EXPORT_PURPOSE_");
+    let of = match body.positions.len() {
+        0 => format!("the whole log up to {}", body.size),
+        count => format!("{count} of {} entries", body.size),
+    };
+    format!("took out evidence on {} for {purpose}: {of}, {} texts", body.model, body.texts.len())
 }
 
 fn confirmed(body: &ServingConfirmed) -> String {

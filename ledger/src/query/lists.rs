@@ -1,13 +1,63 @@
-//! Lists of what there is.
+//! Lists of what there is: whole, or the newest of it, so that a page of a large ledger costs no more than one of a small.
 
 use super::erased::erasures_of;
 use super::{QueryError, answer};
 use crate::replica::StoreView;
 use crate::state::{
-    Actors, Alerts, Bases, CollectionBatches, Datasets, Documents, Erasures, Evaluations, Examples, Experiments, Holds,
-    Keys, Ledgers, Models, Policies, Promotions, Runs, Schedules, Suites, Versions, Windows,
+    Actors, Alerts, Bases, CollectionBatches, Datasets, Documents, Erasures, Evaluations, Examples, Experiments,
+    Exports, Holds, Keys, Ledgers, Models, Policies, Prefix, Promotions, Runs, Schedules, Suites, Versions, Windows,
 };
 use attestune_proto::v1 as pb;
+use prost::Message;
+
+/// Which rows of a list are wanted: all, in order; or with a limit the newest ones first.
+#[derive(Debug, Copy, Clone, Default)]
+pub struct Wanted<'a> {
+    /// Only those of this name; empty for all.
+    pub name: &'a str,
+    /// At most so many, the newest first; 0 for all.
+    pub limit: u32,
+    /// With a limit: only those below this position; 0 for all.
+    pub before: u64,
+}
+
+impl<'a> From<&'a str> for Wanted<'a> {
+    fn from(name: &'a str) -> Self {
+        Self { name, ..Self::default() }
+    }
+}
+
+impl<'a> From<&'a pb::ListRequest> for Wanted<'a> {
+    fn from(request: &'a pb::ListRequest) -> Self {
+        Self { name: &request.name, limit: request.limit, before: request.before }
+    }
+}
+
+impl Wanted<'_> {
+    /// The rows of a table that is named by positions.
+    fn rows<R: Message + Default>(
+        &self,
+        store: &StoreView,
+        table: &Prefix<R>,
+        is: impl Fn(&R) -> bool,
+    ) -> Result<Vec<R>, QueryError> {
+        if self.limit != 0 {
+            return Ok(store.newest_rows(table, self.below(), self.limit as usize, is)?);
+        }
+        let view = store.view();
+        let mut rows = view.scan(table);
+        rows.retain(is);
+        answer(&view, rows)
+    }
+
+    fn below(&self) -> u64 {
+        if self.before == 0 { u64::MAX } else { self.before }
+    }
+
+    fn names(&self, name: &str) -> bool {
+        self.name.is_empty() || self.name == name
+    }
+}
 
 macro_rules! list {
     ($(#[doc = $doc:literal])+ $name:ident, $response:ident { $field:ident }, $table:ident, $match:ident) => {
@@ -15,17 +65,13 @@ macro_rules! list {
         ///
         /// # Errors
         /// If the state can't be read.
-        pub fn $name(view: &StoreView, name: &str) -> Result<pb::$response, QueryError> {
-            let view = view.view();
-            let mut rows = view.scan(&$table::all());
-            rows.retain(|row| name.is_empty() || row.$match == name);
-            answer(&view, pb::$response { $field: rows })
+        pub fn $name<'a>(view: &StoreView, wanted: impl Into<Wanted<'a>>) -> Result<pb::$response, QueryError> {
+            let wanted = wanted.into();
+            Ok(pb::$response { $field: wanted.rows(view, &$table::all(), |row| wanted.names(&row.$match))? })
         }
     };
 }
 
-list!(/// Models, all or one.
-    list_models, ListModelsResponse { models }, Models, model);
 list!(/// Frozen datasets, all or those of one name.
     list_datasets, ListDatasetsResponse { datasets }, Datasets, dataset);
 list!(/// Training runs, all or those of one model.
@@ -38,19 +84,54 @@ list!(/// Evaluations, all or those of one model.
     list_evaluations, ListEvaluationsResponse { evaluations }, Evaluations, model);
 list!(/// Promotions, all or those of one model.
     list_promotions, ListPromotionsResponse { promotions }, Promotions, model);
-list!(/// Windows, all or those of one model.
-    list_windows, ListWindowsResponse { windows }, Windows, model);
+list!(/// Bundles of evidence that left the house, all or those on one model.
+    list_exports, ListExportsResponse { exports }, Exports, model);
 list!(/// Legal holds, all or those of one name.
     list_holds, ListHoldsResponse { holds }, Holds, hold);
 
-/// Versions, all or those of one model, with the erasures that reached them.
+/// Models, all or one.
 ///
 /// # Errors
 /// If the state can't be read.
-pub fn list_versions(view: &StoreView, model: &str) -> Result<pb::ListVersionsResponse, QueryError> {
+pub fn list_models(view: &StoreView, name: &str) -> Result<pb::ListModelsResponse, QueryError> {
     let view = view.view();
-    let mut versions = view.scan(&Versions::all());
-    versions.retain(|row| model.is_empty() || row.model == model);
+    let models = match name {
+        "" => view.scan(&Models::all()),
+        name => view.get(&Models::key(name)).into_iter().collect(),
+    };
+    answer(&view, pb::ListModelsResponse { models })
+}
+
+/// Windows, all or those of one model.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn list_windows(view: &StoreView, model: &str) -> Result<pb::ListWindowsResponse, QueryError> {
+    let view = view.view();
+    let windows = view.scan(&if model.is_empty() { Windows::all() } else { Windows::under(model) });
+    answer(&view, pb::ListWindowsResponse { windows })
+}
+
+/// Versions, all or those of one model, with the erasures that reached them. With a limit `before` is a number, and the
+/// model must be named.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn list_versions<'a>(
+    view: &StoreView,
+    wanted: impl Into<Wanted<'a>>,
+) -> Result<pb::ListVersionsResponse, QueryError> {
+    let (view, wanted) = (view.view(), wanted.into());
+    let model = wanted.name;
+    let versions: Vec<pb::VersionRow> = if model.is_empty() {
+        view.scan(&Versions::all())
+    } else if wanted.limit == 0 {
+        view.scan(&Versions::under(model))
+    } else {
+        let newest = u64::from(view.get(&Models::key(model)).map_or(0, |row| row.versions));
+        let numbers = (1..wanted.below().min(newest + 1)).rev().take(wanted.limit as usize);
+        numbers.filter_map(|number| view.get(&Versions::key(model, u32::try_from(number).ok()?))).collect()
+    };
     let erased_of = |row: &pb::VersionRow| {
         let (model, version) = (row.model.clone(), row.version);
         let of = move |reached| pb::VersionErased { model: model.clone(), version, reached: Some(reached) };
@@ -64,22 +145,23 @@ pub fn list_versions(view: &StoreView, model: &str) -> Result<pb::ListVersionsRe
 ///
 /// # Errors
 /// If the state can't be read.
-pub fn list_experiments(view: &StoreView, model: &str) -> Result<pb::ListExperimentsResponse, QueryError> {
-    let view = view.view();
-    let mut experiments = view.scan(&Experiments::all());
-    experiments.retain(|row| model.is_empty() || row.started.as_ref().is_some_and(|s| s.model == model));
-    answer(&view, pb::ListExperimentsResponse { experiments })
+pub fn list_experiments<'a>(
+    view: &StoreView,
+    wanted: impl Into<Wanted<'a>>,
+) -> Result<pb::ListExperimentsResponse, QueryError> {
+    let wanted = wanted.into();
+    let of = |row: &pb::ExperimentRow| wanted.names(row.started.as_ref().map_or("", |s| s.model.as_str()));
+    Ok(pb::ListExperimentsResponse { experiments: wanted.rows(view, &Experiments::all(), of)? })
 }
 
 /// Alerts, all or those of one model.
 ///
 /// # Errors
 /// If the state can't be read.
-pub fn list_alerts(view: &StoreView, model: &str) -> Result<pb::ListAlertsResponse, QueryError> {
-    let view = view.view();
-    let mut alerts = view.scan(&Alerts::all());
-    alerts.retain(|row| model.is_empty() || row.raised.as_ref().is_some_and(|r| r.model == model));
-    answer(&view, pb::ListAlertsResponse { alerts })
+pub fn list_alerts<'a>(view: &StoreView, wanted: impl Into<Wanted<'a>>) -> Result<pb::ListAlertsResponse, QueryError> {
+    let wanted = wanted.into();
+    let of = |row: &pb::AlertRow| wanted.names(row.raised.as_ref().map_or("", |r| r.model.as_str()));
+    Ok(pb::ListAlertsResponse { alerts: wanted.rows(view, &Alerts::all(), of)? })
 }
 
 /// Schedules, all or that of one model.
@@ -121,17 +203,19 @@ pub fn list_actors(view: &StoreView, name: &str) -> Result<pb::ListActorsRespons
 ///
 /// # Errors
 /// If the state can't be read.
-pub fn list_batches(view: &StoreView, collection: &str) -> Result<pb::ListBatchesResponse, QueryError> {
-    let view = view.view();
-    let mut documents = view.scan(&Documents::all());
-    documents.retain(|d| collection.is_empty() || d.collection == collection);
-    let mut examples = if collection.is_empty() {
-        view.scan(&Examples::all())
-    } else {
-        let batches = view.scan(&CollectionBatches::under(collection));
-        batches.iter().filter_map(|b| view.get(&Examples::key(b.position))).collect()
-    };
-    examples.sort_by_key(|e| e.position);
+pub fn list_batches<'a>(
+    store: &StoreView,
+    wanted: impl Into<Wanted<'a>>,
+) -> Result<pb::ListBatchesResponse, QueryError> {
+    let wanted = wanted.into();
+    let documents = wanted.rows(store, &Documents::all(), |row| wanted.names(&row.collection))?;
+    if wanted.name.is_empty() {
+        let examples = wanted.rows(store, &Examples::all(), |_| true)?;
+        return Ok(pb::ListBatchesResponse { documents, examples });
+    }
+    let batches = wanted.rows(store, &CollectionBatches::under(wanted.name), |_| true)?;
+    let view = store.view();
+    let examples = batches.iter().filter_map(|b| view.get(&Examples::key(b.position))).collect();
     answer(&view, pb::ListBatchesResponse { documents, examples })
 }
 

@@ -1,6 +1,6 @@
 //! What is decided, and what servers say they serve.
 
-use super::{QueryError, answer};
+use super::{QueryError, answer, reckoned_from};
 use crate::replica::StoreView;
 use crate::rules::policy;
 use crate::state::{Models, Servings, View};
@@ -8,13 +8,15 @@ use attestune_proto::v1::{
     GetServingResponse, ModelRow, ModelServing, Policy, ServerServing, ServerStatus, ServingOccasion, ServingRow,
 };
 
-/// What is served of one model, or of all that have a version in production or a server, at the asker's time.
+/// What is served of one model, or of all that have a version in production or a server, at the asker's time (0 for the
+/// view's own).
 ///
 /// # Errors
 /// If the state can't be read.
 pub fn serving(store: &StoreView, model: &str, now_ms: u64) -> Result<GetServingResponse, QueryError> {
     let view = store.view();
     let policy = policy::in_force(&view);
+    let now_ms = reckoned_from(&view, now_ms);
     let mut models = view.scan(&Models::all());
     models.retain(|row| model.is_empty() || row.model == model);
     let mut found = Vec::with_capacity(models.len());

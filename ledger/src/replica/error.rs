@@ -3,6 +3,7 @@
 use crate::log::LogError;
 use crate::refusal::Rejection;
 use crate::store::StoreError;
+use crate::time::iso;
 use crate::tree::{Hash, TileError};
 
 /// Why a replica stopped or could not answer.
@@ -67,6 +68,22 @@ pub enum ReplicaError {
         asked: u64,
         /// Entries folded.
         size: u64,
+    },
+    /// A moment before the first entry.
+    #[error("{} is before the ledger, whose first entry is of {}", iso(*.asked_ms), iso(*.first_ms))]
+    BeforeTheLedger {
+        /// The time asked for.
+        asked_ms: u64,
+        /// The fold's time at the first entry.
+        first_ms: u64,
+    },
+    /// A moment that has not come.
+    #[error("{} lies in the future: it is {}", iso(*.asked_ms), iso(*.now_ms))]
+    InTheFuture {
+        /// The time asked for.
+        asked_ms: u64,
+        /// The time here.
+        now_ms: u64,
     },
     /// No ledger was created yet.
     #[error("there is no ledger here yet: run `attestune init`")]

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Counts up whenever the draft rules or the layout change before 1.0.0: a store of another draft folds anew.
-const DRAFT_NUMBER: u64 = 4;
+const DRAFT_NUMBER: u64 = 5;
 
 /// The fold's side of a replica: the only writer of its state.
 pub(super) struct Folder {

@@ -3,6 +3,7 @@
 //! At any moment, also after a crash, it stands at some position, never between two. A read that fails stops it. A
 //! signed head in a file beside the store catches a lost end.
 
+mod again;
 mod error;
 mod folder;
 mod head;
@@ -11,7 +12,8 @@ mod overlay;
 mod proofs;
 mod reader;
 mod receipts;
-mod verify;
+mod tiles;
+pub(crate) mod verify;
 
 pub use error::{AppendError, ReplicaError};
 pub use folder::drop_state;
@@ -24,7 +26,7 @@ pub use reader::{StoreCursor, StoreView, StoredTiles, Tree};
 
 use crate::draft::kind;
 use crate::envelope::SigningKey;
-use crate::log::{Entry, EventLog, LogError};
+use crate::log::{Clock as _, Entry, EventLog, LogError, SystemClock};
 use crate::refusal::Rejection;
 use crate::rules::decode::{self, Decoded};
 use crate::state::{Effects, Ledgers, ReadFailed, Reader as _};
@@ -41,6 +43,8 @@ use verify::{Checked, KnownKeys, Waiting, check_window};
 
 const WINDOW_ENTRIES: usize = 1024;
 const WINDOW_BYTES: usize = 4 << 20;
+/// How far the clocks of whoever asks and of this machine may differ before a moment is in the future.
+const CLOCKS_DIFFER_MS: u64 = 60_000;
 /// How long whoever appended should wait for log and fold before giving up on the receipt; the entry may stay. The log
 /// gives up earlier where it can't be reached.
 pub const RECEIPT_WAIT: Duration = Duration::from_secs(150);
@@ -286,18 +290,29 @@ impl Replica {
     /// The state as of a position or time; the newest if nothing is asked for.
     ///
     /// # Errors
-    /// If it lies beyond the end, or before the ledger.
+    /// If it lies beyond the end, before the ledger, or in the future.
     pub fn resolve(&self, as_of: Option<&AsOf>) -> Result<StoreView, ReplicaError> {
         let size = self.position();
         match as_of.and_then(|a| a.when) {
             None => Ok(self.view()),
             Some(When::Position(position)) if position < size => Ok(self.view_at(position)),
             Some(When::Position(position)) => Err(ReplicaError::Beyond { asked: position, size }),
-            Some(When::TimeMs(time_ms)) => {
-                let upto = self.size_at(time_ms)?;
-                Ok(StoreView::new(self.store.clone(), upto))
+            Some(When::TimeMs(asked_ms)) => {
+                let now_ms = SystemClock.now_ms().max(lock(&self.head).fold_time_ms);
+                if asked_ms > now_ms.saturating_add(CLOCKS_DIFFER_MS) {
+                    return Err(ReplicaError::InTheFuture { asked_ms, now_ms });
+                }
+                match self.size_at(asked_ms)? {
+                    0 => Err(self.before_the_ledger(asked_ms)?),
+                    upto => Ok(StoreView::new(self.store.clone(), upto)),
+                }
             }
         }
+    }
+
+    fn before_the_ledger(&self, asked_ms: u64) -> Result<ReplicaError, ReplicaError> {
+        let first = self.view().fold_time(0).map_err(|failure| ReplicaError::Read { position: 0, cause: failure.0 })?;
+        Ok(first.map_or(ReplicaError::NoLedger, |first_ms| ReplicaError::BeforeTheLedger { asked_ms, first_ms }))
     }
 
     /// How many entries have a fold time not after this. Fold times ascend but for a clock correction; where there

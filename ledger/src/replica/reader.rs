@@ -25,6 +25,9 @@ pub(super) const SIZE: &[u8] = b"size";
 pub(super) const COUNTS: &[u8] = b"counts";
 pub(super) const DRAFT: &[u8] = b"draft";
 
+/// Positions looked through first for the newest rows of a table; twice as many each time they are not enough.
+const STRETCH: u64 = 1024;
+
 /// `'d' ‖ position`: the verdict on an entry.
 pub(super) fn decided_key(position: u64) -> [u8; 9] {
     let mut key = [b'd'; 9];
@@ -97,6 +100,11 @@ impl StoreView {
         Self { store, size }
     }
 
+    /// The store that it reads.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// How many entries it covers.
     pub fn size(&self) -> u64 {
         self.size
@@ -125,17 +133,57 @@ impl StoreView {
     /// # Errors
     /// If they can't be read.
     pub fn rows_from<R: prost::Message + Default>(&self, all: &Prefix<R>, from: u64) -> Result<Vec<R>, ReadFailed> {
+        self.rows_in(all, from, u64::MAX)
+    }
+
+    /// The newest rows named by positions below one, that fit: the newest first, at most so many. What is read grows with
+    /// what is found, not with the table, unless few fit.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn newest_rows<R: prost::Message + Default>(
+        &self,
+        all: &Prefix<R>,
+        before: u64,
+        most: usize,
+        fits: impl Fn(&R) -> bool,
+    ) -> Result<Vec<R>, ReadFailed> {
+        let mut found = Vec::new();
+        let (mut end, mut stretch) = (before.min(self.size), STRETCH);
+        while end > 0 && found.len() < most {
+            let from = end.saturating_sub(stretch);
+            let rows = self.rows_in(all, from, end)?;
+            found.extend(rows.into_iter().rev().filter(&fits));
+            (end, stretch) = (from, stretch.saturating_mul(2));
+        }
+        found.truncate(most);
+        Ok(found)
+    }
+
+    /// The rows of a table named by positions, from one on, below another, in order.
+    fn rows_in<R: prost::Message + Default>(
+        &self,
+        all: &Prefix<R>,
+        from: u64,
+        below: u64,
+    ) -> Result<Vec<R>, ReadFailed> {
         let start = [all.as_bytes(), &from.to_be_bytes()].concat();
+        let end = [all.as_bytes(), &below.to_be_bytes()].concat();
         let mut rows = Vec::new();
         let mut damage = None;
-        scan_rows(&self.store, all.as_bytes(), &start, self.size, &mut |_, value| match R::decode(value) {
-            Ok(row) => {
-                rows.push(row);
-                true
+        scan_rows(&self.store, all.as_bytes(), &start, self.size, &mut |name, value| {
+            if name >= end.as_slice() {
+                return false;
             }
-            Err(error) => {
-                damage = Some(failed(error));
-                false
+            match R::decode(value) {
+                Ok(row) => {
+                    rows.push(row);
+                    true
+                }
+                Err(error) => {
+                    damage = Some(failed(error));
+                    false
+                }
             }
         })?;
         damage.map_or(Ok(rows), Err)

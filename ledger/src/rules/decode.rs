@@ -6,7 +6,7 @@ use crate::envelope::{EVENT_PAYLOAD_TYPE, ledger_id};
 use crate::log::{ShortForm, VALUE_BYTES_MAX};
 use crate::refusal::Rejection;
 use crate::state::{Keys, View};
-use attestune_proto::v1::{Envelope, Event, KeyRow, Kind, LedgerRow, event::Body};
+use attestune_proto::v1::{Envelope, Event, KeyRow, LedgerRow, event::Body};
 use prost::Message;
 
 /// Verifies the envelope's signature at an index under a public key.
@@ -19,8 +19,6 @@ pub struct Decoded {
     pub envelope: Envelope,
     /// The event in it.
     pub event: Event,
-    /// The number of the body's kind, if this build has no message for it.
-    pub unknown_kind: Option<u32>,
     /// SHA-256 of the envelope when the event is a genesis.
     pub genesis_id: Option<[u8; 32]>,
 }
@@ -48,16 +46,11 @@ pub fn decode(value: &[u8]) -> Result<Decoded, Rejection> {
         return Err(Rejection::SignaturesUnordered {});
     }
     let event = Event::decode(envelope.payload.as_slice()).map_err(|_| Rejection::NotAnEnvelope {})?;
-    let canonical = event.encode_to_vec();
-    let unknown_kind = if canonical == envelope.payload {
-        None
-    } else {
-        // A later kind's body is an unknown field to this build: the rest must be canonical all the same.
-        let unknown = event.body.is_none().then(|| unknown_body(&envelope.payload, &canonical)).flatten();
-        Some(unknown.ok_or(Rejection::NotCanonical { part: "payload" })?)
-    };
+    if event.encode_to_vec() != envelope.payload {
+        return Err(Rejection::NotCanonical { part: "payload" });
+    }
     let genesis_id = matches!(event.body, Some(Body::LedgerCreated(_))).then(|| ledger_id(value));
-    Ok(Decoded { envelope, event, unknown_kind, genesis_id })
+    Ok(Decoded { envelope, event, genesis_id })
 }
 
 /// The keys that signed, all known and all valid, and the ledger's id.
@@ -92,21 +85,6 @@ fn printable(keyid: &str) -> String {
     keyid.chars().filter(char::is_ascii_hexdigit).take(32).collect()
 }
 
-/// The number of the kind whose body follows the canonical bytes as the last field, if there is nothing else.
-fn unknown_body(payload: &[u8], canonical: &[u8]) -> Option<u32> {
-    let field = payload.strip_prefix(canonical)?;
-    let mut rest = field;
-    let (tag, wire) = prost::encoding::decode_key(&mut rest).ok()?;
-    if wire != prost::encoding::WireType::LengthDelimited || Kind::try_from(tag as i32).is_err() {
-        return None;
-    }
-    let length = prost::encoding::decode_varint(&mut rest).ok()?;
-    // Tag and length, too, are in their shortest form only.
-    let head = field.len() - rest.len();
-    let shortest = prost::encoding::key_len(tag) + prost::encoding::encoded_len_varint(length);
-    (rest.len() as u64 == length && head == shortest).then_some(tag)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,10 +92,10 @@ mod tests {
     use attestune_proto::v1::LedgerCreated;
 
     /// What becomes of an event's bytes with these behind them, signed as they then are.
-    fn with_suffix(body: Option<Body>, suffix: &[u8]) -> Result<Option<u32>, Rejection> {
+    fn with_suffix(body: Option<Body>, suffix: &[u8]) -> Result<(), Rejection> {
         let event = Event { id: vec![1; 16], actor: "ada".into(), body, ..Default::default() };
         let payload = [&event.encode_to_vec()[..], suffix].concat();
-        decode(&SigningKey::from_seed([1; 32]).sign(EVENT_PAYLOAD_TYPE, &payload)).map(|d| d.unknown_kind)
+        decode(&SigningKey::from_seed([1; 32]).sign(EVENT_PAYLOAD_TYPE, &payload)).map(drop)
     }
 
     #[test]
@@ -131,20 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn a_later_kinds_body_is_an_unknown_kind_and_nothing_else_is() {
+    fn what_stands_behind_an_event_makes_it_another() {
         let not_canonical = Err(Rejection::NotCanonical { part: "payload" });
-        let later = Kind::EvidenceExported as u32;
-        let mut key = Vec::new();
-        prost::encoding::encode_key(later, prost::encoding::WireType::LengthDelimited, &mut key);
-        let field = |rest: &[u8]| [&key[..], rest].concat();
-
-        assert_eq!(with_suffix(None, &field(&[2, 7, 7])), Ok(Some(later)));
-        assert_eq!(with_suffix(None, &field(&[3, 7, 7])), Err(Rejection::NotAnEnvelope {}), "a length past the end");
-        assert_eq!(with_suffix(None, &field(&[0x82, 0, 7, 7])), not_canonical, "a length not in its shortest form");
-        assert_eq!(with_suffix(None, &[0xf8, 0xff, 0x03, 1]), not_canonical, "no kind's number");
-        // Behind a known body it would be a second one.
         let known = || Some(Body::LedgerCreated(LedgerCreated::default()));
-        assert_eq!(with_suffix(known(), &[]), Ok(None));
-        assert_eq!(with_suffix(known(), &field(&[2, 7, 7])), not_canonical);
+        assert_eq!(with_suffix(known(), &[]), Ok(()));
+        assert_eq!(with_suffix(None, &[]), Ok(()), "an event without a body is for the rules to refuse");
+        for body in [None, known()] {
+            assert_eq!(with_suffix(body.clone(), &[0xf8, 0xff, 0x03, 1]), not_canonical, "no kind's number");
+            assert_eq!(with_suffix(body, &[0xf8, 0xff, 0x03]), Err(Rejection::NotAnEnvelope {}), "cut off");
+        }
     }
 }

@@ -8,8 +8,9 @@ mod check;
 pub mod closure;
 pub use check::is_identifier;
 pub mod claims;
-mod coverage;
+pub(crate) mod coverage;
 mod data;
+pub use data::bit;
 mod datasets;
 pub use datasets::tally;
 pub mod decode;
@@ -18,6 +19,7 @@ mod emergency;
 pub use emergency::unreviewed;
 pub mod erasure;
 mod evaluation;
+pub mod evidence;
 pub mod gate;
 mod keys;
 mod lease;
@@ -255,7 +257,7 @@ fn decide(
         return Err(Refusal::BadId {});
     }
     let Some(body) = &event.body else {
-        return Err(Refusal::UnknownKind { kind: decoded.unknown_kind.unwrap_or(0) });
+        return Err(Refusal::UnknownKind { kind: 0 });
     };
     let mut signed_by: Vec<&str> = keys.iter().map(|k| k.actor.as_str()).collect();
     signed_by.sort_unstable();
@@ -309,6 +311,7 @@ fn dispatch(view: &View<'_>, act: &Act<'_>, body: &Body) -> Result<Effects, Refu
         Body::DatasetFrozen(body) => datasets::freeze(view, act, body),
         Body::ContentAccessed(body) => data::access(view, &body.reader, &body.token_hash, &body.commitments),
         Body::AccessDenied(body) => data::deny(&body.reader, &body.token_hash, &body.commitments),
+        Body::EvidenceExported(body) => evidence::export(view, act, body),
         Body::ReviewAssigned(body) => review::assign(view, act, body),
         Body::ExamplesReviewed(body) => review::decide(view, act, body),
         Body::ReviewReopened(body) => review::reopen(view, act, body),

@@ -266,6 +266,7 @@ fn default_permissions() -> Vec<Permission> {
         (K::DatasetFrozen, &[R::Steward, R::Engineer, R::Scheduler]),
         (K::ContentAccessed, &[R::Gateway]),
         (K::AccessDenied, &[R::Gateway]),
+        (K::EvidenceExported, &[R::Officer]),
         (K::ReviewAssigned, &[R::Steward, R::Officer]),
         (K::ExamplesReviewed, &[R::Reviewer]),
         (K::ReviewReopened, &[R::Reviewer, R::Officer]),

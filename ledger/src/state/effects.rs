@@ -64,7 +64,7 @@ impl Effects {
         self.writes
     }
 
-    /// SHA-256 over `len(row) ‖ row ‖ len(value) ‖ value` of each write, lengths in 4 bytes big-endian.
+    /// SHA-256 over [`Effects::bytes`].
     pub fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         for write in &self.writes {
@@ -74,5 +74,30 @@ impl Effects {
             }
         }
         hash.finalize().into()
+    }
+
+    /// `len(row) ‖ row ‖ len(value) ‖ value` of each write, lengths in 4 bytes big-endian.
+    pub fn bytes(&self) -> Vec<u8> {
+        let parts = self.writes.iter().flat_map(|write| [&write.row, &write.value]);
+        parts.flat_map(|part| (part.len() as u32).to_be_bytes().into_iter().chain(part.iter().copied())).collect()
+    }
+
+    /// Reads [`Effects::bytes`]; none if they are cut off.
+    pub fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
+        let mut part = || {
+            let (length, rest) = bytes.split_first_chunk::<4>()?;
+            let (part, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+            bytes = rest;
+            Some((part.to_vec(), rest.is_empty()))
+        };
+        let mut effects = Self::none();
+        loop {
+            let Some((row, _)) = part() else { return effects.writes.is_empty().then_some(effects) };
+            let (value, last) = part()?;
+            effects.writes.push(Write { row, value });
+            if last {
+                return Some(effects);
+            }
+        }
     }
 }

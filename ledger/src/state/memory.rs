@@ -1,30 +1,29 @@
 //! A whole replica's memory in ordered maps: for the offline verifier and the tests.
 
-use super::{ReadFailed, Reader};
-use crate::rules::{Folded, fold};
-use crate::tree::{Frontier, Hash};
+use super::{PolicyCache, ReadFailed, Reader};
+use crate::refusal::Rejection;
+use crate::rules::decode::{self, Decoded, Verify};
+use crate::rules::{Folded, fold_decoded};
+use crate::tree::{Hash, Subtrees};
 use std::collections::BTreeMap;
 
 /// Log, state and trees in memory. Feed it entries in order; it folds each.
 #[derive(Debug, Default)]
 pub struct MemoryState {
-    rows: BTreeMap<Vec<u8>, BTreeMap<u64, Vec<u8>>>,
+    /// Each row's versions, ascending by position.
+    rows: BTreeMap<Vec<u8>, Vec<(u64, Vec<u8>)>>,
     ids: BTreeMap<(String, Vec<u8>), u64>,
     entries: Vec<(u64, Vec<u8>)>,
     fold_times: Vec<u64>,
-    entry_tree: Frontier,
-    verdict_tree: Frontier,
-    entry_roots: Vec<Hash>,
-    verdict_roots: Vec<Hash>,
+    entry_tree: Subtrees,
+    verdict_tree: Subtrees,
+    policies: PolicyCache,
 }
 
 impl MemoryState {
     /// An empty one.
     pub fn new() -> Self {
-        let mut state = Self::default();
-        state.entry_roots.push(state.entry_tree.root());
-        state.verdict_roots.push(state.verdict_tree.root());
-        state
+        Self::default()
     }
 
     /// Folds the next entry.
@@ -32,20 +31,39 @@ impl MemoryState {
     /// # Errors
     /// If a row of this very memory does not decode, which a sound program never sees.
     pub fn push(&mut self, time_ms: u64, value: Vec<u8>) -> Result<Folded, ReadFailed> {
+        let decoded = decode::decode(&value);
+        self.push_decoded(time_ms, value, &decoded, &mut |envelope, key, index| {
+            crate::envelope::verify(envelope, key, index)
+        })
+    }
+
+    /// The same for a value that was decoded before, with a verifier that may remember what was verified in parallel.
+    ///
+    /// # Errors
+    /// As [`MemoryState::push`].
+    pub fn push_decoded(
+        &mut self,
+        time_ms: u64,
+        value: Vec<u8>,
+        decoded: &Result<Decoded, Rejection>,
+        verify: Verify<'_>,
+    ) -> Result<Folded, ReadFailed> {
         let position = self.entries.len() as u64;
-        let folded = fold(self, position, time_ms, &value)?;
+        let folded = fold_decoded(self, position, time_ms, &value, decoded, verify)?;
         self.entries.push((time_ms, value));
         self.fold_times.push(folded.fold_time_ms);
         for write in folded.effects.writes() {
-            self.rows.entry(write.row.clone()).or_default().insert(position, write.value.clone());
+            let versions = self.rows.entry(write.row.clone()).or_default();
+            match versions.last_mut() {
+                Some((last, value)) if *last == position => value.clone_from(&write.value),
+                _ => versions.push((position, write.value.clone())),
+            }
         }
         if let Some((actor, id)) = &folded.uses_id {
             self.ids.insert((actor.clone(), id.clone()), position);
         }
         self.entry_tree.push(folded.leaf_hash);
         self.verdict_tree.push(folded.verdict_leaf(position));
-        self.entry_roots.push(self.entry_tree.root());
-        self.verdict_roots.push(self.verdict_tree.root());
         Ok(folded)
     }
 
@@ -64,12 +82,12 @@ impl MemoryState {
 
 impl Reader for MemoryState {
     fn row(&self, row: &[u8], size: u64) -> Result<Option<Vec<u8>>, ReadFailed> {
-        Ok(self.rows.get(row).and_then(|v| v.range(..size).next_back()).map(|(_, value)| value.clone()))
+        Ok(self.rows.get(row).and_then(|versions| as_of(versions, size)).cloned())
     }
 
     fn rows(&self, prefix: &[u8], size: u64, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), ReadFailed> {
         for (name, versions) in self.rows.range(prefix.to_vec()..).take_while(|(n, _)| n.starts_with(prefix)) {
-            if let Some((_, value)) = versions.range(..size).next_back()
+            if let Some(value) = as_of(versions, size)
                 && !visit(name, value)
             {
                 break;
@@ -90,11 +108,21 @@ impl Reader for MemoryState {
         Ok(self.fold_times.get(position as usize).copied())
     }
 
+    fn policies(&self) -> Option<&PolicyCache> {
+        Some(&self.policies)
+    }
+
     fn entry_root(&self, size: u64) -> Result<Option<Hash>, ReadFailed> {
-        Ok(self.entry_roots.get(size as usize).copied())
+        Ok(self.entry_tree.root(size))
     }
 
     fn verdict_root(&self, size: u64) -> Result<Option<Hash>, ReadFailed> {
-        Ok(self.verdict_roots.get(size as usize).copied())
+        Ok(self.verdict_tree.root(size))
     }
+}
+
+/// The newest version below a size.
+fn as_of(versions: &[(u64, Vec<u8>)], size: u64) -> Option<&Vec<u8>> {
+    let older = versions.partition_point(|(position, _)| *position < size);
+    versions.get(older.checked_sub(1)?).map(|(_, value)| value)
 }

@@ -181,6 +181,8 @@ tables! {
     ErasureDecisions = 49: (erasure: u64, model: &str, version: u32) => pb::ErasureDecisionRow;
     /// Legal holds.
     Holds = 50: (position: u64) => pb::HoldRow;
+    /// Bundles of evidence that left the house.
+    Exports = 60: (position: u64) => pb::ExportRow;
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::tree::Hash;
 use attestune_proto::v1::{Envelope, Event, Policy, event::Body};
 use prost::Message;
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A read failed: neither a refusal nor an absence; the replica stops.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,7 +14,13 @@ pub struct ReadFailed(pub String);
 
 /// The policy decoded last, with its version. A policy's row is written once and large, and every event asks for it.
 #[derive(Debug, Default)]
-pub struct PolicyCache(RefCell<Option<(u32, Arc<Policy>)>>);
+pub struct PolicyCache(Mutex<Option<(u32, Arc<Policy>)>>);
+
+impl PolicyCache {
+    fn lock(&self) -> MutexGuard<'_, Option<(u32, Arc<Policy>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Where a view reads from: memory, RocksDB, RocksDB under a window's unwritten effects.
 pub trait Reader {
@@ -112,7 +118,7 @@ impl<'a> View<'a> {
     pub fn policy(&self, version: u32) -> Arc<Policy> {
         let cache = self.reader.policies();
         if let Some(cache) = cache
-            && let Some((known, policy)) = &*cache.0.borrow()
+            && let Some((known, policy)) = &*cache.lock()
             && *known == version
         {
             return policy.clone();
@@ -120,7 +126,7 @@ impl<'a> View<'a> {
         let Some(policy) = self.get(&Policies::key(version)).and_then(|row| row.policy) else { return Arc::default() };
         let policy = Arc::new(policy);
         if let Some(cache) = cache {
-            *cache.0.borrow_mut() = Some((version, policy.clone()));
+            *cache.lock() = Some((version, policy.clone()));
         }
         policy
     }

@@ -1,8 +1,8 @@
 //! How RocksDB is set up, and why.
 
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel,
-    SliceTransform,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode,
+    InfoLogger, LogLevel, SliceTransform,
 };
 
 use super::Family;
@@ -41,10 +41,20 @@ pub(super) fn database(options: &Options, recovery: DBRecoveryMode) -> rocksdb::
     db.set_max_open_files(512);
     db.set_max_background_jobs(2);
     db.set_bytes_per_sync(1 << 20);
-    db.set_keep_log_file_num(2);
-    db.set_max_log_file_size(1 << 20);
-    db.set_log_level(LogLevel::Warn);
+    // A log file of RocksDB's own would be rotated before the folder's lock is taken: two who open at a time would take
+    // each other's files away, which looks like damage.
+    db.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, told));
     db
+}
+
+/// Takes in what RocksDB has to tell. It names files and sizes, never what is in them.
+fn told(level: LogLevel, message: &str) {
+    match level {
+        LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "rocksdb", "{message}"),
+        // Headers come whatever the level: its version and options, at each opening.
+        LogLevel::Header => tracing::trace!(target: "rocksdb", "{message}"),
+        _ => tracing::warn!(target: "rocksdb", "{message}"),
+    }
 }
 
 /// The families with their options, sharing one cache.

@@ -355,3 +355,22 @@ fn fill_and_recover(path: &Path) {
     let entries = store.scan(Family::Log, b"", b"").filter(|row| row.is_ok()).count() as u64;
     assert!(entries >= acknowledged, "{entries} of {acknowledged} are there");
 }
+
+#[test]
+fn many_who_open_a_folder_at_a_time_are_told_that_another_has_it_and_take_nothing_away() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..20 {
+        let held = std::thread::scope(|scope| {
+            let opening: Vec<_> =
+                (0..6).map(|_| scope.spawn(|| Store::open(folder.path(), &Options::default()))).collect();
+            let opened: Vec<_> = opening.into_iter().map(|thread| thread.join().unwrap()).collect();
+            for other in opened.iter().filter_map(|store| store.as_ref().err()) {
+                assert!(matches!(other, StoreError::LockedByAnother { .. }), "{other}");
+            }
+            opened.into_iter().filter_map(Result::ok).count()
+        });
+        assert!(held >= 1, "somebody has it");
+    }
+    assert_eq!(files(folder.path(), "old"), Vec::<PathBuf>::new());
+    assert!(!folder.path().join("LOG").exists());
+}

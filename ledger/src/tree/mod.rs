@@ -2,8 +2,8 @@
 //!
 //! Pure: no I/O, no clock. Hashes come from wherever a [`TileReader`] finds them.
 //!
-//! The bytes are those of RFC 6962 §2.1 and of C2SP's tlog-tiles, signed-note, tlog-checkpoint
-//! and tlog-proof. The crates `tlog_tiles` and `signed_note` 0.2 implement the same and are what
+//! The bytes are those of RFC 6962 §2.1 and of C2SP's tlog-tiles, signed-note, tlog-checkpoint,
+//! tlog-proof, tlog-cosignature, tlog-witness and tlog-policy. The crates `tlog_tiles` and `signed_note` 0.2 implement the same and are what
 //! the tests compare with. They are not built in: they would bring a second ed25519-dalek, sha2
 //! and base64 and `url` into a verifier that is meant to be small, and their proofs are built
 //! from Go's stored hash indexes rather than from tiles.
@@ -27,20 +27,28 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 
 mod checkpoint;
+mod cosignature;
 mod frontier;
 mod note;
+mod policy;
 mod proof;
+mod subtrees;
 #[cfg(test)]
 mod tests;
 mod tiles;
 mod tlog_proof;
+mod witness;
 
 pub use checkpoint::Checkpoint;
+pub use cosignature::{Cosignature, WitnessKey, cosign};
 pub use frontier::{Frontier, TileHash};
 pub use note::{NoteError, Origin, VerifierKey};
+pub use policy::{Judged, Log, Missing, PolicyError, TlogPolicy, Witness};
 pub use proof::{ProofError, consistency_proof, inclusion_proof, root_at, verify_consistency, verify_inclusion};
-pub use tiles::{TILE_WIDTH, TileError, TileReader, tile_width};
+pub use subtrees::Subtrees;
+pub use tiles::{TILE_WIDTH, TileError, TilePath, TileReader, tile_width, tiles_of};
 pub use tlog_proof::{TlogProof, TlogProofError};
+pub use witness::{AddCheckpoint, WitnessRefusal, judge};
 
 /// A SHA-256 hash: of a leaf, a node, or a whole tree.
 ///

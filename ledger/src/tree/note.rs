@@ -102,7 +102,7 @@ impl VerifierKey {
         if key.is_weak() {
             return Err(NoteError::BadKey("the public key is weak"));
         }
-        let id = key_id(&name, &key);
+        let id = key_id(&name, ED25519, &key);
         Ok(Self { name, id, key })
     }
 
@@ -121,20 +121,8 @@ impl FromStr for VerifierKey {
     type Err = NoteError;
 
     fn from_str(text: &str) -> Result<Self, NoteError> {
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NoteError::BadKey("it must have the form name+id+key"));
-        };
-        let material = BASE64.decode(key).map_err(|_| NoteError::BadKey("its key is not base64"))?;
-        let [ED25519, key @ ..] = material.as_slice() else {
-            return Err(NoteError::BadKey("its key is not of the type Ed25519"));
-        };
-        let key = key
-            .try_into()
-            .ok()
-            .and_then(|bytes| VerifyingKey::from_bytes(bytes).ok())
-            .ok_or(NoteError::BadKey("its key is not an Ed25519 public key"))?;
-        let parsed = Self::new(name.parse()?, key)?;
+        let (name, id, key) = parse_key(text, ED25519, "its key is not of the type Ed25519")?;
+        let parsed = Self::new(name, key)?;
         if id != hex::encode(parsed.id) {
             return Err(NoteError::BadKey("its id is not that of its name and key"));
         }
@@ -149,17 +137,47 @@ impl fmt::Display for VerifierKey {
     }
 }
 
+/// Name, id as written and public key of a verifier key of a signature type.
+pub(super) fn parse_key<'a>(
+    text: &'a str,
+    kind: u8,
+    other: &'static str,
+) -> Result<(Origin, &'a str, VerifyingKey), NoteError> {
+    let mut parts = text.splitn(3, '+');
+    let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(NoteError::BadKey("it must have the form name+id+key"));
+    };
+    let material = BASE64.decode(key).map_err(|_| NoteError::BadKey("its key is not base64"))?;
+    let key = material.strip_prefix(&[kind]).ok_or(NoteError::BadKey(other))?;
+    let key = key
+        .try_into()
+        .ok()
+        .and_then(|bytes| VerifyingKey::from_bytes(bytes).ok())
+        .ok_or(NoteError::BadKey("its key is not an Ed25519 public key"))?;
+    Ok((name.parse()?, id, key))
+}
+
 /// Signs `text`, which ends in a newline, under `name`.
 pub(super) fn sign(text: &str, name: &Origin, key: &SigningKey) -> String {
-    let mut bytes = key_id(name, &key.verifying_key()).to_vec();
+    let mut bytes = key_id(name, ED25519, &key.verifying_key()).to_vec();
     bytes.extend(key.sign(text.as_bytes()).to_bytes());
     format!("{text}\n— {name} {}\n", BASE64.encode(bytes))
 }
 
-/// The text of a note that `key` has signed, its last newline included.
-///
-/// Signatures by other keys are ignored, as signed-note demands; each one by `key` must hold.
-pub(super) fn open<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteError> {
+/// One line under a note's text.
+pub(super) struct SignatureLine<'a> {
+    /// The line itself, without its newline.
+    pub line: &'a str,
+    /// Who signed, by name.
+    pub name: &'a str,
+    /// Which of that name's keys.
+    pub id: [u8; 4],
+    /// The signature, whose form is the key type's.
+    pub signature: Vec<u8>,
+}
+
+/// A note's text, its last newline included, and its signature lines, none of them judged.
+pub(super) fn split(note: &str) -> Result<(&str, Vec<SignatureLine<'_>>), NoteError> {
     if note.len() > NOTE_BYTES_MAX {
         return Err(NoteError::BadNote("it is larger than 256 KiB"));
     }
@@ -167,26 +185,34 @@ pub(super) fn open<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, Note
         return Err(NoteError::BadNote("it holds control characters"));
     }
     let split = note.rfind("\n\n").ok_or(NoteError::BadNote("it has no empty line"))?;
-    let text = &note[..=split];
     let lines = note[split + 2..]
         .strip_suffix('\n')
         .ok_or(NoteError::BadNote("it doesn't end in a signature line and a newline"))?;
+    let lines = lines.split('\n').map(signature_line).collect::<Result<_, _>>()?;
+    Ok((&note[..=split], lines))
+}
 
+fn signature_line(line: &str) -> Result<SignatureLine<'_>, NoteError> {
+    let (name, signature) = line
+        .strip_prefix("— ")
+        .and_then(|line| line.split_once(' '))
+        .ok_or(NoteError::BadNote("a signature line has another form than `— name base64`"))?;
+    name.parse::<Origin>()?;
+    let bytes = BASE64.decode(signature).map_err(|_| NoteError::BadNote("a signature is not base64"))?;
+    let Some((id, signature)) = bytes.split_first_chunk::<4>() else {
+        return Err(NoteError::BadNote("a signature is too short"));
+    };
+    Ok(SignatureLine { line, name, id: *id, signature: signature.to_vec() })
+}
+
+/// The text of a note that `key` has signed, its last newline included.
+///
+/// Signatures by other keys are ignored, as signed-note demands; each one by `key` must hold.
+pub(super) fn open<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteError> {
+    let (text, lines) = split(note)?;
     let mut signed = false;
-    for line in lines.split('\n') {
-        let (name, signature) = line
-            .strip_prefix("— ")
-            .and_then(|line| line.split_once(' '))
-            .ok_or(NoteError::BadNote("a signature line has another form than `— name base64`"))?;
-        name.parse::<Origin>()?;
-        let bytes = BASE64.decode(signature).map_err(|_| NoteError::BadNote("a signature is not base64"))?;
-        let Some((id, signature)) = bytes.split_first_chunk::<4>() else {
-            return Err(NoteError::BadNote("a signature is too short"));
-        };
-        if name != key.name.as_str() || *id != key.id {
-            continue;
-        }
-        Signature::from_slice(signature)
+    for line in lines.iter().filter(|line| line.name == key.name.as_str() && line.id == key.id) {
+        Signature::from_slice(&line.signature)
             .and_then(|signature| key.key.verify_strict(text.as_bytes(), &signature))
             .map_err(|_| NoteError::BadSignature(key.name.clone()))?;
         signed = true;
@@ -195,12 +221,9 @@ pub(super) fn open<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, Note
 }
 
 /// `SHA-256(name ‖ 0x0A ‖ signature type ‖ public key)`, its first four bytes.
-fn key_id(name: &Origin, key: &VerifyingKey) -> [u8; 4] {
-    let digest = Sha256::new()
-        .chain_update(name.as_str())
-        .chain_update([b'\n', ED25519])
-        .chain_update(key.as_bytes())
-        .finalize();
+pub(super) fn key_id(name: &Origin, kind: u8, key: &VerifyingKey) -> [u8; 4] {
+    let digest =
+        Sha256::new().chain_update(name.as_str()).chain_update([b'\n', kind]).chain_update(key.as_bytes()).finalize();
     let (id, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
     *id
 }

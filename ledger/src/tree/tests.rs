@@ -8,13 +8,13 @@ use super::*;
 
 /// Tiles in memory, filled by [`Frontier::push_noting`].
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     tiles: BTreeMap<(u8, u64), Vec<Hash>>,
     frontier: Frontier,
 }
 
 impl Memory {
-    fn of(size: u64) -> Self {
+    pub(super) fn of(size: u64) -> Self {
         let mut memory = Self::default();
         (0..size).for_each(|index| memory.push(leaf(index)));
         memory

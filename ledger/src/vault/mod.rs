@@ -271,6 +271,28 @@ impl Vault {
         Ok(contents)
     }
 
+    /// The salts of contents, in their order: whoever is given content and salt can check the commitment.
+    ///
+    /// # Errors
+    /// At the first that is unknown or erased; if the stores fail.
+    pub async fn salts(&self, wanted: &[Sealed]) -> Result<Vec<Vec<u8>>, VaultError> {
+        let mut packs: BTreeMap<&[u8], KeyPack> = BTreeMap::new();
+        let mut salts = Vec::with_capacity(wanted.len());
+        for Sealed { pack, commitment } in wanted {
+            if !packs.contains_key(pack.as_slice()) {
+                packs.insert(pack, self.key_pack(pack).await?.0);
+            }
+            let entry = packs.get(pack.as_slice()).and_then(|p| p.entries.iter().find(|e| e.commitment == *commitment));
+            let (pack, commitment) = (hex::encode(pack), hex::encode(commitment));
+            match entry {
+                Some(entry) if entry.salt.is_empty() => return Err(VaultError::Erased { pack, commitment }),
+                Some(entry) => salts.push(entry.salt.clone()),
+                None => return Err(VaultError::Unknown { pack, commitment }),
+            }
+        }
+        Ok(salts)
+    }
+
     /// The keyed fingerprints of a pack's contents; erased ones have none.
     ///
     /// # Errors

@@ -71,10 +71,10 @@ fn what_is_missing_is_reckoned_from_the_log_and_the_askers_clock() {
     let mut world = World::new();
     let life = world.with_two_versions();
     world.confirm("gateway-1", ServingOccasion::Changed);
-    world.must("gateway", Body::WindowObserved(window(1, START_MS)));
+    let first = world.must("gateway", Body::WindowObserved(window(1, START_MS)));
     let now_ms = world.now_ms;
     assert_eq!(kinds(&due(&world, now_ms), true), []);
-    let expected = [DueKind::Retraining, DueKind::WatchSilent, DueKind::ServerSilent];
+    let expected = [DueKind::Retraining, DueKind::WatchSilent, DueKind::ServerSilent, DueKind::WindowUnread];
     assert_eq!(kinds(&due(&world, now_ms), false), expected);
     assert_eq!(kinds(&due(&world, now_ms + 16 * 60_000), true), [DueKind::ServerSilent]);
     assert_eq!(kinds(&due(&world, now_ms + 92 * DAY_MS), true), expected);
@@ -94,6 +94,11 @@ fn what_is_missing_is_reckoned_from_the_log_and_the_askers_clock() {
     let shown = world.must("monitor", Body::WindowObserved(reading(1, &[observed], 9)));
     let drifted = AlertRaised { kind: AlertKind::Drift as i32, subject: "length".into(), ..alert(1, &[shown]) };
     let raised = world.must("monitor", Body::AlertRaised(drifted));
+    // Of the two windows one is read; once both are, nothing waits.
+    let unread = |world: &World| due(world, now_ms).into_iter().find(|item| item.kind() == DueKind::WindowUnread);
+    assert_eq!(unread(&world).map(|item| (item.position, item.subject)), Some((first, "gateway-1".into())));
+    world.must("monitor", Body::WindowObserved(reading(1, &[first], 9)));
+    assert_eq!(unread(&world), None);
     assert_eq!(retraining(&world).due_ms, run_ms(&world, raised));
     assert!(kinds(&due(&world, world.now_ms + 2 * DAY_MS), true).contains(&DueKind::Alert));
     world.must("otto", acknowledged(raised));
@@ -129,7 +134,7 @@ fn an_erasure_reaches_what_was_made_from_it_until_somebody_decides() {
 
     let open = kinds(&due(&world, world.now_ms + 1), true);
     assert!(open.contains(&DueKind::ErasureDecision));
-    let why = asked(&world, |view| query::why_in_force(view, "triage").unwrap());
+    let why = asked(&world, |view| query::why_in_force(view, view, "triage").unwrap());
     assert_eq!((why.erasures.len(), why.erasures[0].members, why.erasures[0].decision.is_none()), (1, 2, true));
     for version in [1, 2] {
         world.must("otto", erasure_decided(erasure, version, ErasureDecision::Keep));

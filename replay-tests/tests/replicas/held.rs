@@ -185,9 +185,11 @@ pub fn hold(replica: &Replica, world: &World, end: usize) {
     assert_eq!(replica.check_entries(|_| {}), Ok(size));
     questions_are_answered(&replica.view());
     open_work_is_kept(replica, size);
+    crate::paged::review_is_kept(replica, size, 2);
 }
 
-fn view(replica: &Replica, size: u64) -> StoreView {
+/// The view after so many entries.
+pub fn view(replica: &Replica, size: u64) -> StoreView {
     size.checked_sub(1).map_or_else(|| replica.view(), |last| replica.view_at(last))
 }
 
@@ -252,7 +254,7 @@ fn questions_are_answered(view: &StoreView) {
     for erasure in query::list_erasures(view).unwrap().erasures {
         answered(query::erasure(view, erasure.position));
     }
-    answered(query::why_in_force(view, "triage"));
+    answered(query::why_in_force(view, view, "triage"));
     answered(query::model_version(view, "triage", 1));
     let mut told = 0;
     let visit = &mut |_| {

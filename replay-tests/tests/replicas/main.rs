@@ -10,7 +10,10 @@ mod any_log;
 mod held;
 mod long_lives;
 mod over_kafka;
+mod paged;
+mod queue;
 mod scenarios;
+mod time_travel;
 
 use held::Way;
 use proptest::prelude::*;

@@ -18,6 +18,8 @@ mod course;
 #[path = "../replicas/held.rs"]
 mod held;
 mod leases;
+#[path = "../replicas/paged.rs"]
+mod paged;
 mod people;
 mod process;
 mod sim;

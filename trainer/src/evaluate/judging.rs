@@ -48,7 +48,7 @@ fn verdict(passed: bool, reason: String) -> Verdict {
 
 /// Whether a text begins with a refusal: after an apology or none, the writer says of itself that
 /// it can't, won't or may not do a thing that one asks a program for. "I can't find my card" is none.
-fn is_refusal(text: &str) -> bool {
+pub fn is_refusal(text: &str) -> bool {
     const APOLOGY: &str = r"(?:no[,.!]? )?(?:(?:i'm|i am) )?(?:(?:so|very|really|terribly) )?(?:(?:sorry|afraid|unfortunately|apologies|regrettably|i apologi[sz]e)[,.!]? ?)?(?:(?:but|that|however,?) )?";
     const CANNOT: &str = r"(?:can't|cannot|can not|won't|will not|couldn't|could not|am not able to|'m not able to|am unable to|'m unable to|am not allowed to|'m not allowed to|am not permitted to|'m not permitted to|am not going to|'m not going to|don't|do not) (?:\w+ ){0,2}?";
     const ACT: &str = r"(?:help|assist|do|share|provide|give|tell|disclose|reveal|discuss|answer|comply|support|fulfil|fulfill|process|carry|show|look|send|create|write|make|offer|advise|engage|respond|access|approve|confirm)\b";

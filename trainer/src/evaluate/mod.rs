@@ -6,7 +6,9 @@
 mod judging;
 mod run;
 mod suite;
+mod unasked;
 
-pub use judging::{Verdict, judge};
+pub use judging::{Verdict, is_refusal, judge};
 pub use run::{EvaluateError, Report, Score, Transcript, run};
 pub use suite::{Case, Category, Judge, Suite, SuiteError};
+pub use unasked::Unasked;

@@ -2,6 +2,7 @@
 //! digest, exported for other tools.
 
 mod config;
+mod embedding;
 pub(crate) mod export;
 mod folder;
 mod gguf;
@@ -23,6 +24,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{digest::Digest, nn::network::Weights};
 
 pub use config::{ModelConfig, RopeScaling};
+pub use embedding::Embeddings;
 pub(crate) use quantised::{QuantisedFile, folder_chat_template};
 #[cfg(test)]
 pub(crate) use tiny::tiny;

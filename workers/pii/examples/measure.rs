@@ -1,17 +1,18 @@
-//! What a tagger in the making finds of the labelled texts, for whoever changes it: `cargo run --example measure --
-//! [--model FILE] [--wrong]`. Of the texts the first half alone is looked at; `attestune bench pii` looks at all.
+//! What a tagger in the making, or a changed recognizer, finds of the labelled texts, for whoever changes it: `cargo run
+//! --example measure -- [--model FILE] [--wrong] [--dates]`, the last for dates alone, told at every score. Of the texts the first half alone is looked at; `attestune bench pii` looks at all.
 
 use std::{env, error::Error, fs, path::PathBuf, sync::Arc};
 
-use attestune_pii::{Config, Recognizers, Scanner, measure, tagger::Tagger};
+use attestune_pii::{Config, Entity, Recognizers, Scanner, measure, tagger::Tagger};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (mut model, mut wrong) = (None, false);
+    let (mut model, mut wrong, mut every_date) = (None, false, false);
     let mut arguments = env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--model" => model = Some(arguments.next().ok_or("--model needs a file")?),
             "--wrong" => wrong = true,
+            "--dates" => every_date = true,
             other => return Err(format!("unknown argument {other}").into()),
         }
     }
@@ -27,9 +28,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(path) => Arc::new(Tagger::from_bytes(&fs::read(path)?)?),
         None => Tagger::shared(),
     };
-    let scanner = Scanner::with(&Config::default(), &Recognizers::default(), vec![tagger])?;
+    let mut config = Config::default();
+    if every_date {
+        config.thresholds_ppm.insert(Entity::DATE, 0);
+    }
+    let scanner = Scanner::with(&config, &Recognizers::default(), vec![tagger])?;
     if wrong {
-        measure::wrong(first, &scanner).for_each(|line| println!("{line}"));
+        let shown = |line: &String| !every_date || line.contains(" DATE_TIME ");
+        measure::wrong(first, &scanner).filter(shown).for_each(|line| println!("{line}"));
+    }
+    if every_date {
+        let dates = measure::dates(first, &scanner, 0.95).ok_or("no text has a date")?;
+        let (precision, recall) = (dates.tally.precision(), dates.tally.recall());
+        println!("dates from {} ppm: precision {precision:.3} at recall {recall:.3}", dates.threshold_ppm);
+        return Ok(());
     }
     let found = measure::found(first, &scanner);
     let all = found.all();

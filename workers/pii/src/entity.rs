@@ -54,7 +54,8 @@ impl Entity {
     pub const MAC_ADDRESS: Self = Self("mac-address");
     /// A web address or a bare domain name.
     pub const URL: Self = Self("url");
-    /// A date, with or without a time.
+    /// A date of the calendar or a part of one (a month, a year, a weekday), with or without a time; a time of day. Not what
+    /// is told by its distance from another day: yesterday, two weeks ago.
     pub const DATE: Self = Self("date");
     /// An address on a blockchain.
     pub const CRYPTO_ADDRESS: Self = Self("crypto-address");

@@ -48,14 +48,14 @@ impl Key {
         mac.finalize().into_bytes().into()
     }
 
-    /// The kind's name is bound to the value; nothing without random numbers.
-    pub(crate) fn encrypt(&self, entity: Entity, value: &str) -> Option<String> {
+    /// The name of a kind is bound to the value; nothing without random numbers.
+    pub(crate) fn encrypt(&self, name: &str, value: &str) -> Option<String> {
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).ok()?;
-        let payload = Payload { msg: value.as_bytes(), aad: entity.name().as_bytes() };
+        let payload = Payload { msg: value.as_bytes(), aad: name.as_bytes() };
         let sealed = self.cipher().encrypt(&nonce.into(), payload).ok()?;
         let body = URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat());
-        Some(format!("{OPENING}{}:{body}>", entity.name()))
+        Some(format!("{OPENING}{name}:{body}>"))
     }
 
     fn decrypt(&self, entity: &str, body: &str) -> Option<String> {

@@ -66,7 +66,7 @@ pub const DETECTOR_NAME: &str = "attestune-pii";
 
 /// The version of the detector's behaviour: it changes whenever some text could give
 /// other findings than before, so that a record says which rules were applied.
-pub const VERSION: &str = "3";
+pub const VERSION: &str = "4";
 
 /// The highest score: certain.
 pub const CERTAIN_PPM: u32 = 1_000_000;

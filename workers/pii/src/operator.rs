@@ -49,6 +49,8 @@ pub struct OperatorError;
 
 /// How often something else is tried where what was written brings a value back.
 const TRIES: usize = 8;
+/// What stands in the place of a kind that an encrypted value does not name.
+const NO_KIND: &str = "_";
 
 /// Where a value stands, in bytes.
 type Span = (usize, usize, Entity);
@@ -127,14 +129,16 @@ fn rewritten(
     Ok(written)
 }
 
-/// A value of two characters may by chance stand in what another is encrypted to; another nonce mends that.
+/// A value of two characters may by chance stand in what another is encrypted to; another nonce mends that. One that is a
+/// word of the kind's name, such as `in`, would be taken out of it, and nobody could decrypt the rest: the kind is left out.
 fn encrypted(key: &Key, entity: Entity, value: &str, values: &Values) -> Result<String, OperatorError> {
-    let mut written = key.encrypt(entity, value).ok_or(OperatorError)?;
+    let name = if values.stand_in(entity.name()) { NO_KIND } else { entity.name() };
+    let mut written = key.encrypt(name, value).ok_or(OperatorError)?;
     for _ in 0..TRIES {
         if !values.stand_in(&written) {
             break;
         }
-        written = key.encrypt(entity, value).ok_or(OperatorError)?;
+        written = key.encrypt(name, value).ok_or(OperatorError)?;
     }
     Ok(written)
 }
@@ -293,6 +297,19 @@ mod tests {
         assert_ne!(hidden, written(Operator::Encrypt(key()), text), "each time another nonce");
         assert!(reveal(&hidden, &Key::new([8; 32])).is_err());
         assert_eq!(reveal("a <b> c", &key()), Ok("a <b> c".to_owned()));
+    }
+
+    #[test]
+    fn a_value_that_is_a_word_of_a_kinds_name_keeps_nothing_from_being_revealed() {
+        let text = "in MH12AB1234";
+        let finding = |kind: &str, start, end| {
+            let (entity, recognizer) = (kind.parse().unwrap(), "test");
+            Finding { entity, start, end, score_ppm: 1, recognizer }
+        };
+        let findings = [finding("location", 0, 2), finding("in-vehicle-registration", 3, 13)];
+        let written = Operators::from(Operator::Encrypt(key())).apply(text, &findings).unwrap();
+        assert!(written.starts_with("<ENC:location:") && written.contains(" <ENC:_:"), "{written}");
+        assert_eq!(reveal(&written, &key()), Ok(text.to_owned()));
     }
 
     #[test]

@@ -38,7 +38,7 @@ mod tests {
     fn the_default_has_the_version_alone_and_it_stands_for_this_configuration() {
         assert_eq!(Scanner::default().version(), VERSION);
         let digest = hex::encode(Sha256::digest(said(&Config::default())));
-        assert_eq!((VERSION, tagger::VERSION, &digest[..16]), ("3", "2", "cdf6ef005e751504"));
+        assert_eq!((VERSION, tagger::VERSION, &digest[..16]), ("4", "2", "cdf6ef005e751504"));
     }
 
     #[test]

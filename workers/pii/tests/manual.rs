@@ -19,7 +19,10 @@ fn table() -> String {
             false => format!("{}–{}", percent(low), percent(high)),
         };
         let raised = |ppm: u32| (ppm + 350_000).clamp(400_000, 1_000_000);
-        let supported = (raised(r.scores_ppm.0), raised(r.scores_ppm.1));
+        let supported = match r.context.is_empty() {
+            true => r.scores_ppm,
+            false => (raised(r.scores_ppm.0), raised(r.scores_ppm.1)),
+        };
         let country = r.country.unwrap_or("any");
         let checks = r.checksums.join(", ");
         lines.push(format!(

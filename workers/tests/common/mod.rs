@@ -186,17 +186,23 @@ impl World {
 
     /// Ingests [`TICKETS`] and derives an example from each; the batch's position.
     pub fn derive(&self) -> u64 {
-        let count = TICKETS.len() as u32;
-        let (pack, commitments) = self.seal(&TICKETS.map(|(text, _)| text.as_bytes().to_vec()));
+        self.derive_from(&TICKETS)
+    }
+
+    /// The same from other texts with their intents.
+    pub fn derive_from(&self, tickets: &[(&str, &str)]) -> u64 {
+        let texts: Vec<Vec<u8>> = tickets.iter().map(|(text, _)| text.as_bytes().to_vec()).collect();
+        let (pack, commitments) = self.seal(&texts);
         let ingested = DocumentsIngested { collection: "tickets".into(), pack, commitments };
         let documents = self.act("stella", Body::DocumentsIngested(ingested));
-        let texts = TICKETS.map(
-            |(text, intent)| serde_json::json!({"prompt": format!("{text}\nIntent:"), "answer": format!(" {intent}")}),
-        );
-        let (pack, commitments) = self.seal(&texts.map(|text| text.to_string().into_bytes()));
+        let example = |(text, intent): &(&str, &str)| {
+            let example = serde_json::json!({"prompt": format!("{text}\nIntent:"), "answer": format!(" {intent}")});
+            example.to_string().into_bytes()
+        };
+        let (pack, commitments) = self.seal(&tickets.iter().map(example).collect::<Vec<_>>());
         let template = self.seal_one(br#"{"prompt": "{text}\nIntent:", "answer": " {intent}"}"#.to_vec());
-        let derived =
-            ExamplesDerived { documents, pack, commitments, rows: (0..count).collect(), template: Some(template) };
+        let rows = (0..tickets.len() as u32).collect();
+        let derived = ExamplesDerived { documents, pack, commitments, rows, template: Some(template) };
         self.act("stella", Body::ExamplesDerived(derived))
     }
 
@@ -216,7 +222,12 @@ impl World {
 
     /// Derives, lets the workers scan and check, and freezes; the dataset's position.
     pub fn dataset(&self) -> u64 {
-        self.derive();
+        self.dataset_of(&TICKETS)
+    }
+
+    /// The same from other texts.
+    pub fn dataset_of(&self, tickets: &[(&str, &str)]) -> u64 {
+        self.derive_from(tickets);
         let workers = [
             self.work("scanner", Box::new(attestune_workers::Pii::default())),
             self.work("checker", Box::new(attestune_workers::Quality::default())),
@@ -259,13 +270,22 @@ impl World {
     pub fn suite(&self, cases: u32) -> u64 {
         let case =
             |i: u32| format!("  - {{ id: c{i}, category: format, prompt: question {i}, judge: {{ regex: \"\" }} }}\n");
-        let cases_text: String = (0..cases).map(case).collect();
-        let text = format!("name: form\nmax_new_tokens: 32\nstop_at_newline: false\ncases:\n{cases_text}").into_bytes();
+        self.suite_of(&(0..cases).map(case).collect::<String>(), &[("format", cases)])
+    }
+
+    /// Registers a suite of these cases in YAML, so many in each category, with a bar of 95 %.
+    pub fn suite_of(&self, cases: &str, categories: &[(&str, u32)]) -> u64 {
+        let text = format!("name: form\nmax_new_tokens: 32\nstop_at_newline: false\ncases:\n{cases}").into_bytes();
+        let category = |(category, cases): &(&str, u32)| Category {
+            category: (*category).into(),
+            cases: *cases,
+            bar_ppm: 950_000,
+        };
         let registered = SuiteRegistered {
             suite: "form".into(),
             digest: Suite::parse(&text).unwrap().digest().0.to_vec(),
             content: Some(self.seal_one(text)),
-            categories: vec![Category { category: "format".into(), cases, bar_ppm: 950_000 }],
+            categories: categories.iter().map(category).collect(),
             bound: Bound::PassRate.into(),
         };
         self.act("mina", Body::SuiteRegistered(registered))
@@ -286,6 +306,22 @@ impl World {
     /// Seals an adapter, as a registration from elsewhere names it.
     pub fn sealed_adapter(&self, bytes: Vec<u8>) -> (Vec<u8>, Option<Sealed>) {
         (Sha256::digest(&bytes).to_vec(), Some(self.seal_one(bytes)))
+    }
+
+    /// The commitments of a pack's texts.
+    pub fn commitments(&self, pack: &[u8]) -> Vec<Vec<u8>> {
+        self.runtime.block_on(self.vault.commitments(pack)).unwrap()
+    }
+
+    /// Erases texts of a pack.
+    pub fn erase(&self, pack: &[u8], commitments: &[Vec<u8>]) {
+        self.runtime.block_on(self.vault.erase(pack, commitments)).unwrap();
+    }
+
+    /// What a worker of this name works with, to let it react step by step.
+    pub fn context(&self, actor: &str) -> Context {
+        let signer = Signer { actor: actor.into(), key: key(actor) };
+        Context::new(self.replica.clone(), self.vault.clone(), signer, self.runtime.handle().clone())
     }
 
     /// Deletes every text from the vault.

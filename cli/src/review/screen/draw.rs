@@ -225,10 +225,11 @@ fn list(buffer: &mut Buffer, area: Rect, item: &Item, hiding: Option<&Hiding>, l
         let text = chars.get(finding.start as usize..finding.end as usize).unwrap_or_default();
         let text = inert(&text.iter().collect::<String>());
         let line = format!(
-            " {box_}{} {} {}  {}  {text}",
+            " {box_}{} {} {}{}  {}  {text}",
             superscript(number + 1),
             inert(&finding.entity),
             output::percent(finding.score_ppm),
+            if item.noted.contains(&number) { " noted" } else { "" },
             inert(detector),
         );
         let here = hiding.is_some() && cursor == number;

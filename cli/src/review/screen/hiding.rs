@@ -20,11 +20,11 @@ pub struct Hiding {
 }
 
 impl Hiding {
-    /// All that was found; or what was chosen before.
+    /// All that was found and is more than noted; or what was chosen before.
     pub fn new(item: &Item, before: Option<&[Finding]>) -> Self {
         let all = 0..item.spans.len();
         let (chosen, own) = match before {
-            None => (all.collect(), Vec::new()),
+            None => (all.filter(|number| !item.noted.contains(number)).collect(), Vec::new()),
             Some(before) => {
                 let chosen = all.filter(|number| before.contains(&item.spans[*number].1)).collect();
                 let found = |one: &Finding| item.spans.iter().any(|(_, finding)| finding == one);

@@ -8,7 +8,7 @@ use attestune_proto::v1::{
 };
 use attestune_workers::example::{self, ExampleText};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Lines that a key for a page moves the text by.
 const PAGE: usize = 8;
@@ -24,6 +24,8 @@ pub struct Item {
     pub overdue: bool,
     /// What was found, and by which detector.
     pub spans: Vec<(String, Finding)>,
+    /// Those of them, by number, that the scan only notes.
+    pub noted: BTreeSet<usize>,
     pub text: ExampleText,
     /// The text that was scanned, in which the findings count.
     pub scanned: String,
@@ -36,10 +38,15 @@ impl Item {
         let spans = item.scans.into_iter().flat_map(|scan| {
             let detector = scan.detector.unwrap_or_default();
             let name = format!("{}@{}", detector.name, detector.version);
-            scan.spans.into_iter().map(move |finding| (name.clone(), finding))
+            scan.spans.into_iter().map(move |finding| {
+                let noted = scan.noted.contains(&finding.entity);
+                (name.clone(), finding, noted)
+            })
         });
-        let mut spans: Vec<(String, Finding)> = spans.collect();
-        spans.sort_by_key(|(_, finding)| (finding.start, finding.end));
+        let mut spans: Vec<(String, Finding, bool)> = spans.collect();
+        spans.sort_by_key(|(_, finding, _)| (finding.start, finding.end));
+        let noted = (0..).zip(&spans).filter(|(_, (.., noted))| *noted).map(|(number, _)| number).collect();
+        let spans = spans.into_iter().map(|(detector, finding, _)| (detector, finding)).collect();
         Self {
             info: item.example.unwrap_or_default(),
             collection: item.collection,
@@ -48,6 +55,7 @@ impl Item {
             due_ms: item.due_ms,
             overdue: item.overdue,
             spans,
+            noted,
             scanned: example::scan_text(&text),
             text,
         }

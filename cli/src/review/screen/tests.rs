@@ -23,7 +23,7 @@ fn item(index: u32, prompt: &str, found: &[&str]) -> Item {
         Finding { entity: "email".into(), start, end: start + word.chars().count() as u32, score_ppm: 950_000 }
     };
     let detector = Some(Tool { name: "attestune-pii".into(), version: "2".into() });
-    let scans = vec![ScanFindings { detector, spans: found.iter().map(span).collect() }];
+    let scans = vec![ScanFindings { detector, spans: found.iter().map(span).collect(), noted: Vec::new() }];
     let example = Some(ExampleInfo { example: Some(ExampleRef { batch: 84, index }), ..Default::default() });
     let item = ReviewItem {
         example,

@@ -154,7 +154,7 @@ pub fn open_work(client: &mut Client, gateway: Option<usize>) -> OpenWork {
 fn freeze(client: &mut Client, desk: &Desk) -> Option<u64> {
     let collection = desk.collections.lock().unwrap().last().cloned()?;
     let collections = vec![collection.clone()];
-    let question = PrepareDatasetRequest { collections: collections.clone() };
+    let question = PrepareDatasetRequest { collections: collections.clone(), as_of: None };
     let prepared =
         client.ask(&question, async |channel, request| RegistryClient::new(channel).prepare_dataset(request).await);
     if prepared.count < MEMBERS_MIN {
@@ -168,7 +168,7 @@ fn freeze(client: &mut Client, desk: &Desk) -> Option<u64> {
 }
 
 fn evaluate(client: &mut Client, suite: u64) {
-    let question = ListRequest { name: "triage".into(), as_of: None };
+    let question = ListRequest { name: "triage".into(), ..Default::default() };
     let versions = client
         .ask(&question, async |channel, request| RegistryClient::new(channel).list_versions(request).await)
         .versions;

@@ -1,6 +1,6 @@
 //! The moment that questions are asked about.
 
-use crate::query::{QueryError, due};
+use crate::query::{QueryError, due, reckoned_from};
 use crate::replica::StoreView;
 use crate::rules::policy;
 use crate::state::{Actors, Keys, Models, Promotions, View};
@@ -31,10 +31,7 @@ impl<'a> Asked<'a> {
     /// If the state can't be read.
     pub fn new(store: &'a StoreView, now_ms: u64) -> Result<Self, QueryError> {
         let view = store.view();
-        let now_ms = match now_ms {
-            0 => view.fold_time(store.size().saturating_sub(1)).unwrap_or(0),
-            now_ms => now_ms,
-        };
+        let now_ms = reckoned_from(&view, now_ms);
         let mut changes = view.scan(&Promotions::all());
         changes.retain(took_effect_in_production);
         Ok(Self {

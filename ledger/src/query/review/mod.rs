@@ -1,25 +1,28 @@
 //! What waits for people, what they made of it, and how far they agree. Lateness is computed from the asker's clock.
 
 mod agreement;
+mod backlog;
 mod queue;
 mod report;
 
-pub use queue::{review_counts, review_queue};
+pub use backlog::ReviewBacklog;
+pub use queue::{review_counts, review_place, review_queue};
 pub use report::{judged, review_report};
 
 use crate::rules::eligibility::{self, Example, Reviewed};
-use crate::rules::{claims, policy};
+use crate::rules::{claims, coverage, policy};
 use crate::state::{Assignments, Checks, CollectionBatches, Examples, Ledgers, Scans, View};
 use attestune_proto::v1::{
     AssignmentRow, CheckRow, ExamplesRow, Policy, ReviewRules, ScanFindings, ScanRow, Signer, Tool, event::Body,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What all questions about review ask of a view.
 struct Desk<'v> {
     view: &'v View<'v>,
     policy: Arc<Policy>,
+    policy_version: u32,
     rules: ReviewRules,
     clock_corrected_at: u64,
     now_ms: u64,
@@ -28,8 +31,9 @@ struct Desk<'v> {
 impl<'v> Desk<'v> {
     fn new(view: &'v View<'v>, now_ms: u64) -> Self {
         let policy = policy::in_force(view);
-        let clock_corrected_at = view.get(&Ledgers::key()).unwrap_or_default().clock_corrected_at;
-        Self { view, rules: policy::review_rules(&policy), policy, clock_corrected_at, now_ms }
+        let ledger = view.get(&Ledgers::key()).unwrap_or_default();
+        let (policy_version, clock_corrected_at) = (ledger.policy_version, ledger.clock_corrected_at);
+        Self { view, rules: policy::review_rules(&policy), policy, policy_version, clock_corrected_at, now_ms }
     }
 
     /// The batches of a collection, or all, in order; each is read when it is asked for.
@@ -72,10 +76,14 @@ impl<'v> Desk<'v> {
     /// By when an example of a batch is due: as it is assigned, else as the policy has it; 0 for never.
     fn due_ms(&self, batch: &Batch, held: &claims::Held<'_>) -> u64 {
         match held.assigned.map_or(0, |row| row.due_ms) {
-            0 if self.rules.due_ms == 0 => 0,
-            0 => batch.ready_ms.saturating_add(self.rules.due_ms),
+            0 => self.free_due_ms(batch.ready_ms),
             assigned => assigned,
         }
+    }
+
+    /// By when an example is due that is not assigned by a time of its own; 0 for never.
+    fn free_due_ms(&self, ready_ms: u64) -> u64 {
+        if self.rules.due_ms == 0 { 0 } else { ready_ms.saturating_add(self.rules.due_ms) }
     }
 
     /// What each scan of a batch found, by index.
@@ -84,8 +92,18 @@ impl<'v> Desk<'v> {
         for scan in self.view.scan(&Scans::under(batch)) {
             let position = scan.signer.map_or(0, |s| s.position);
             let Some(Body::ExamplesScanned(body)) = self.view.body(position) else { continue };
-            for example in body.findings {
-                let of = ScanFindings { detector: body.detector.clone(), spans: example.spans };
+            for example in &body.findings {
+                let noted: BTreeSet<&String> = example
+                    .spans
+                    .iter()
+                    .filter(|span| !coverage::flags(&body, span))
+                    .map(|span| &span.entity)
+                    .collect();
+                let of = ScanFindings {
+                    detector: body.detector.clone(),
+                    spans: example.spans.clone(),
+                    noted: noted.into_iter().cloned().collect(),
+                };
                 found.entry(example.index).or_default().push(of);
             }
         }

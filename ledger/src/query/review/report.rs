@@ -3,7 +3,7 @@
 use super::agreement::Table;
 use super::queue::Counter;
 use super::{Batch, Desk, actor};
-use crate::query::{QueryError, answer};
+use crate::query::{QueryError, answer, reckoned_from};
 use crate::replica::StoreView;
 use crate::rules::eligibility::Standing;
 use attestune_proto::v1::{
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// If the state can't be read.
 pub fn review_report(at: &StoreView, collection: &str, now_ms: u64) -> Result<ReviewReport, QueryError> {
     let view = at.view();
-    let desk = Desk::new(&view, now_ms);
+    let desk = Desk::new(&view, reckoned_from(&view, now_ms));
     let (mut tally, mut counter) = (Tally::default(), Counter::default());
     for batch in desk.batches(collection) {
         tally.take_in(&desk, &batch);
@@ -78,25 +78,25 @@ impl Tally {
     }
 
     fn spans(&mut self, found: &[ScanFindings], decision: Option<&Decision>) {
-        for (tool, span) in each(found) {
+        for (tool, span, noted) in each(found) {
             let entity = self.detector(tool).entities.entry(span.entity.clone()).or_default();
             entity[0] += 1;
-            match decision.and_then(|decision| judged(decision, span)) {
+            match decision.and_then(|decision| judged(decision, span, noted)) {
                 Some(true) => entity[1] += 1,
                 Some(false) => entity[2] += 1,
                 None => {}
             }
         }
         for hidden in decision.map_or(&[][..], |d| &d.hidden) {
-            if !each(found).any(|(_, span)| overlap(span, hidden)) {
+            if !each(found).any(|(_, span, _)| overlap(span, hidden)) {
                 *self.missed.entry(hidden.entity.clone()).or_default() += 1;
             }
         }
     }
 
     fn compare(&mut self, found: &[ScanFindings], (first, second): (&Decision, &Decision), names: (&str, &str)) {
-        for (tool, span) in each(found) {
-            if let (Some(one), Some(other)) = (judged(first, span), judged(second, span)) {
+        for (tool, span, noted) in each(found) {
+            if let (Some(one), Some(other)) = (judged(first, span, noted), judged(second, span, noted)) {
                 self.detector(tool).agreement.count(usize::from(one), usize::from(other));
             }
         }
@@ -148,19 +148,18 @@ fn entity_report(entity: String, [found, right, wrong]: Spans) -> EntityReport {
     EntityReport { entity, found, right, wrong, precision_ppm }
 }
 
-/// What each scan found, with its detector.
-fn each(found: &[ScanFindings]) -> impl Iterator<Item = (&Tool, &Finding)> {
-    found
-        .iter()
-        .filter_map(|scan| Some((scan.detector.as_ref()?, &scan.spans)))
-        .flat_map(|(tool, spans)| spans.iter().map(move |span| (tool, span)))
+/// What each scan found, with its detector, and whether it only notes it.
+fn each(found: &[ScanFindings]) -> impl Iterator<Item = (&Tool, &Finding, bool)> {
+    let scans = found.iter().filter_map(|scan| Some((scan.detector.as_ref()?, scan)));
+    scans.flat_map(|(tool, scan)| scan.spans.iter().map(move |span| (tool, span, scan.noted.contains(&span.entity))))
 }
 
 /// Whether a decision says that a span is personal data; nothing where it is about something else. A redaction that
-/// does not say what it hid hid all.
-pub fn judged(decision: &Decision, span: &Finding) -> Option<bool> {
+/// does not say what it hid hid all. What is only noted and was left in place was not judged.
+pub fn judged(decision: &Decision, span: &Finding, noted: bool) -> Option<bool> {
     if decision.verdict() == ReviewVerdict::Redact {
-        return Some(decision.hidden.is_empty() || decision.hidden.iter().any(|hidden| overlap(hidden, span)));
+        let hidden = decision.hidden.is_empty() || decision.hidden.iter().any(|hidden| overlap(hidden, span));
+        return (hidden || !noted).then_some(hidden);
     }
     match decision.reason() {
         ReviewReason::NoPersonalData => Some(false),
@@ -196,7 +195,8 @@ mod tests {
     fn a_decision_judges_each_span_or_none() {
         use ReviewReason::{Fictitious, NoPersonalData, PersonalData, Unsuitable};
         use ReviewVerdict::{Approve, Redact, Reject};
-        let says = |verdict, reason, hidden: &[(u32, u32)]| judged(&decision(verdict, reason, hidden), &span(3, 9));
+        let says =
+            |verdict, reason, hidden: &[(u32, u32)]| judged(&decision(verdict, reason, hidden), &span(3, 9), false);
         assert_eq!(says(Approve, NoPersonalData, &[]), Some(false));
         assert_eq!(says(Approve, Fictitious, &[]), Some(true));
         assert_eq!(says(Reject, PersonalData, &[]), Some(true));
@@ -204,12 +204,14 @@ mod tests {
         assert_eq!(says(Redact, PersonalData, &[]), Some(true));
         assert_eq!(says(Redact, PersonalData, &[(8, 20)]), Some(true));
         assert_eq!(says(Redact, PersonalData, &[(9, 20)]), Some(false));
+        let noted = |hidden| judged(&decision(Redact, PersonalData, &[hidden]), &span(3, 9), true);
+        assert_eq!((noted((8, 20)), noted((9, 20))), (Some(true), None));
     }
 
     #[test]
     fn right_and_wrong_and_missed_are_counted_by_detector_and_entity() {
         let detector = Some(Tool { name: "pii".into(), version: "1".into() });
-        let found = [ScanFindings { detector, spans: vec![span(3, 9), span(20, 25)] }];
+        let found = [ScanFindings { detector, spans: vec![span(3, 9), span(20, 25)], noted: vec![] }];
         let mut tally = Tally::default();
         let redacted = decision(ReviewVerdict::Redact, ReviewReason::PersonalData, &[(3, 9), (30, 33)]);
         let none = decision(ReviewVerdict::Approve, ReviewReason::NoPersonalData, &[]);
