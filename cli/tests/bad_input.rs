@@ -9,6 +9,7 @@ use common::process::Running;
 use common::{Ledger, flip};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 #[test]
 fn unreadable_files_are_named_and_record_nothing() {
@@ -315,4 +316,17 @@ fn a_cut_or_lost_file_of_the_database_is_noticed_and_costs_nothing_once_it_is_ba
     }
     assert_eq!(ledger.json(&["replay"])["verdict_root"], before["verdict_root"]);
     assert_eq!(ledger.json(&["replay"])["rows"], before["rows"]);
+}
+
+#[test]
+fn a_reader_who_has_heard_enough_ends_a_command_without_a_word() {
+    let ledger = Ledger::staffed();
+    for args in [&["log", "tail"][..], &["log", "tail", "--json"], &["history"]] {
+        let mut command = ledger.command(args);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), said.as_ref()), (Some(141), ""), "{args:?}");
+    }
 }
