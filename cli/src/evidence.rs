@@ -163,8 +163,8 @@ async fn connect(context: &Context, args: &Args) -> anyhow::Result<Session> {
     context.connect_as_actor().await
 }
 
-/// Opens the texts asked for, has the bundle signed for, and writes it. In JSON the answer holds what a slice discloses,
-/// too, so that it is one document.
+/// Opens the texts asked for, has the bundle signed for, and writes it. In JSON the answer holds what a slice
+/// discloses, too, so that it is one document.
 async fn take_out(
     context: &Context,
     args: &Args,

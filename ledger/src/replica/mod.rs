@@ -494,8 +494,8 @@ impl Replica {
         Ok(())
     }
 
-    /// Writes the signed head. That it can't be, as on a full disk, is said when it begins, now and then, and when it is
-    /// over; `complained` is when it was said last.
+    /// Writes the signed head. That it can't be, as on a full disk, is said when it begins, now and then, and when that
+    /// is over; `complained` is when it was said last.
     fn write_head_file(&self, complained: &mut Option<Instant>) {
         let (size, root) = {
             let head = lock(&self.head);
