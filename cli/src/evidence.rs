@@ -105,17 +105,22 @@ pub async fn run(context: &Context, command: &Command) -> anyhow::Result<()> {
             let session = connect(context, args).await?;
             let exporting = Exporting::begin(&session, args.asked()).await?;
             let draft = exporting.complete().await?;
-            take_out(context, args, &exporting, draft).await
+            take_out(context, args, &exporting, draft, None).await
         }
         Command::Export(Export::Slice { args, yes }) => {
             let session = connect(context, args).await?;
             let exporting = Exporting::begin(&session, args.asked()).await?;
-            exporting.list(context).await?;
+            let entries = exporting.entries(0, true).await?;
+            if !context.json {
+                exporting.list(&entries);
+            } else if !yes {
+                output::value(&serde_json::json!({ "discloses": disclosed(&entries)? }))?;
+            }
             if !yes {
                 return Err(problem::cannot("nothing was written", "read the list, then say --yes to disclose it"));
             }
             let draft = exporting.slice().await?;
-            take_out(context, args, &exporting, draft).await
+            take_out(context, args, &exporting, draft, Some(&entries)).await
         }
     }
 }
@@ -158,8 +163,15 @@ async fn connect(context: &Context, args: &Args) -> anyhow::Result<Session> {
     context.connect_as_actor().await
 }
 
-/// Opens the texts asked for, has the bundle signed for, and writes it.
-async fn take_out(context: &Context, args: &Args, exporting: &Exporting<'_>, mut draft: Draft) -> anyhow::Result<()> {
+/// Opens the texts asked for, has the bundle signed for, and writes it. In JSON the answer holds what a slice
+/// discloses, too, so that it is one document.
+async fn take_out(
+    context: &Context,
+    args: &Args,
+    exporting: &Exporting<'_>,
+    mut draft: Draft,
+    entries: Option<&[SliceEntry]>,
+) -> anyhow::Result<()> {
     exporting.open(&mut draft, args.open).await?;
     let (position, bytes) = exporting.signed(&draft).await?;
     let mut file = File::create_new(&args.file).map_err(|error| {
@@ -169,15 +181,24 @@ async fn take_out(context: &Context, args: &Args, exporting: &Exporting<'_>, mut
     file.sync_all()?;
     let manifest = draft.manifest();
     if context.json {
-        return output::value(&serde_json::json!({
+        let mut answer = serde_json::json!({
             "file": args.file, "position": position, "size": manifest.size,
             "manifest": manifest.digest().to_string(), "ledger": manifest.ledger.to_string(),
             "bytes": bytes.len(), "texts": manifest.texts.len(),
-        }));
+        });
+        if let Some(entries) = entries {
+            answer["discloses"] = disclosed(entries)?;
+        }
+        return output::value(&answer);
     }
     println!("the bundle is in {}, taken out at position {position}", args.file.display());
     eprintln!("check it anywhere: `attestune verify {} --ledger {}`", args.file.display(), manifest.ledger);
     Ok(())
+}
+
+/// What a slice discloses, in JSON.
+fn disclosed(entries: &[SliceEntry]) -> anyhow::Result<serde_json::Value> {
+    entries.iter().map(|entry| crate::json::message("SliceEntry", entry)).collect()
 }
 
 /// What a bundle is to answer, and for whom.
@@ -283,14 +304,8 @@ impl<'a> Exporting<'a> {
         Ok(entries)
     }
 
-    /// What a slice would disclose.
-    async fn list(&self, context: &Context) -> anyhow::Result<()> {
-        let entries = self.entries(0, true).await?;
-        if context.json {
-            let listed: anyhow::Result<Vec<_>> =
-                entries.iter().map(|e| crate::json::message("SliceEntry", e)).collect();
-            return output::value(&serde_json::json!({ "discloses": listed? }));
-        }
+    /// Prints what a slice would disclose.
+    fn list(&self, entries: &[SliceEntry]) {
         println!(
             "the slice discloses {} entries, and {} members of the dataset by their commitments:",
             entries.len(),
@@ -307,7 +322,6 @@ impl<'a> Exporting<'a> {
             ]
         });
         output::table(&["position", "why", "actor", "what", "verdict"], rows.collect());
-        Ok(())
     }
 
     /// A slice.

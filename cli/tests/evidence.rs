@@ -172,8 +172,15 @@ fn bundles_leave_the_house(ledger: &Ledger) {
         "{listed}"
     );
     assert!(!outsider.path("slice.zip").exists());
-    let said = export("slice", &slice, &["--yes", "--sample", "2"]);
+    let said = export("slice", &slice, &["--json"]);
+    let listed: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(said.status.code(), Some(2));
+    // With --json what it discloses and where it is are one document.
+    let said = export("slice", &slice, &["--yes", "--sample", "2", "--json"]);
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let taken: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert!(!taken["discloses"].as_array().unwrap().is_empty() && taken["position"].is_u64(), "{taken}");
+    assert_eq!(taken["discloses"], listed["discloses"]);
     let again = export("slice", &slice, &["--yes"]);
     assert!(String::from_utf8_lossy(&again.stderr).contains("is there already"));
 

@@ -50,6 +50,8 @@ const CLOCKS_DIFFER_MS: u64 = 60_000;
 pub const RECEIPT_WAIT: Duration = Duration::from_secs(150);
 /// How often the signed head is written while entries come.
 const HEAD_EVERY: Duration = Duration::from_secs(1);
+/// How often it is said again that the signed head can't be written, while that lasts.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// How to open a replica.
 #[derive(Debug, Clone, Default)]
@@ -226,10 +228,11 @@ impl Replica {
     /// Follows the log until told to stop.
     fn follow(self: Arc<Self>, mut folder: Folder) {
         let mut written = Instant::now();
+        let mut complained = None;
         while !self.stopping.load(Ordering::Acquire) && self.working().is_ok() {
             match self.step(&mut folder) {
                 Ok(true) if written.elapsed() >= HEAD_EVERY => {
-                    self.write_head_file();
+                    self.write_head_file(&mut complained);
                     written = Instant::now();
                 }
                 Ok(_) => {}
@@ -237,7 +240,7 @@ impl Replica {
             }
         }
         if self.working().is_ok() {
-            self.write_head_file();
+            self.write_head_file(&mut complained);
         }
     }
 
@@ -534,16 +537,21 @@ impl Replica {
         Ok(())
     }
 
-    fn write_head_file(&self) {
+    /// Writes the signed head. That it can't be, as on a full disk, is said when it begins, now and then, and when that
+    /// is over; `complained` is when it was said last.
+    fn write_head_file(&self, complained: &mut Option<Instant>) {
         let (size, root) = {
             let head = lock(&self.head);
             (head.size, head.entry_root)
         };
-        if let Some(key) = &self.options.checkpoint_key
-            && size > 0
-            && let Err(error) = head::write(self.store.path(), key, size, root)
-        {
-            tracing::warn!(%error, "the signed head could not be written");
+        let Some(key) = self.options.checkpoint_key.as_ref().filter(|_| size > 0) else { return };
+        match head::write(self.store.path(), key, size, root) {
+            Ok(()) if complained.take().is_some() => tracing::warn!("the signed head is written again"),
+            Err(error) if complained.is_none_or(|at| at.elapsed() >= SAY_AGAIN) => {
+                tracing::warn!(%error, "the signed head could not be written; it is tried again");
+                *complained = Some(Instant::now());
+            }
+            Ok(()) | Err(_) => {}
         }
     }
 }
