@@ -5,6 +5,8 @@
 //! log.export     the log with its verdicts and checkpoints, as `log export` writes it
 //! server/        the server's private keys, mode 0600
 //! models.json    where base models lay
+//! pii/           what its worker looks for, where that is not the default
+//! vault.url      where the vault lies, if that is elsewhere; then nothing of it is here
 //! contents/      the vault's ciphertexts
 //! key-store/     the vault's key store: the part that must expire
 //! kek            the key-encryption key, only with --with-kek
@@ -59,12 +61,8 @@ pub async fn backup(context: &Context, args: &BackupArgs) -> anyhow::Result<()> 
     let session = context.connect().await?;
     let entries = log::export_to(&session, &args.to.join("log.export")).await?;
     let mut files = 0;
-    for name in ["ledger.json", "models.json"] {
-        if folder.path().join(name).exists() {
-            files += copy(&folder.path().join(name), &args.to.join(name))?;
-        }
-    }
-    files += copy_all(&folder.path().join("server"), &args.to.join("server"))?;
+    files += copy(&folder.path().join("ledger.json"), &args.to.join("ledger.json"))?;
+    files += copy_set_up(folder.path(), &args.to)?;
     let elsewhere = folder::line_in(&folder.path().join("vault.url"))?;
     if elsewhere.is_none() {
         // Contents before keys: a pack whose keys are in the backup has its contents there.
@@ -129,10 +127,7 @@ fn into(folder: &Folder, from: &Path, kek: Option<&Path>) -> anyhow::Result<u64>
     verify::verify_export(&export, Some(ledger.id()?), Some(key))?;
     fs::create_dir_all(folder.path()).with_context(|| format!("cannot make the folder {}", folder.path().display()))?;
     folder.begin(&ledger)?;
-    copy_all(&from.join("server"), &folder.path().join("server"))?;
-    if from.join("models.json").exists() {
-        copy(&from.join("models.json"), &folder.models())?;
-    }
+    copy_set_up(from, folder.path())?;
     if from.join("contents").exists() {
         copy_all(&from.join("contents"), &folder.vault().join("contents"))?;
         copy_all(&from.join("key-store"), &folder.vault().join("keys"))?;
@@ -174,6 +169,20 @@ fn write(store: &Store, mut export: Export) -> anyhow::Result<u64> {
     }
 }
 
+/// How a server is set up: where it finds things, what it looks for, and its keys.
+fn copy_set_up(from: &Path, to: &Path) -> anyhow::Result<usize> {
+    let mut files = copy_all(&from.join("server"), &to.join("server"))?;
+    if from.join("pii").exists() {
+        files += copy_all(&from.join("pii"), &to.join("pii"))?;
+    }
+    for name in ["models.json", "vault.url"] {
+        if from.join(name).exists() {
+            files += copy(&from.join(name), &to.join(name))?;
+        }
+    }
+    Ok(files)
+}
+
 fn list(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let cannot = || format!("cannot read {}", folder.display());
     if !folder.exists() {
@@ -205,4 +214,26 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<usize> {
     fs::copy(from, to).with_context(cannot)?;
     fs::File::open(to).and_then(|file| file.sync_all()).with_context(cannot)?;
     Ok(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_set_up_as_before_by_what_was_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (of, backup, back) = (folder.path().join("of"), folder.path().join("backup"), folder.path().join("back"));
+        let files = ["server/gateway.key", "pii/config.yaml", "pii/recognizers.yaml", "models.json", "vault.url"];
+        for name in files {
+            fs::create_dir_all(of.join(name).parent().unwrap()).unwrap();
+            fs::write(of.join(name), name).unwrap();
+        }
+        for (from, to) in [(&of, &backup), (&backup, &back)] {
+            assert_eq!(copy_set_up(from, to).unwrap(), files.len());
+        }
+        for name in files {
+            assert_eq!(fs::read_to_string(back.join(name)).unwrap(), name);
+        }
+    }
 }
