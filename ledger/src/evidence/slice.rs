@@ -66,6 +66,9 @@ pub fn verify(report: &mut Report, parts: &Parts<'_>, manifest: &Manifest, ancho
     else {
         return;
     };
+    if manifest.at >= checkpoint.size {
+        report.fail(MANIFEST, "the position asked about lies beyond the log's end");
+    }
     let verdicts = origins(manifest).and_then(|(_, origin)| open(report, "verdicts", text("verdicts"), &key, &origin));
     let Some((verdicts, _)) = verdicts else { return };
     if verdicts.size != checkpoint.size {
