@@ -165,6 +165,22 @@ fn what_people_read_is_held_against_what_is_proven() {
     }
 }
 
+#[test]
+fn nothing_travels_in_a_bundle_that_is_held_against_nothing() {
+    let page = || b"<title>All is well</title>".to_vec();
+    for (slice, name) in [
+        (false, "report.html"),
+        (false, "checkpoint"),
+        (true, "report.html"),
+        (true, "log"),
+        (true, "effects/9999999999"),
+        (true, "effects/1"),
+    ] {
+        let told = of_parts(slice, |parts| parts.push((name.into(), page())));
+        assert!(told.contains(&format!("{name}: a bundle of this kind has no such part")), "{name}: {told}");
+    }
+}
+
 /// Every field of the answer that an event of the bundle speaks of.
 #[test]
 fn an_answer_that_its_events_do_not_give_is_told() {
