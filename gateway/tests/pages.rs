@@ -273,6 +273,9 @@ async fn every_page_opens() {
         "/examples/3/0",
         "/promotions/3",
         "/events/99999",
+        "/events/18446744073709551615",
+        "/batches/18446744073709551615",
+        "/examples/18446744073709551615/0",
     ] {
         assert_eq!(pages.get(&rita, missing).await.status, 404, "{missing}");
     }

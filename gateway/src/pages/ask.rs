@@ -238,7 +238,7 @@ impl Ask {
 
     /// The entry at a position, if it had come by then.
     pub async fn event(&self, position: u64) -> Result<Option<pb::HistoryEvent>, PageError> {
-        let request = pb::HistoryRequest { from: position, to: position + 1, ..Default::default() };
+        let request = pb::HistoryRequest { from: position, to: position.saturating_add(1), ..Default::default() };
         Ok(self.history(request).await?.into_iter().next())
     }
 }
