@@ -56,9 +56,9 @@ impl FromRequestParts<Services> for Ask {
             }
             Err(status) => {
                 // Who holds no role and asks for a text is put on the record, as by any other way to it.
-                if let Some(text) = example::commitment_at(services, &path).await? {
-                    release(&services.gateway, &services.denials, &caller(&services.gateway, &asking)?, vec![text])
-                        .await?;
+                let texts = example::commitments_at(services, &path).await?;
+                if !texts.is_empty() {
+                    release(&services.gateway, &services.denials, &caller(&services.gateway, &asking)?, texts).await?;
                 }
                 return Err(status.into());
             }
