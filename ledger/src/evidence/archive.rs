@@ -177,6 +177,7 @@ mod tests {
         }
         assert!(read(b"").is_err() && read(b"hello").is_err());
     }
+
     /// An archive of one part: what stands before its directory, the directory, its end of 22 bytes.
     fn one_part(name: &str, data: &[u8]) -> [Vec<u8>; 3] {
         let bytes = write([(name, data)], Cursor::new(Vec::new())).unwrap().into_inner();
