@@ -79,6 +79,11 @@ impl Denials {
         last.insert(reader.into(), Instant::now());
         true
     }
+
+    /// The record did not come about: the next refusal is due.
+    fn forget(&self, reader: &str) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(reader);
+    }
 }
 
 /// Who calls: the actor of a token that holds.
@@ -168,7 +173,11 @@ pub async fn release(
             if denials.due(&name) {
                 let commitments = commitments.into_iter().take(TEXTS_MAX).collect();
                 let body = AccessDenied { reader: name.clone(), token_hash: caller.token_hash.to_vec(), commitments };
-                record(gateway, Body::AccessDenied(body)).await?;
+                let recorded = record(gateway, Body::AccessDenied(body)).await;
+                if recorded.is_err() {
+                    denials.forget(&name);
+                }
+                recorded?;
             }
             let message = format!("{name} holds no role that may open texts");
             return Err(with_figures(Reason::MayNotOpen, message, [("actor", name)]));
@@ -259,4 +268,17 @@ pub async fn blocking<T: Send + 'static>(
 /// A task of the server is gone.
 pub fn panicked() -> Status {
     status(Reason::Internal, "a task of the server ended by a panic; its log says where")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_reader_is_due_again_where_the_record_did_not_come_about() {
+        let denials = Denials::default();
+        assert!(denials.due("paul") && !denials.due("paul") && denials.due("ada"));
+        denials.forget("paul");
+        assert!(denials.due("paul") && !denials.due("ada"));
+    }
 }

@@ -7,8 +7,10 @@ mod world;
 use attestune_gateway::serve_tcp;
 use attestune_ledger::envelope::{SigningKey, TOKEN_PAYLOAD_TYPE};
 use attestune_proto::v1::{
-    AwaitPairingRequest, DocumentsIngested, ExamplesDerived, OpenPairingRequest, SealRequest, SealResponse, Sealed,
-    content_client::ContentClient, event::Body, pairing_client::PairingClient,
+    ActorKind, AwaitPairingRequest, BaseModelRegistered, Bound, Category, CategoryResult, DocumentsIngested,
+    EvaluationClaimed, EvaluationCompleted, EvaluationRequested, ExamplesDerived, ModelRegistered, OpenPairingRequest,
+    Role, SealRequest, SealResponse, Sealed, SuiteRegistered, content_client::ContentClient, event::Body,
+    pairing_client::PairingClient,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message as _;
@@ -109,6 +111,55 @@ impl Pages {
         };
         self.world.must("sten", Body::ExamplesDerived(derived))
     }
+
+    /// An evaluation whose transcripts are in the vault.
+    async fn evaluation(&self) -> u64 {
+        let world = &self.world;
+        world.cast("ella", ActorKind::Person, Some(Role::Engineer));
+        world.cast("evaluator", ActorKind::Worker, Some(Role::Evaluator));
+        let digest = vec![8; 32];
+        let sealed = || Some(Sealed { pack: vec![8; 16], commitment: vec![8; 32] });
+        let base = BaseModelRegistered {
+            base: "tiny".into(),
+            origin: "here".into(),
+            licence: "mit".into(),
+            weights_digest: digest.clone(),
+            tokenizer_digest: digest.clone(),
+        };
+        let model = ModelRegistered {
+            model: "triage".into(),
+            base: world.must("ella", Body::BaseModelRegistered(base)),
+            adapter_digest: digest.clone(),
+            adapter: sealed(),
+            origin: "elsewhere".into(),
+        };
+        world.must("ella", Body::ModelRegistered(model));
+        let suite = SuiteRegistered {
+            suite: "acceptance".into(),
+            digest: digest.clone(),
+            content: sealed(),
+            categories: vec![Category { category: "accuracy".into(), cases: 100, bar_ppm: 950_000 }],
+            bound: Bound::PassRate.into(),
+        };
+        let suite = world.must("ella", Body::SuiteRegistered(suite));
+        let asked = EvaluationRequested { model: "triage".into(), version: 1, suite };
+        let evaluation = world.must("ella", Body::EvaluationRequested(asked));
+        let claimed = EvaluationClaimed { evaluation, previous: None };
+        let token = world.must("evaluator", Body::EvaluationClaimed(claimed));
+        let vault = world.gateway.vault.as_ref().unwrap();
+        let done = EvaluationCompleted {
+            evaluation,
+            token,
+            results: vec![CategoryResult { category: "accuracy".into(), passed: 97, cases: 100 }],
+            pack: vault.seal(&[b"asked and answered".to_vec()]).await.unwrap().pack.to_vec(),
+            transcripts_root: digest.clone(),
+            suite_digest: digest.clone(),
+            adapter_digest: digest,
+            ..Default::default()
+        };
+        world.must("evaluator", Body::EvaluationCompleted(done));
+        evaluation
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,6 +196,18 @@ async fn a_reader_without_a_role_who_asks_for_a_text_is_on_the_record_once() {
         assert_eq!(pages.get(&paul, &path).await.status, 403, "{path}");
     }
     assert_eq!(pages.world.gateway.replica.position(), size, "again and again is one record a minute");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_without_a_role_who_asks_for_transcripts_is_on_the_record() {
+    let pages = Pages::new().await;
+    let evaluation = pages.evaluation().await;
+    let paul = pages.sign_in("paul").await;
+    let refused = pages.post(&paul, &format!("/evaluations/{evaluation}"), "").await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.body.contains("may-not-open") && !refused.body.contains("answered"), "{}", refused.body);
+    let Body::AccessDenied(denied) = pages.world.last() else { panic!("{:?}", pages.world.last()) };
+    assert_eq!((denied.reader.as_str(), denied.commitments.len()), ("paul", 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -273,6 +336,9 @@ async fn every_page_opens() {
         "/examples/3/0",
         "/promotions/3",
         "/events/99999",
+        "/events/18446744073709551615",
+        "/batches/18446744073709551615",
+        "/examples/18446744073709551615/0",
     ] {
         assert_eq!(pages.get(&rita, missing).await.status, 404, "{missing}");
     }

@@ -56,9 +56,9 @@ impl FromRequestParts<Services> for Ask {
             }
             Err(status) => {
                 // Who holds no role and asks for a text is put on the record, as by any other way to it.
-                if let Some(text) = example::commitment_at(services, &path).await? {
-                    release(&services.gateway, &services.denials, &caller(&services.gateway, &asking)?, vec![text])
-                        .await?;
+                let texts = example::commitments_at(services, &path).await?;
+                if !texts.is_empty() {
+                    release(&services.gateway, &services.denials, &caller(&services.gateway, &asking)?, texts).await?;
                 }
                 return Err(status.into());
             }
@@ -238,7 +238,7 @@ impl Ask {
 
     /// The entry at a position, if it had come by then.
     pub async fn event(&self, position: u64) -> Result<Option<pb::HistoryEvent>, PageError> {
-        let request = pb::HistoryRequest { from: position, to: position + 1, ..Default::default() };
+        let request = pb::HistoryRequest { from: position, to: position.saturating_add(1), ..Default::default() };
         Ok(self.history(request).await?.into_iter().next())
     }
 }

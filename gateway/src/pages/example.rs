@@ -10,6 +10,7 @@ use crate::access::blocking;
 use crate::convert::query_failed;
 use crate::services::Services;
 use attestune_ledger::query;
+use attestune_ledger::state::Evaluations;
 use attestune_proto::v1 as pb;
 use axum::extract::Path;
 use axum::response::Html;
@@ -40,21 +41,41 @@ pub async fn opened(ask: Ask, Path((batch, index)): Path<(u64, u32)>) -> Result<
     Ok(example.page(&ask, part))
 }
 
-/// The commitment to the text that the address of an example or a document names, if there is one.
-pub async fn commitment_at(services: &Services, path: &str) -> Result<Option<Vec<u8>>, Status> {
+/// The commitments to the texts that the address of an example, a document or an evaluation names, if there are any.
+pub async fn commitments_at(services: &Services, path: &str) -> Result<Vec<Vec<u8>>, Status> {
     let parts: Vec<&str> = path.split('/').collect();
-    let [_, section @ ("examples" | "documents"), batch, index] = parts[..] else { return Ok(None) };
-    let (Ok(batch), Ok(index)) = (batch.parse(), index.parse::<usize>()) else { return Ok(None) };
+    if let [_, "evaluations", position] = parts[..] {
+        return transcripts_at(services, position).await;
+    }
+    let [_, section @ ("examples" | "documents"), batch, index] = parts[..] else { return Ok(Vec::new()) };
+    let (Ok(batch), Ok(index)) = (batch.parse(), index.parse::<usize>()) else { return Ok(Vec::new()) };
     let (view, of_examples) = (services.gateway.replica.view(), section == "examples");
     blocking(move || {
         let body = query::event_of(&view, batch).map_err(query_failed)?.and_then(|event| event.body);
-        Ok(match body {
+        let found = match body {
             Some(pb::event::Body::ExamplesDerived(body)) if of_examples => body.commitments.get(index).cloned(),
             Some(pb::event::Body::DocumentsIngested(body)) if !of_examples => body.commitments.get(index).cloned(),
             _ => None,
-        })
+        };
+        Ok(found.into_iter().collect())
     })
     .await
+}
+
+/// The commitments to an evaluation's transcripts, as far as they are in the vault.
+async fn transcripts_at(services: &Services, position: &str) -> Result<Vec<Vec<u8>>, Status> {
+    let Ok(position) = position.parse::<u64>() else { return Ok(Vec::new()) };
+    let view = services.gateway.replica.view();
+    let read = move || {
+        let view = view.view();
+        let row = view.get(&Evaluations::key(position));
+        view.failure().map_or(Ok(row), |failure| Err(query_failed(failure.into())))
+    };
+    let pack = blocking(read).await?.map(|row| row.pack).filter(|pack| !pack.is_empty());
+    match (pack, &services.gateway.vault) {
+        (Some(pack), Some(vault)) => Ok(vault.commitments(&pack).await.unwrap_or_default()),
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// Opens sealed texts, as many as were asked for. For a person the read is recorded first.

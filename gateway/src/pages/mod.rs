@@ -75,7 +75,10 @@ const SECTIONS: [&str; 26] = [
 
 /// Whether a path is that of a page.
 pub fn is_page(path: &str) -> bool {
-    path.strip_prefix('/').is_some_and(|rest| SECTIONS.contains(&rest.split('/').next().unwrap_or_default()))
+    let Some(rest) = path.strip_prefix('/') else { return false };
+    let section = rest.split('/').next().unwrap_or_default();
+    // Without a section there is the first page and no other.
+    SECTIONS.contains(&section) && section.is_empty() == rest.is_empty()
 }
 
 /// All pages of a gateway.

@@ -58,6 +58,9 @@ pub fn read(bytes: &[u8]) -> Result<(Parts<'_>, Option<Broken>), Broken> {
         return Err(Broken::NoArchive("it has too many parts".into()));
     }
     let mut parts = Vec::with_capacity(zip.len());
+    // Parts that lie apart are together no larger than the file. Ones inside each other would be gone through again and
+    // again, and a small file take hours.
+    let mut left = bytes.len();
     for number in 0..zip.len() {
         let file = zip.by_index(number).map_err(|error| Broken::NoArchive(error.to_string()))?;
         let name = file.name().map_err(|error| Broken::NoArchive(error.to_string()))?.into_owned();
@@ -67,6 +70,7 @@ pub fn read(bytes: &[u8]) -> Result<(Parts<'_>, Option<Broken>), Broken> {
         }
         let from = file.data_start().and_then(|at| usize::try_from(at).ok()).ok_or_else(|| bad("it begins nowhere"))?;
         let size = usize::try_from(file.size()).map_err(|_| bad("it is too large"))?;
+        left = left.checked_sub(size).ok_or_else(|| bad("it shares bytes with another"))?;
         let data = from.checked_add(size).and_then(|to| bytes.get(from..to)).ok_or_else(|| bad("it is cut off"))?;
         parts.push((name, data));
     }
@@ -172,5 +176,26 @@ mod tests {
             assert!(!read(other).is_ok_and(|(_, wrong)| wrong.is_none()));
         }
         assert!(read(b"").is_err() && read(b"hello").is_err());
+    }
+
+    /// An archive of one part: what stands before its directory, the directory, its end of 22 bytes.
+    fn one_part(name: &str, data: &[u8]) -> [Vec<u8>; 3] {
+        let bytes = write([(name, data)], Cursor::new(Vec::new())).unwrap().into_inner();
+        let (front, end) = bytes.split_at(bytes.len() - 22);
+        let (part, entry) = front.split_at(u32::from_le_bytes(end[16..20].try_into().unwrap()) as usize);
+        [part.to_vec(), entry.to_vec(), end.to_vec()]
+    }
+
+    #[test]
+    fn a_part_inside_another_is_refused() {
+        let [inner, mut inner_entry, _] = one_part("b", &[7; 1000]);
+        let [outer, outer_entry, mut end] = one_part("a", &inner);
+        // APPNOTE.TXT 4.3.12 and 4.3.16: where the part begins; how many there are, and how large the directory is.
+        inner_entry[42..46].copy_from_slice(&((outer.len() - inner.len()) as u32).to_le_bytes());
+        end[8..10].copy_from_slice(&2u16.to_le_bytes());
+        end[10..12].copy_from_slice(&2u16.to_le_bytes());
+        end[12..16].copy_from_slice(&((outer_entry.len() + inner_entry.len()) as u32).to_le_bytes());
+        let both = [outer, outer_entry, inner_entry, end].concat();
+        assert_eq!(read(&both), Err(Broken::Part("1".into(), "it shares bytes with another")));
     }
 }

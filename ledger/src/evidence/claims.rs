@@ -1,5 +1,6 @@
 //! What a bundle proves, and what it does not.
 
+use crate::refusal::printable;
 use std::fmt;
 
 /// How far a claim can be relied upon.
@@ -58,18 +59,38 @@ impl Report {
     }
 
     pub(super) fn proven(&mut self, text: impl Into<String>) {
-        self.claims.push(Claim { standing: Standing::Proven, text: text.into() });
+        self.claim(Standing::Proven, text);
     }
 
     pub(super) fn attested(&mut self, by: impl Into<String>, text: impl Into<String>) {
-        self.claims.push(Claim { standing: Standing::Attested(by.into()), text: text.into() });
+        self.claim(Standing::Attested(printable(&by.into())), text);
     }
 
     pub(super) fn asserted(&mut self, by: impl Into<String>, text: impl Into<String>) {
-        self.claims.push(Claim { standing: Standing::Asserted(by.into()), text: text.into() });
+        self.claim(Standing::Asserted(printable(&by.into())), text);
+    }
+
+    /// Names of all sorts come out of the bundle: none may steer the terminal that shows them.
+    fn claim(&mut self, standing: Standing, text: impl Into<String>) {
+        self.claims.push(Claim { standing, text: printable(&text.into()) });
     }
 
     pub(super) fn fail(&mut self, place: impl Into<String>, what: impl Into<String>) {
-        self.failures.push(Failure { place: place.into(), what: what.into() });
+        self.failures.push(Failure { place: printable(&place.into()), what: printable(&what.into()) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_out_of_a_bundle_steers_no_terminal() {
+        let hostile = "a\u{1b}[2J\r\nproven    everything";
+        let mut report = Report::default();
+        report.fail(hostile, hostile);
+        report.attested(hostile, hostile);
+        let told = format!("{} {}", report.failures[0], report.claims[0].text);
+        assert!(told.contains("a\u{fffd}[2J") && !told.contains(['\u{1b}', '\r', '\n']), "{told:?}");
     }
 }

@@ -66,6 +66,9 @@ pub fn verify(report: &mut Report, parts: &Parts<'_>, manifest: &Manifest, ancho
     else {
         return;
     };
+    if manifest.at >= checkpoint.size {
+        report.fail(MANIFEST, "the position asked about lies beyond the log's end");
+    }
     let verdicts = origins(manifest).and_then(|(_, origin)| open(report, "verdicts", text("verdicts"), &key, &origin));
     let Some((verdicts, _)) = verdicts else { return };
     if verdicts.size != checkpoint.size {
@@ -196,6 +199,12 @@ fn check_signatures(report: &mut Report, manifest: &Manifest, entries: &Entries,
                 None => report
                     .fail(event_part(*at), format!("key {} is registered by no event of the bundle", signature.keyid)),
             }
+        }
+        // Whose act it is must not be the word of whoever judged it.
+        let signers = decoded.envelope.signatures.iter().filter_map(|signature| keys.get(&signature.keyid));
+        let by_actor = signers.map(|(_, actor)| actor).any(|actor| *actor == decoded.event.actor);
+        if entry.accepted().is_some() && !by_actor {
+            report.fail(event_part(*at), format!("no key of {} has signed it", decoded.event.actor));
         }
     }
     report.proven(format!(
@@ -330,4 +339,53 @@ fn claims(report: &mut Report, manifest: &Manifest, entries: &Entries, answer: &
     }
     names(report, &answer.actors);
     report.attested(&*manifest.exporter, "counts, dates and names in the answer that no event here says");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::SigningKey;
+    use attestune_proto::v1::{BundleKind, ExportPurpose, PromotionApproved};
+
+    #[test]
+    fn an_act_that_another_persons_key_has_signed_is_told_whatever_its_verdict_says() {
+        let [alma, otto] = [1, 2].map(|seed| SigningKey::from_seed([seed; 32]));
+        let keys: Keys = [("alma", &alma), ("otto", &otto)]
+            .into_iter()
+            .map(|(actor, key)| (key.keyid(), (key.public(), actor.to_owned())))
+            .collect();
+        let manifest = Manifest {
+            kind: BundleKind::Slice,
+            purpose: ExportPurpose::Auditor,
+            exporter: "otto".into(),
+            made_by: "0.1.0".into(),
+            ledger: Hash([7; 32]),
+            name: "test".into(),
+            origin: "attestune/test/0707070707070707".parse().unwrap(),
+            size: 9,
+            model: "triage".into(),
+            at: 8,
+            version: 1,
+            sample: 0,
+            parts: Vec::new(),
+            texts: Vec::new(),
+        };
+        let body = Body::PromotionApproved(PromotionApproved { promotion: 3, meaning: 1 });
+        let event = Event {
+            id: vec![1; 16],
+            ledger: vec![7; 32],
+            actor: "alma".into(),
+            body: Some(body),
+            ..Default::default()
+        };
+        let told = |key: &SigningKey| {
+            let decoded = decode(&key.sign_event(&event)).ok();
+            let disclosed = Disclosed { time_ms: 1, decoded, verdict: Verdict::Accepted, effects: Effects::none() };
+            let mut report = Report::default();
+            check_signatures(&mut report, &manifest, &[(4, disclosed)].into(), keys.clone());
+            report.failures.into_iter().map(|failure| failure.what).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&alma), [""; 0]);
+        assert_eq!(told(&otto), ["no key of alma has signed it"]);
+    }
 }

@@ -2,13 +2,16 @@
 
 use super::archive;
 use super::claims::Report;
-use super::facts::{EXPORT_CONSISTENCY, EXPORT_PROOF, MANIFEST, Parts};
+use super::facts::{
+    ANSWER, CHECKER, EXPORT_CONSISTENCY, EXPORT_PROOF, MANIFEST, PAGE, POLICY, POPULATION, Parts, SAMPLE, positions,
+};
 use super::manifest::{Manifest, PartName};
 use super::{complete, slice};
 use crate::envelope::fit_key;
 use crate::time::iso;
 use crate::tree::{Checkpoint, Missing, Origin, TlogPolicy, VerifierKey};
 use attestune_proto::v1::BundleKind;
+use std::collections::BTreeSet;
 
 /// What is known from outside the bundle.
 #[derive(Debug, Clone, Default)]
@@ -71,8 +74,13 @@ pub fn verify(bytes: &[u8], anchors: &Anchors) -> Report {
     report
 }
 
-/// The archive's parts are those of the manifest, in its order, byte for byte; only opened texts may be missing.
+/// The archive's parts are those of the manifest, in its order, byte for byte; only opened texts may be missing. What
+/// nothing is held against travels in no bundle.
 fn check_parts(report: &mut Report, manifest: &Manifest, archive: &[(String, &[u8])]) {
+    let disclosed: BTreeSet<u64> = positions(manifest).into_iter().collect();
+    for part in manifest.parts.iter().filter(|part| !is_part(manifest.kind, &part.name, &disclosed)) {
+        report.fail(part.name.as_str(), "a bundle of this kind has no such part");
+    }
     let mut found = archive.iter().map(|(name, bytes)| (name.as_str(), *bytes)).peekable();
     let optional = manifest.texts.iter().map(|part| (part.name.as_str(), Some(part), true));
     let named = manifest.parts.iter().map(|part| (part.name.as_str(), Some(part), false));
@@ -98,6 +106,26 @@ fn check_parts(report: &mut Report, manifest: &Manifest, archive: &[(String, &[u
     if let Some((name, _)) = found.next() {
         report.fail(name, "the manifest names no such part");
     }
+}
+
+/// Whether a bundle of a kind that discloses entries at these positions may have such a part.
+fn is_part(kind: BundleKind, name: &str, disclosed: &BTreeSet<u64>) -> bool {
+    let of_entry = |folder: &str, ending: &str| {
+        let digits = name.strip_prefix(folder).and_then(|rest| rest.strip_suffix(ending));
+        let number = digits.and_then(|digits| Some((digits, digits.parse::<u64>().ok()?)));
+        number.is_some_and(|(digits, at)| disclosed.contains(&at) && format!("{at:010}") == digits)
+    };
+    let of_kind = match kind {
+        BundleKind::Complete => ["log", "leaves"].contains(&name),
+        BundleKind::Slice => {
+            ["checkpoint", "verdicts"].contains(&name)
+                || of_entry("events/", ".tlog-proof")
+                || of_entry("judged/", ".tlog-proof")
+                || of_entry("effects/", "")
+        }
+        BundleKind::Unspecified => false,
+    };
+    of_kind || [PAGE, CHECKER, ANSWER, POLICY, POPULATION, SAMPLE].contains(&name)
 }
 
 /// Opens the bundle's checkpoint under the key of its genesis, which what is known from outside must admit.

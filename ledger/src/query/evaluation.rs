@@ -1,5 +1,6 @@
 //! Evaluations held against their bars.
 
+use crate::rules::bound::SUITE_CASES_MAX;
 use crate::state::{LatestEvaluations, Suites, View};
 use attestune_proto::v1::{CategoryBar, CategoryResult, CategoryVerdict, EvaluationProvenance, EvaluationRow};
 
@@ -31,10 +32,10 @@ pub fn category_verdict(bar: &CategoryBar, result: &CategoryResult) -> CategoryV
     }
 }
 
-/// The one-sided 95 % Clopper–Pearson lower bound of a pass rate, parts per million, rounded down. To be shown; the
-/// rules decide by [`crate::rules::bound::needed`].
+/// The one-sided 95 % Clopper–Pearson lower bound of a pass rate, parts per million, rounded down; 0 of more cases than
+/// any suite has, as the time grows with their number. To be shown; the rules decide by [`crate::rules::bound::needed`].
 pub fn lower_bound_ppm(passed: u32, cases: u32) -> u32 {
-    if passed == 0 || passed > cases {
+    if passed == 0 || passed > cases || cases > SUITE_CASES_MAX {
         return 0;
     }
     // P(X >= passed) grows with p: the largest p, to a millionth, for which it is at most 1/20.
@@ -87,5 +88,7 @@ mod tests {
         }
         assert_eq!(lower_bound_ppm(0, 10), 0);
         assert_eq!(lower_bound_ppm(10, 10), 741_134);
+        // Nobody waits for what a file may say.
+        assert_eq!(lower_bound_ppm(u32::MAX / 2, u32::MAX), 0);
     }
 }

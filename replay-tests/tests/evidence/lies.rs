@@ -3,9 +3,9 @@
 
 use crate::altered::{packed, parts};
 use crate::house::{House, company, told};
-use attestune_ledger::evidence::{Draft, Export, Exported, Manifest, PartName, verify};
+use attestune_ledger::evidence::{self, Draft, Export, Exported, Manifest, PartName, verify};
 use attestune_ledger::tree::TlogProof;
-use attestune_proto::v1::{Decided, EvidenceExported, WhyInForceResponse};
+use attestune_proto::v1::{Decided, EvidenceExported, SliceEntry, WhyInForceResponse};
 use prost::Message as _;
 use std::io::Cursor;
 
@@ -165,6 +165,22 @@ fn what_people_read_is_held_against_what_is_proven() {
     }
 }
 
+#[test]
+fn nothing_travels_in_a_bundle_that_is_held_against_nothing() {
+    let page = || b"<title>All is well</title>".to_vec();
+    for (slice, name) in [
+        (false, "report.html"),
+        (false, "checkpoint"),
+        (true, "report.html"),
+        (true, "log"),
+        (true, "effects/9999999999"),
+        (true, "effects/1"),
+    ] {
+        let told = of_parts(slice, |parts| parts.push((name.into(), page())));
+        assert!(told.contains(&format!("{name}: a bundle of this kind has no such part")), "{name}: {told}");
+    }
+}
+
 /// Every field of the answer that an event of the bundle speaks of.
 #[test]
 fn an_answer_that_its_events_do_not_give_is_told() {
@@ -239,6 +255,65 @@ fn a_slice_can_neither_hide_an_approval_nor_invent_a_verdict_or_a_change() {
         *bytes = proof.to_string().into_bytes();
     });
     assert!(event.contains(&format!("events/{this:010}.tlog-proof: the entry does not stand in the log")), "{event}");
+}
+
+/// What is told of a slice with this answer about a moment, whose exporter discloses what both versions rest on.
+fn of_answer(house: &mut House, about: u64, answer: &WhyInForceResponse) -> String {
+    let at = house.last().min(about);
+    let mut disclosed = house.slice_entries(at);
+    disclosed.extend(house.slice_entries(at - 1));
+    let position = |entry: &SliceEntry| entry.decided.as_ref().unwrap().position;
+    disclosed.sort_by_key(position);
+    disclosed.dedup_by_key(|entry| position(entry));
+    let (members, notes) = (house.members(at), house.notes());
+    let draft = evidence::slice(&disclosed, &notes.0, &notes.1, answer, members, &house.request(about)).unwrap();
+    let bundle = house.take_out(&draft);
+    told(&verify(&bundle, &house.anchors()))
+}
+
+#[test]
+fn an_answer_put_together_from_what_was_said_of_another_version_is_told() {
+    type Change = fn(&mut WhyInForceResponse, WhyInForceResponse);
+    let changes: [(&str, Change); 8] = [
+        ("another promotion", |a, other| {
+            (a.promotion, a.approvals, a.evaluations) = (other.promotion, other.approvals, other.evaluations);
+        }),
+        ("approvals of no promotion", |a, _| a.promotion = None),
+        ("other evaluations", |a, other| a.evaluations = other.evaluations),
+        ("another adapter", |a, other| a.in_force = other.in_force),
+        ("no run, as if it were trained elsewhere", |a, _| (a.run, a.dataset) = (None, None)),
+        ("no base model", |a, _| a.base = None),
+        ("no rollback", |a, _| a.rollback = None),
+        ("no policy", |a, _| a.policy = None),
+    ];
+    for (what, change) in changes {
+        let mut house = House::of(company());
+        let at = house.last();
+        let (mut answer, other) = (house.answer(at), house.answer(at - 1));
+        assert_eq!((answer.version, other.version), (1, 2), "the last event is a rollback");
+        assert_eq!(of_answer(&mut house, at, &answer), "");
+        change(&mut answer, other);
+        let told = of_answer(&mut house, at, &answer);
+        assert!(told.contains("answer: that its parts belong together is not"), "{what}: {told}");
+    }
+}
+
+#[test]
+fn a_slice_that_holds_what_ended_a_version_cannot_say_that_it_is_in_force() {
+    let mut house = House::of(company());
+    let at = house.last();
+    let answer = WhyInForceResponse { as_of_position: at, ..house.answer(at - 1) };
+    let told = of_answer(&mut house, at, &answer);
+    assert!(told.contains("answer: that version 2 came into force at"), "{told}");
+}
+
+#[test]
+fn a_slice_about_a_moment_that_its_checkpoint_does_not_cover_is_told() {
+    let mut house = House::of(company());
+    let at = house.last();
+    let answer = WhyInForceResponse { as_of_position: at + 7, ..house.answer(at) };
+    let told = of_answer(&mut house, at + 7, &answer);
+    assert!(told.contains("manifest.txt: the position asked about lies beyond the log's end"), "{told}");
 }
 
 #[test]

@@ -182,6 +182,15 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_ends_beside_more_digits_than_are_looked_over_is_read_like_any_other() {
+        for (before, after) in [(200, 1), (1, 200), (200, 200), (80, 81)] {
+            let text = format!("{}\n{} x", "1".repeat(before), "2".repeat(after));
+            let is_whole = |form: &Form| form.back(0, form.text.len()) == (0, text.len());
+            assert!(forms(&text).iter().all(is_whole), "{before} {after}");
+        }
+    }
+
+    #[test]
     fn base64_is_read_in_whole_groups_of_four() {
         // printf 'mail zoe@example.org!' | base64
         let text = "token bWFpbCB6b2VAZXhhbXBsZS5vcmch end";

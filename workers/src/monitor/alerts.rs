@@ -56,7 +56,8 @@ pub fn alerts(reading: &WindowObserved, position: u64, watch: &Watch) -> Vec<Ale
 fn rose(count: u64, of: u64, limit_ppm: u32) -> bool {
     // A bound over more than this many is the share itself.
     const MANY: u64 = 100_000;
-    let (count, of) = if of > MANY { (count * MANY / of, MANY) } else { (count, of) };
+    let scaled = || (u128::from(count) * u128::from(MANY) / u128::from(of)) as u64;
+    let (count, of) = if of > MANY { (scaled(), MANY) } else { (count, of) };
     limit_ppm > 0 && lower_bound_ppm(count as u32, of as u32) > limit_ppm
 }
 
@@ -161,6 +162,7 @@ mod tests {
         assert!(!rose(4, 10, 200_000) && rose(40, 100, 200_000));
         assert!(!rose(0, 0, 200_000) && !rose(9, 10, 0), "none were judged; no limit");
         assert!(rose(3_000_000_000, 10_000_000_000, 200_000) && !rose(1_000_000_000, 10_000_000_000, 200_000));
+        assert!(rose(u64::MAX / 2, u64::MAX, 200_000), "a server may say that it had so many");
     }
 
     #[test]

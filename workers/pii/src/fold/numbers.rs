@@ -96,8 +96,9 @@ fn odd(gap: &str) -> &'static str {
 /// Whether one of the two lines says more than the number: in a column of numbers none does.
 fn in_prose(text: &str, first: usize, last: usize, gap_start: usize, gap_end: usize) -> bool {
     const REACH: usize = 80;
-    let before = &text[text.ceil_char_boundary(gap_start.saturating_sub(REACH))..first];
-    let after = &text[last..text.floor_char_boundary(gap_end.saturating_add(REACH))];
+    // A group of digits may be longer than the reach: then nothing beyond it is looked at.
+    let before = &text[text.ceil_char_boundary(gap_start.saturating_sub(REACH)).min(first)..first];
+    let after = &text[last..text.floor_char_boundary(gap_end.saturating_add(REACH)).max(last)];
     let line_before = before.rsplit('\n').next().unwrap_or_default();
     let line_after = after.split('\n').next().unwrap_or_default();
     [line_before, line_after].iter().any(|line| line.contains(char::is_alphabetic))
