@@ -109,7 +109,8 @@ fn print_clause(clause: &ClauseAnswer, answers: &[QuestionAnswer]) {
     paragraph(&clause.asks, "  ");
     for asked in &clause.questions {
         let Some(answer) = answers.iter().find(|answer| answer.question == asked.question) else { continue };
-        paragraph(&format!("{} {}: {}", answer_word(answer.status()), answer.question, answer.text), "    ");
+        let support = if asked.supports { " (in support)" } else { "" };
+        paragraph(&format!("{} {}{support}: {}", answer_word(answer.status()), answer.question, answer.text), "    ");
         for gap in answer.gaps.iter().take(GAPS_SHOWN) {
             paragraph(&format!("{} (event {})", gap.text, gap.position), "      ");
         }

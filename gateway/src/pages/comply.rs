@@ -96,7 +96,11 @@ fn section(ask: &Ask, clause: &ClauseAnswer, answers: &[QuestionAnswer]) -> Mark
             h2 { (clause.clause) " " (clause_word(clause.status())) }
             p { (clause.asks) }
             @for (asked, answer) in asked {
-                p { (answer_word(answer.status())) " " code { (answer.question) } ": " (answer.text) }
+                p {
+                    (answer_word(answer.status())) " " code { (answer.question) }
+                    @if asked.supports { " (in support)" }
+                    ": " (answer.text)
+                }
                 p.dim { (asked.because) }
                 (gaps(ask, answer))
                 (events(ask, answer))

@@ -3,7 +3,10 @@
 use crate::{Answers, revoke};
 use attestune_ledger::rules::policy::gate;
 use attestune_proto::v1::event::Body;
-use attestune_proto::v1::{ModelRegistered, Policy, Reproduction, RevocationReason, Stage, TrainingReproduced};
+use attestune_proto::v1::{
+    ModelRegistered, Policy, PromotionRejected, RejectionReason, Reproduction, RevocationReason, Stage,
+    TrainingReproduced,
+};
 use attestune_replay_tests::*;
 
 fn in_production() -> (World, Life) {
@@ -89,12 +92,19 @@ fn an_emergency_has_time_until_its_deadline_and_then_is_a_gap() {
     let promoted = world.must("alma", emergency(2, Stage::Production, Some(1)));
     let answers = Answers::now(&world);
     answers.met("emergencies-reviewed");
+    assert!(answers.met("emergencies-reviewed").text.ends_with("0 decided on in time, 1 still open"));
     let waiting = answers.met("approved-by-others");
     assert!(waiting.text.contains("1 emergency") && waiting.text.contains("1 waiting"), "{}", waiting.text);
 
     let late = Answers::of(&world, world.now_ms + EMERGENCY_MS + 1);
     assert!(late.gap("emergencies-reviewed").contains("past the deadline"));
     assert!(late.gap("approved-by-others").contains("0 of 2 approvals"));
+
+    let mut denied = World::of_log(&world.log);
+    let reason = RejectionReason::Risk as i32;
+    denied.must("anja", Body::PromotionRejected(PromotionRejected { promotion: promoted, reason }));
+    let text = &Answers::now(&denied).met("approved-by-others").text.clone();
+    assert!(text.starts_with("2 changes, 1 approved") && text.ends_with("1 rejected afterwards"), "{text}");
 
     world.must("axel", approved(promoted));
     let mut in_time = World::of_log(&world.log);

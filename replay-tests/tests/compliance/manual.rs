@@ -1,6 +1,6 @@
 //! The manual's page of packs is what the code and the packs say.
 
-use attestune_ledger::query::comply::{Pack, QUESTIONS, judge, packs};
+use attestune_ledger::query::comply::{Asks, Pack, QUESTIONS, judge, packs};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -46,8 +46,11 @@ fn section(text: &mut String, pack: &Pack) {
     );
     text.push_str("\n| clause | what it asks | what answers it |\n| --- | --- | --- |\n");
     for clause in &pack.clauses {
-        let mut answers: Vec<String> =
-            clause.questions.iter().map(|asked| format!("`{}`: {}", asked.question, asked.because)).collect();
+        let answer = |asked: &Asks| {
+            let support = if asked.supports { " (in support)" } else { "" };
+            format!("`{}`{support}: {}", asked.question, asked.because)
+        };
+        let mut answers: Vec<String> = clause.questions.iter().map(answer).collect();
         if !clause.people.is_empty() {
             answers.push(format!("*For people:* {}", clause.people));
         }

@@ -2,7 +2,7 @@
 
 use crate::{Answers, DAY_MS};
 use attestune_proto::v1::event::Body;
-use attestune_proto::v1::{Kind, Policy, ReviewVerdict, ServingConfirmed, ServingOccasion};
+use attestune_proto::v1::{Kind, Policy, ReviewVerdict, Role, ServingConfirmed, ServingOccasion, Watch};
 use attestune_replay_tests::*;
 
 /// With monitor and scheduler, version 1 in force.
@@ -58,6 +58,16 @@ fn what_servers_confirm_is_held_against_what_was_decided() {
 }
 
 #[test]
+fn a_server_that_still_serves_what_was_halted_is_a_gap() {
+    let (mut world, _) = in_production();
+    world.confirm("gateway-1", ServingOccasion::Changed);
+    world.must("otto", halted(None));
+    assert_eq!(Answers::now(&world).gap("served-as-decided"), "triage: gateway-1 has not changed over yet");
+    world.confirm("gateway-1", ServingOccasion::Changed);
+    Answers::now(&world).not_applicable("served-as-decided");
+}
+
+#[test]
 fn traffic_and_its_readings_must_not_stop() {
     let (mut world, _) = in_production();
     let codes = ["traffic-on-record", "watched"];
@@ -76,8 +86,10 @@ fn traffic_and_its_readings_must_not_stop() {
     let read = world.must("monitor", Body::WindowObserved(reading(1, &[observed], 10)));
     assert_eq!(Answers::now(&world).met("watched").positions, [read]);
 
-    world.adopt(Policy { watch: None, ..policy() });
-    assert!(Answers::now(&world).gap("watched").contains("sets no limits"));
+    for watch in [None, Some(Watch { window_ms: DAY_MS, ..Default::default() })] {
+        world.adopt(Policy { watch, ..policy() });
+        assert!(Answers::now(&world).gap("watched").contains("sets no limits"));
+    }
 }
 
 #[test]
@@ -93,6 +105,14 @@ fn alerts_are_answered_by_persons_in_the_policys_time() {
     let mut in_time = World::of_log(&world.log);
     in_time.must("otto", acknowledged(raised));
     Answers::of(&in_time, in_time.now_ms + 9 * DAY_MS).met("alerts-answered");
+    let mut by_a_worker = World::of_log(&world.log);
+    let mut permissions = policy().permissions;
+    let answers = permissions.iter_mut().find(|row| row.kind() == Kind::AlertAcknowledged).unwrap();
+    answers.roles.push(Role::Monitor as i32);
+    by_a_worker.adopt(Policy { permissions, ..policy() });
+    by_a_worker.must("monitor", acknowledged(raised));
+    let gap = Answers::now(&by_a_worker).gap("alerts-answered");
+    assert!(gap.contains("word of monitor") && gap.contains("no person"), "{gap}");
     let mut timeless = World::of_log(&world.log);
     timeless.adopt(Policy { alert_response_ms: 0, ..policy() });
     assert!(Answers::now(&timeless).gap("alerts-answered").contains("sets no time"));

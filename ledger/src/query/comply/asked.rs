@@ -5,8 +5,8 @@ use crate::replica::StoreView;
 use crate::rules::policy;
 use crate::state::{Actors, Keys, Models, Promotions, View};
 use attestune_proto::v1::{
-    ActorRow, DueItem, DueKind, KeyRow, Kind, ModelRow, Policy, PromotionRow, PromotionStatus, RevocationReason,
-    Signer, Stage,
+    ActorKind, ActorRow, DueItem, DueKind, KeyRow, Kind, ModelRow, Policy, PromotionRow, PromotionStatus,
+    RevocationReason, Signer, Stage,
 };
 use std::sync::Arc;
 
@@ -76,7 +76,22 @@ impl<'a> Asked<'a> {
         ))
     }
 
-    /// Persons who can do a kind of act now: they hold a role that the policy asks for, and a key that stands.
+    /// What must be said where a person's word is asked for and another gave it, as the policy may name workers' roles.
+    pub fn no_person(&self, signer: Option<&Signer>) -> Option<String> {
+        let signer = signer?;
+        let kind = self.view.get(&Actors::key(&signer.actor)).map(|actor| actor.kind());
+        let other = kind != Some(ActorKind::Person);
+        other.then(|| format!("rests on the word of {} at {}, who is no person", signer.actor, signer.position))
+    }
+
+    /// Persons who can do a kind of act now.
+    pub fn persons_able(&self, kind: Kind) -> Vec<ActorRow> {
+        let mut actors = self.able(kind);
+        actors.retain(|actor| actor.kind() == ActorKind::Person);
+        actors
+    }
+
+    /// Actors who can do a kind of act now: they hold a role that the policy asks for, and a key that stands.
     pub fn able(&self, kind: Kind) -> Vec<ActorRow> {
         let roles = self.roles_for(kind);
         let mut actors = self.view.scan(&Actors::all());

@@ -6,7 +6,8 @@ use crate::query::QueryError;
 use crate::rules::{part_in_making, unreviewed};
 use crate::state::{Bases, Datasets, Evaluations, Leakages, Promotions, Runs, Suites, Versions};
 use attestune_proto::v1::{
-    ApprovalMeaning, EvaluationRow, PromotionRow, QuestionAnswer, Reproduction, RunRow, SuiteRow, VersionRow,
+    ApprovalMeaning, EvaluationRow, PromotionRow, PromotionStatus, QuestionAnswer, Reproduction, RunRow, SuiteRow,
+    VersionRow,
 };
 use std::collections::BTreeSet;
 
@@ -120,22 +121,24 @@ fn leakage_short(asked: &Asked<'_>, dataset: u64, suite: u64) -> Option<String> 
 /// Enough persons agreed to each change, none of whom took part in making it.
 pub fn approved_by_others(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
     let mut tally = Tally::default();
-    let (mut by_two, mut waiting) = (0, 0);
+    let (mut by_two, mut waiting, mut denied) = (0, 0, 0);
     for change in &asked.changes {
         let persons = approvers(change).len();
         by_two += u64::from(persons >= 2);
         let pending = unreviewed(change) && asked.now_ms <= change.review_by_ms;
-        waiting += u64::from(pending);
         let shortfall = approvals_short(asked, change, persons, pending);
+        waiting += u64::from(pending && shortfall.is_none());
+        denied += u64::from(rejected(change) && shortfall.is_none());
         tally.judge(change.position, shortfall.map(|what| format!("{} {what}", name(change))));
     }
     let text = format!(
-        "{}, {} approved as the policy asked by persons who took no part; {by_two} with two approvals or more, {}{}{}",
+        "{}, {} approved as the policy asked by persons who took no part; {by_two} with two approvals or more, {}{}{}{}",
         count(tally.of(), "change"),
-        tally.good().saturating_sub(waiting),
+        tally.good().saturating_sub(waiting + denied),
         count(asked.changes.iter().filter(|change| change.emergency).count() as u64, "emergency"),
         reviewed_in_time(asked),
         if waiting > 0 { format!(", {waiting} waiting for approvals until their deadline") } else { String::new() },
+        if denied > 0 { format!(", {denied} rejected afterwards") } else { String::new() },
     );
     Ok(tally.answer(text))
 }
@@ -149,27 +152,34 @@ fn approvals_short(asked: &Asked<'_>, change: &PromotionRow, persons: usize, pen
     if let Some(actor) = approvers(change).into_iter().find(took_part) {
         return Some(format!("was approved by {actor}, who took part in it"));
     }
-    if let Some(doubt) = change.approvals.iter().find_map(|approval| asked.doubt(approval.signer.as_ref())) {
+    let mut signers = change.approvals.iter().map(|approval| approval.signer.as_ref());
+    if let Some(doubt) = signers.find_map(|signer| asked.doubt(signer).or_else(|| asked.no_person(signer))) {
         return Some(doubt);
     }
-    // Who rejected an emergency has decided on it.
-    let rejected = change.emergency && change.reviewed_at != 0;
     let wanted = change.approvals_needed.max(1) as usize;
-    if persons >= wanted || pending || rejected {
+    if persons >= wanted || pending || rejected(change) {
         return None;
     }
     let how = if change.emergency { ", and its deadline is over" } else { "" };
     Some(format!("has {persons} of {wanted} approvals{how}"))
 }
 
+/// Whether somebody has decided against an emergency.
+fn rejected(change: &PromotionRow) -> bool {
+    change.emergency && change.status() == PromotionStatus::Rejected
+}
+
 /// Each emergency was decided on by its deadline.
 pub fn emergencies_reviewed(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
     let mut tally = Tally::default();
+    let (mut in_time, mut open) = (0, 0);
     for change in emergencies(asked) {
-        tally.judge(change.position, late(asked, &change).map(|what| format!("{} {what}", name(&change))));
+        let shortfall = late(asked, &change);
+        open += u64::from(unreviewed(&change));
+        in_time += u64::from(shortfall.is_none() && !unreviewed(&change));
+        tally.judge(change.position, shortfall.map(|what| format!("{} {what}", name(&change))));
     }
-    let open = emergencies(asked).iter().filter(|change| unreviewed(change)).count();
-    let text = format!("{}; {} in time, {open} still open", count(tally.of(), "emergency promotion"), tally.good());
+    let text = format!("{}; {in_time} decided on in time, {open} still open", count(tally.of(), "emergency promotion"));
     Ok(tally.answer(text))
 }
 

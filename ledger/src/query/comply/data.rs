@@ -88,7 +88,8 @@ pub fn members_reviewed(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError>
         let then = asked.view.as_of(dataset.position);
         let shortfall = batches(asked, &dataset).into_iter().find_map(|batch| {
             let reviews = then.scan(&Reviews::under(batch));
-            reviews.iter().find_map(|review| asked.doubt(review.signer.as_ref()))
+            let mut signers = reviews.iter().map(|review| review.signer.as_ref());
+            signers.find_map(|signer| asked.doubt(signer).or_else(|| asked.no_person(signer)))
         });
         asked.view.absorb(&then);
         tally.judge(dataset.position, shortfall.map(|what| format!("{} {what}", name(&dataset))));

@@ -10,7 +10,8 @@ use std::sync::OnceLock;
 
 /// What every pack says of itself.
 const NOTICE: &str = "Not legal advice. The clauses are paraphrased; the text itself decides, and whether it applies to you. \
-                      An answer tells what is on the ledger, not what happens beside it.";
+                      An answer tells what is on the ledger, not what happens beside it. Met means that nothing fell short \
+                      there, never that the clause is fulfilled.";
 
 /// The packs of this build, in the order in which they are shown.
 const BUILT_IN: [&str; 9] = [
@@ -65,6 +66,9 @@ pub struct Clause {
 pub struct Asks {
     /// Its name in the vocabulary.
     pub question: String,
+    /// It bears on the clause without answering it: a gap of it is the clause's, but being met it makes no clause met.
+    #[serde(default)]
+    pub supports: bool,
     /// Why its answer bears on the clause.
     pub because: String,
 }
@@ -132,8 +136,8 @@ pub fn parse(yaml: &str) -> Result<Pack, PackError> {
         field("a clause", !name.is_empty(), "has no number")?;
         field(name, seen.insert(name), "stands twice")?;
         field(name, !clause.asks.is_empty(), "does not say what it asks")?;
-        let answered = !clause.questions.is_empty() || !clause.people.is_empty();
-        field(name, answered, "has neither questions nor anything for people")?;
+        let answered = clause.questions.iter().any(|asked| !asked.supports) || !clause.people.is_empty();
+        field(name, answered, "has neither questions that answer it nor anything for people")?;
         let mut asked_here = BTreeSet::new();
         for asked in &clause.questions {
             field(name, asked_here.insert(&asked.question), "asks a question twice")?;
@@ -160,7 +164,11 @@ pub fn judge(pack: &Pack, answers: &[QuestionAnswer]) -> PackAnswer {
         questions: clause
             .questions
             .iter()
-            .map(|asked| ClauseQuestion { question: asked.question.clone(), because: asked.because.clone() })
+            .map(|asked| ClauseQuestion {
+                question: asked.question.clone(),
+                because: asked.because.clone(),
+                supports: asked.supports,
+            })
             .collect(),
         people: clause.people.clone(),
     });
@@ -176,14 +184,17 @@ pub fn judge(pack: &Pack, answers: &[QuestionAnswer]) -> PackAnswer {
 }
 
 fn status(clause: &Clause, answers: &[QuestionAnswer]) -> ClauseStatus {
-    let answer = |asked: &Asks| answers.iter().find(|answer| answer.question == asked.question);
-    let all: Vec<AnswerStatus> =
-        clause.questions.iter().map(|asked| answer(asked).map_or(AnswerStatus::Gap, QuestionAnswer::status)).collect();
-    if all.is_empty() {
-        ClauseStatus::ForPeople
-    } else if all.iter().any(|one| matches!(one, AnswerStatus::Gap | AnswerStatus::Unspecified)) {
+    let of = |asked: &Asks| {
+        let answer = answers.iter().find(|answer| answer.question == asked.question);
+        answer.map_or(AnswerStatus::Gap, QuestionAnswer::status)
+    };
+    let short = |one: AnswerStatus| matches!(one, AnswerStatus::Gap | AnswerStatus::Unspecified);
+    let answering: Vec<AnswerStatus> = clause.questions.iter().filter(|asked| !asked.supports).map(of).collect();
+    if clause.questions.iter().map(of).any(short) {
         ClauseStatus::Gap
-    } else if all.contains(&AnswerStatus::Met) {
+    } else if answering.is_empty() {
+        ClauseStatus::ForPeople
+    } else if answering.contains(&AnswerStatus::Met) {
         ClauseStatus::Met
     } else {
         ClauseStatus::NotApplicable
@@ -242,6 +253,22 @@ clauses:
         assert_eq!(first(NotApplicable, NotApplicable), ClauseStatus::NotApplicable);
         assert_eq!(first(NotApplicable, Gap), ClauseStatus::Gap);
         assert_eq!(judge(&pack, &[]).clauses[0].status(), ClauseStatus::Gap, "unanswered is no pass");
+    }
+
+    #[test]
+    fn what_only_supports_can_fall_short_but_makes_nothing_met() {
+        use AnswerStatus::{Gap, Met, NotApplicable};
+        let first = |yaml: &str, a, b| judge(&parse(yaml).unwrap(), &answers(a, b)).clauses[0].status();
+        let one = SOUND.replace("question: approved-by-others,", "question: approved-by-others, supports: true,");
+        assert_eq!(first(&one, Met, NotApplicable), ClauseStatus::NotApplicable);
+        assert_eq!(first(&one, NotApplicable, Met), ClauseStatus::Met);
+        assert_eq!(first(&one, Gap, Met), ClauseStatus::Gap);
+
+        let both = one.replace("question: emergencies-reviewed,", "question: emergencies-reviewed, supports: true,");
+        assert!(parse(&both).unwrap_err().to_string().contains("neither questions that answer it"));
+        let both = both.replace("are approved\n", "are approved\n    people: Approve them.\n");
+        assert_eq!(first(&both, Met, Met), ClauseStatus::ForPeople);
+        assert_eq!(first(&both, Met, Gap), ClauseStatus::Gap);
     }
 
     #[test]

@@ -41,13 +41,14 @@ pub fn signers_named(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
         }
     }
     let (approvals, without) = changes::meanings(asked);
+    let whole = approvals.saturating_sub(without.len() as u64);
     for position in without {
         tally.short(position, "an approval does not say what it means");
     }
     let text = format!(
         "{} with a printed name; {} with printed name, time and meaning",
         count(people.len() as u64, "person"),
-        count(approvals, "approval"),
+        count(whole, "approval"),
     );
     Ok(tally.answer(text))
 }

@@ -26,8 +26,8 @@ macro_rules! questions {
 
 questions! {
     log::whole => "log-whole",
-        "Is the log whole from its first entry on, and does it agree with the tree that its checkpoints sign?",
-        "the first entry is not the ledger's genesis, or an entry of the sample that is hashed again differs from the tree";
+        "Does the log begin with the ledger's genesis, and does a sample of its entries, hashed again, agree with its tree?",
+        "the first entry is not the ledger's genesis, or an entry of the sample is missing or differs from the tree";
     people::policy_by_several => "policy-by-several",
         "Was every version of the policy adopted by several root keys together?",
         "one root key alone may adopt a policy";
@@ -38,14 +38,14 @@ questions! {
         "Has whoever left neither a key nor a role any more?",
         "a key was revoked because its holder left, and the holder still has a key that stands, or a role";
     people::reads_recorded => "reads-recorded",
-        "Is every text that a person reads put on the record before it is released, by the gateway and by nobody else?",
+        "Does the policy let gateways, and nobody else, put it on the record that a person reads a text?",
         "the policy lets another role than the gateway's record reads, or no gateway can";
     data::members_scanned => "members-scanned",
         "Was every member of every frozen dataset scanned by each detector that the policy asked for?",
         "a batch lacks a scan, or the key of one was later reported lost or compromised; nothing to ask without a dataset";
     data::members_reviewed => "members-reviewed",
         "Did persons decide on the members of every frozen dataset as the policy asked?",
-        "the key of a decision was later reported lost or compromised; nothing to ask without a dataset";
+        "the key of a decision was later reported lost or compromised, or is no person's; nothing to ask without a dataset";
     data::identifiers_looked_for => "identifiers-looked-for",
         "Did the scans of every frozen dataset look for each identifier of HIPAA's Safe Harbor that can be found in text?",
         "a kind of identifier was not looked for in a batch; nothing to ask without a dataset";
@@ -61,9 +61,10 @@ questions! {
         "leakage was found, or can't be checked as the version was trained elsewhere; nothing to ask before one came into \
          production";
     changes::approved_by_others => "approved-by-others",
-        "Was every change in production approved by as many persons as the policy asked, none of whom took part in making it?",
-        "approvals are missing or overdue, an approver took part, or the key of one was later reported lost or compromised; \
-         nothing to ask without a change";
+        "Was every promotion into production approved by as many persons as the policy asked, none of whom took part in making \
+         the version?",
+        "approvals are missing or overdue, an approver took part or is no person, or the key of one was later reported lost or \
+         compromised; nothing to ask without a promotion into production";
     changes::emergencies_reviewed => "emergencies-reviewed",
         "Was every emergency promotion approved or rejected by its deadline?",
         "approvals came late, or are overdue; nothing to ask without an emergency";
@@ -76,22 +77,23 @@ questions! {
          production";
     running::served_as_decided => "served-as-decided",
         "Does every server say that it serves what was decided?",
-        "a server differs, is behind or silent, or no server has confirmed the version in force; nothing to ask without a \
-         model in production";
+        "a server differs, is behind or silent, no server has confirmed the version in force, or one still serves what was \
+         halted; nothing to ask where no model is in production or served";
     running::traffic_on_record => "traffic-on-record",
         "Is what each model in production answers put on the record, window by window?",
-        "there is no window of the version in force, or the newest is older than the policy bears; nothing to ask without \
-         a model in production";
+        "there is no window of the version in force, or the newest is older than the policy bears, or than 30 days where it \
+         does not say; nothing to ask without a model in production";
     running::watched => "watched",
         "Does a monitor hold what each model in production answers against limits that the policy sets?",
-        "the policy sets no limits, or the monitor's newest reading is older than the policy bears; nothing to ask without \
-         a model in production";
+        "the policy sets no limits, or the monitor's newest reading is older than the policy bears, or than 30 days where it \
+         does not say; nothing to ask without a model in production";
     running::alerts_answered => "alerts-answered",
         "Did a person answer every alert in the policy's time?",
-        "an alert was answered late, or is overdue, or is open and the policy sets no time; nothing to ask without an alert";
+        "an alert was answered late or by no person, is overdue, or is open and the policy sets no time; nothing to ask \
+         without an alert";
     running::retraining_current => "retraining-current",
         "Is no model in production overdue for retraining?",
-        "a retraining is overdue; nothing to ask without a model in production";
+        "a retraining is overdue, which it never is while its schedule is paused; nothing to ask without a model in production";
     running::reviews_in_time => "reviews-in-time",
         "Is no assignment of review overdue?",
         "an assignment is past its time with something undecided; nothing to ask where nothing was assigned with a date";

@@ -6,7 +6,8 @@ use crate::query::{QueryError, serving};
 use crate::rules::may_return;
 use crate::state::{Alerts, Assignments, LatestWindows, Versions};
 use attestune_proto::v1::{
-    AlertRow, AssignmentRow, DueItem, DueKind, Kind, ModelRow, ModelServing, QuestionAnswer, ServerStatus, WindowRow,
+    AlertRow, AssignmentRow, DueItem, DueKind, Kind, ModelRow, ModelServing, QuestionAnswer, ServerStatus, Watch,
+    WindowRow,
 };
 
 const DAY_MS: u64 = 86_400_000;
@@ -14,7 +15,7 @@ const DAY_MS: u64 = 86_400_000;
 /// Somebody can halt each model and roll it back.
 pub fn stoppable(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
     let mut tally = Tally::default();
-    let (halting, returning) = (asked.able(Kind::ServingHalted), asked.able(Kind::RolledBack));
+    let (halting, returning) = (asked.persons_able(Kind::ServingHalted), asked.persons_able(Kind::RolledBack));
     let mut with_way_back = 0;
     for model in asked.in_production() {
         let mut versions = asked.view.scan(&Versions::under(model.model.as_str()));
@@ -39,20 +40,33 @@ pub fn stoppable(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
 /// What servers say they serve is what was decided.
 pub fn served_as_decided(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
     let mut tally = Tally::default();
-    let mut servers = 0;
+    let (mut servers, mut halted) = (0, 0);
     for model in serving(asked.store, "", asked.now_ms)?.models {
-        let Some(decided) = model.decided.as_ref().filter(|decided| decided.in_force != 0) else { continue };
+        let Some(decided) = model.decided.as_ref() else { continue };
+        if decided.in_force == 0 && !still_served(&model) {
+            continue;
+        }
+        halted += u64::from(decided.in_force == 0);
         let live = model.servers.iter().filter(|server| server.status() != ServerStatus::Stopped);
         servers += live.count() as u64;
         tally.judge(decided.since, serving_short(asked, &model, decided));
     }
     let text = format!(
-        "{} in production, {} served as decided, by {}",
-        count(tally.of(), "model"),
+        "{} in production{}, {} served as decided, by {}",
+        count(tally.of() - halted, "model"),
+        if halted > 0 { format!(" and {halted} halted but still served") } else { String::new() },
         tally.good(),
         count(servers, "server"),
     );
     Ok(tally.answer(text))
+}
+
+/// Whether a server's last word is that it serves a version, whatever was decided.
+fn still_served(model: &ModelServing) -> bool {
+    model.servers.iter().any(|server| {
+        let said = server.serving.as_ref().and_then(|row| row.confirmed.as_ref());
+        server.status() != ServerStatus::Stopped && said.is_some_and(|said| said.version != 0)
+    })
 }
 
 fn serving_short(asked: &Asked<'_>, model: &ModelServing, decided: &ModelRow) -> Option<String> {
@@ -89,7 +103,7 @@ pub fn traffic_on_record(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError
     let kept = asked.policy.request_retention_ms;
     let texts = match kept {
         0 => "texts of requests are not kept".into(),
-        _ => format!("texts of requests are kept for {}", count(kept / DAY_MS, "day")),
+        _ => format!("texts of requests are kept for {}", count(kept.div_ceil(DAY_MS), "day")),
     };
     let text = format!(
         "{} in production, {} with windows on the record or not yet due for one; {texts}, the windows for ever",
@@ -104,9 +118,9 @@ pub fn watched(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
     let mut tally = Tally::default();
     for model in asked.in_production() {
         let newest = newest_window(asked, model, true);
-        let shortfall = match asked.policy.watch {
-            None => Some(format!("{}: the policy sets no limits", model.model)),
-            Some(_) => too_old(asked, model, newest).map(|what| format!("{}: {what} by a monitor", model.model)),
+        let shortfall = match asked.policy.watch.as_ref().is_some_and(limits) {
+            false => Some(format!("{}: the policy sets no limits", model.model)),
+            true => too_old(asked, model, newest).map(|what| format!("{}: {what} by a monitor", model.model)),
         };
         tally.judge(newest.unwrap_or(model.since), shortfall);
     }
@@ -117,6 +131,12 @@ pub fn watched(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
         count(asked.view.scan(&Alerts::all()).len() as u64, "alert"),
     );
     Ok(tally.answer(text))
+}
+
+/// Whether a policy's watch has any limit; one of 0 is none.
+fn limits(watch: &Watch) -> bool {
+    let shares = [watch.refusals_max_ppm, watch.format_failures_max_ppm, watch.errors_max_ppm, watch.psi_max_ppm];
+    shares.iter().any(|ppm| *ppm > 0) || watch.latency_p99_max_us > 0 || watch.cusum_limit_milli > 0
 }
 
 /// The newest window of the version in force, by servers or by monitors.
@@ -160,6 +180,9 @@ fn answered_late(asked: &Asked<'_>, alert: &AlertRow) -> Option<String> {
     let time = |position: u64| asked.view.fold_time(position).unwrap_or(0);
     let limit_ms = asked.policy.alert_response_ms;
     let due_ms = time(alert.position).saturating_add(limit_ms);
+    if let Some(other) = asked.no_person(alert.acknowledged.as_ref()) {
+        return Some(other);
+    }
     match (&alert.acknowledged, limit_ms) {
         (None, 0) => Some("is open, and the policy sets no time for it".into()),
         (Some(_), 0) => None,
