@@ -44,8 +44,8 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     let gaps: usize = answer.packs.iter().map(|pack| with(pack, ClauseStatus::Gap)).sum();
     match gaps {
         0 => Ok(()),
-        1 => Err(problem::no("1 clause with a gap", "docs/comply.md says what each question asks for")),
-        _ => Err(problem::no(format!("{gaps} clauses with gaps"), "docs/comply.md says what each question asks for")),
+        1 => Err(problem::no("1 clause with a gap", "docs/compliance.md says what each question asks for")),
+        _ => Err(problem::no(format!("{gaps} clauses with gaps"), "docs/compliance.md says what each question asks for")),
     }
 }
 
