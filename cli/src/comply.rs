@@ -45,7 +45,9 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     match gaps {
         0 => Ok(()),
         1 => Err(problem::no("1 clause with a gap", "docs/compliance.md says what each question asks for")),
-        _ => Err(problem::no(format!("{gaps} clauses with gaps"), "docs/compliance.md says what each question asks for")),
+        _ => {
+            Err(problem::no(format!("{gaps} clauses with gaps"), "docs/compliance.md says what each question asks for"))
+        }
     }
 }
 

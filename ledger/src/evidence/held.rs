@@ -209,10 +209,10 @@ impl Held<'_> {
             if b.evaluation == row.position && b.results == row.results);
         let bars = suite.position < row.ended_at
             && matches!(self.body(suite.position), Some(Body::SuiteRegistered(b))
-        if b.suite == suite.suite && b.categories.len() == suite.categories.len()
-            && b.categories.iter().zip(&suite.categories).all(|(a, b)| {
-                a.category == b.category && a.cases == b.cases && a.bar_ppm == b.bar_ppm
-            }));
+            if b.suite == suite.suite && b.categories.len() == suite.categories.len()
+                && b.categories.iter().zip(&suite.categories).all(|(a, b)| {
+                    a.category == b.category && a.cases == b.cases && a.bar_ppm == b.bar_ppm
+                }));
         let rows = self.latest(&Evaluations::key(row.position)).as_ref() == Some(row)
             && self.latest(&Suites::key(suite.position)).as_ref() == Some(suite);
         // What nobody signed may name so many cases that their bound takes hours.
