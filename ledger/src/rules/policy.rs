@@ -121,10 +121,7 @@ fn after_promotion(policy: &Policy) -> Result<(), &'static str> {
     if times.iter().any(|t| *t > TIME_MAX_MS) {
         return Err("every time must be at most ten years");
     }
-    let persons = |roles: &[i32]| {
-        let holds = |r: &i32| Role::try_from(*r).is_ok_and(|r| holder_kind(r) == ActorKind::Person);
-        roles.windows(2).all(|w| w[0] < w[1]) && roles.iter().all(holds)
-    };
+    let persons = |roles: &[i32]| roles.windows(2).all(|w| w[0] < w[1]) && roles.iter().all(is_persons);
     if let Some(emergency) = &policy.emergency
         && (!(1..=TIME_MAX_MS).contains(&emergency.deadline_ms)
             || emergency.roles.is_empty()
@@ -180,6 +177,22 @@ fn gates(policy: &Policy) -> Result<(), &'static str> {
     }
 }
 
+/// What somebody judges and answers for: no policy leaves it to a program.
+const JUDGEMENTS: [Kind; 8] = [
+    Kind::ExamplesReviewed,
+    Kind::ReviewReopened,
+    Kind::ErasureDecided,
+    Kind::LegalHoldPlaced,
+    Kind::LegalHoldReleased,
+    Kind::PromotionApproved,
+    Kind::PromotionRejected,
+    Kind::AlertAcknowledged,
+];
+
+fn is_persons(role: &i32) -> bool {
+    Role::try_from(*role).is_ok_and(|role| holder_kind(role) == ActorKind::Person)
+}
+
 fn permissions(policy: &Policy) -> Result<(), &'static str> {
     let mut last = 0;
     for permission in &policy.permissions {
@@ -191,6 +204,10 @@ fn permissions(policy: &Policy) -> Result<(), &'static str> {
         let known = |r: &i32| *r != 0 && Role::try_from(*r).is_ok();
         if permission.roles.is_empty() || !permission.roles.iter().all(known) {
             return Err("a permission needs one known role or more");
+        }
+        if JUDGEMENTS.contains(&kind) && !permission.roles.iter().all(is_persons) {
+            return Err("reviews, approvals, rejections, acknowledgements, decisions on erasures and legal holds are for \
+                        roles of persons only");
         }
     }
     Ok(())
@@ -311,6 +328,19 @@ fn default_permissions() -> Vec<Permission> {
 mod tests {
     use super::*;
     use attestune_proto::v1::{Sealed, VerdictReasons};
+
+    #[test]
+    fn what_somebody_answers_for_is_left_to_no_program() {
+        let tool = |name: &str| vec![Tool { name: name.into(), version: "1".into() }];
+        let default = default_policy(tool("pii"), tool("quality"), "triage");
+        assert_eq!(validate(Some(&default)), Ok(()));
+        for kind in JUDGEMENTS {
+            let mut policy = default.clone();
+            let row = policy.permissions.iter_mut().find(|row| row.kind == kind as i32).unwrap();
+            row.roles.push(Role::Monitor as i32);
+            assert!(matches!(validate(Some(&policy)), Err(Refusal::BadPolicy { what }) if what.contains("persons")));
+        }
+    }
 
     fn judged(review: ReviewRules) -> Result<(), Refusal> {
         let tool = |name: &str| vec![Tool { name: name.into(), version: "1".into() }];
