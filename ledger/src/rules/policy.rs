@@ -206,8 +206,10 @@ fn permissions(policy: &Policy) -> Result<(), &'static str> {
             return Err("a permission needs one known role or more");
         }
         if JUDGEMENTS.contains(&kind) && !permission.roles.iter().all(is_persons) {
-            return Err("reviews, approvals, rejections, acknowledgements, decisions on erasures and legal holds are for \
-                        roles of persons only");
+            return Err(
+                "reviews, approvals, rejections, acknowledgements, decisions on erasures and legal holds are for \
+                 roles of persons only",
+            );
         }
     }
     Ok(())
