@@ -1,9 +1,10 @@
 //! Questions about who may act.
 
 use crate::{Answers, revoke};
+use attestune_ledger::state::Actors;
 use attestune_proto::v1::event::Body;
 use attestune_proto::v1::{
-    ActorKind, KeyRegistered, Kind, LedgerCreated, Policy, RevocationReason, Role, RoleWithdrawn,
+    ActorKind, KeyRegistered, KeyRevoked, Kind, LedgerCreated, Policy, RevocationReason, Role, RoleWithdrawn,
 };
 use attestune_replay_tests::*;
 
@@ -40,7 +41,24 @@ fn whoever_left_must_have_neither_key_nor_role() {
     assert_eq!(Answers::now(&world).gap("access-withdrawn"), "rita left, but still has 0 keys and 1 role");
     world.must("ada", Body::RoleWithdrawn(RoleWithdrawn { actor: "rita".into(), role: Role::Reviewer as i32 }));
     let text = Answers::now(&world).met("access-withdrawn").text.clone();
-    assert!(text.contains("1 left, 0 still can act"), "{text}");
+    assert!(text.ends_with("1 left, 0 still can act"), "{text}");
+}
+
+#[test]
+fn whoever_came_back_has_a_new_key_and_none_from_before() {
+    let mut world = World::new();
+    let further = |world: &World, name: &str| register(&world.ledger, "rita", name, ActorKind::Person);
+    let second = further(&world, "rita-2");
+    world.must_by(&["ada", "omar"], second);
+    revoke(&mut world, "rita", RevocationReason::Left);
+    assert_eq!(Answers::now(&world).gap("access-withdrawn"), "rita left, but still has 1 key and 1 role");
+    let third = further(&world, "rita-3");
+    world.must_by(&["ada", "omar"], third);
+    assert_eq!(Answers::now(&world).gap("access-withdrawn"), "rita came back, but still has 1 key from before");
+    let keyid = world.row(&Actors::key("rita")).unwrap().keyids[1].clone();
+    world.must("ada", Body::KeyRevoked(KeyRevoked { keyid, reason: RevocationReason::Superseded as i32 }));
+    let text = Answers::now(&world).met("access-withdrawn").text.clone();
+    assert!(text.ends_with("1 left, 0 still can act; 1 came back"), "{text}");
 }
 
 #[test]

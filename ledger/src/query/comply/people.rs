@@ -5,7 +5,7 @@ use super::asked::Asked;
 use super::changes;
 use crate::query::QueryError;
 use crate::state::{Actors, Keys, Ledgers, Policies};
-use attestune_proto::v1::{ActorKind, ActorRow, Kind, QuestionAnswer, RevocationReason, Role};
+use attestune_proto::v1::{ActorKind, ActorRow, KeyRow, Kind, QuestionAnswer, RevocationReason, Role};
 use std::collections::BTreeMap;
 
 /// Each version of the policy needed several root keys.
@@ -53,32 +53,40 @@ pub fn signers_named(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
     Ok(tally.answer(text))
 }
 
-/// Who left can't act any more.
+/// Who left can't act any more, and who came back since can't by a key from before.
 pub fn access_withdrawn(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
     let mut tally = Tally::default();
-    let (mut active, mut left) = (0, 0);
+    let (mut active, mut left, mut returned) = (0, 0, 0);
     for person in persons(asked) {
-        let keys = asked.active_keys(&person).len();
-        active += keys as u64;
-        let revoked = person.keyids.iter().filter_map(|keyid| asked.view.get(&Keys::key(keyid)));
-        let gone = revoked.filter(|key| key.revoked_at.is_some() && key.reason() == RevocationReason::Left).count();
-        left += u64::from(gone > 0);
-        let shortfall = match (gone > 0, keys, person.roles.len()) {
-            (false, ..) | (true, 0, 0) => None,
-            (true, keys, roles) => Some(format!(
-                "{} left, but still has {} and {}",
-                person.actor,
-                count(keys as u64, "key"),
-                count(roles as u64, "role"),
-            )),
+        let keys: Vec<KeyRow> = person.keyids.iter().filter_map(|keyid| asked.view.get(&Keys::key(keyid))).collect();
+        active += keys.iter().filter(|key| key.revoked_at.is_none()).count() as u64;
+        let leaving = keys.iter().filter(|key| key.reason() == RevocationReason::Left);
+        let Some(left_at) = leaving.filter_map(|key| key.revoked_at).max() else {
+            tally.met(person.position);
+            continue;
+        };
+        let back = keys.iter().any(|key| key.position > left_at);
+        left += 1;
+        returned += u64::from(back);
+        let old = keys.iter().filter(|key| key.revoked_at.is_none() && key.position < left_at).count() as u64;
+        let shortfall = match (back, old, person.roles.len() as u64) {
+            (_, 0, 0) | (true, 0, _) => None,
+            (true, old, _) => {
+                Some(format!("{} came back, but still has {} from before", person.actor, count(old, "key")))
+            }
+            (false, old, roles) => {
+                let (old, roles) = (count(old, "key"), count(roles, "role"));
+                Some(format!("{} left, but still has {old} and {roles}", person.actor))
+            }
         };
         tally.judge(person.position, shortfall);
     }
     let text = format!(
-        "{} with {} that stand; {left} left, {} still can act",
+        "{} with {} that stand; {left} left, {} still can act{}",
         count(tally.of(), "person"),
         count(active, "key"),
         tally.of() - tally.good(),
+        if returned > 0 { format!("; {returned} came back") } else { String::new() },
     );
     Ok(tally.answer(text))
 }

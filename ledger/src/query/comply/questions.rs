@@ -35,8 +35,9 @@ questions! {
         "Is every person who signs named by a printed name of their own, and does every approval say what it means?",
         "two persons are printed alike, or an approval has no meaning";
     people::access_withdrawn => "access-withdrawn",
-        "Has whoever left neither a key nor a role any more?",
-        "a key was revoked because its holder left, and the holder still has a key that stands, or a role";
+        "Has whoever left neither a key nor a role any more, unless they came back with a new key?",
+        "a key was revoked because its holder left, and the holder still has a key from before that stands, or, without a key \
+         registered since, a role";
     people::reads_recorded => "reads-recorded",
         "Does the policy let gateways, and nobody else, put it on the record that a person reads a text?",
         "the policy lets another role than the gateway's record reads, or no gateway can";
