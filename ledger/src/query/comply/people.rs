@@ -29,9 +29,9 @@ pub fn policy_by_several(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError
 pub fn signers_named(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
     let mut tally = Tally::default();
     let people = persons(asked);
-    let mut by_name: BTreeMap<&str, Vec<&ActorRow>> = BTreeMap::new();
+    let mut by_name: BTreeMap<String, Vec<&ActorRow>> = BTreeMap::new();
     for person in &people {
-        by_name.entry(&person.printed_name).or_default().push(person);
+        by_name.entry(as_read(&person.printed_name)).or_default().push(person);
     }
     for alike in by_name.into_values() {
         let names: Vec<&str> = alike.iter().map(|person| person.actor.as_str()).collect();
@@ -51,6 +51,12 @@ pub fn signers_named(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
         count(whole, "approval"),
     );
     Ok(tally.answer(text))
+}
+
+/// A name as it is compared: without regard to case and to spaces around and between its words.
+fn as_read(name: &str) -> String {
+    // By way of capitals, so that ß and SS are the same.
+    name.split_whitespace().collect::<Vec<_>>().join(" ").to_uppercase().to_lowercase()
 }
 
 /// Who left can't act any more, and who came back since can't by a key from before.
@@ -116,4 +122,15 @@ fn persons(asked: &Asked<'_>) -> Vec<ActorRow> {
     let mut actors = asked.view.scan(&Actors::all());
     actors.retain(|actor| actor.kind() == ActorKind::Person);
     actors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_read;
+
+    #[test]
+    fn names_are_compared_as_they_are_read() {
+        assert_eq!(as_read("  Dr. Ida  Strau\u{df} "), as_read("DR. IDA STRAUSS"));
+        assert_ne!(as_read("Ida Strauss"), as_read("Idas Trauss"));
+    }
 }

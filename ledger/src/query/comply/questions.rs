@@ -33,7 +33,7 @@ questions! {
         "one root key alone may adopt a policy";
     people::signers_named => "signers-named",
         "Is every person who signs named by a printed name of their own, and does every approval say what it means?",
-        "two persons are printed alike, or an approval has no meaning";
+        "two persons are printed alike but for case and spaces, or an approval has no meaning";
     people::access_withdrawn => "access-withdrawn",
         "Has whoever left neither a key nor a role any more, unless they came back with a new key?",
         "a key was revoked because its holder left, and the holder still has a key from before that stands, or, without a key \
