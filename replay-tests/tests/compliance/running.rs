@@ -2,7 +2,9 @@
 
 use crate::{Answers, DAY_MS};
 use attestune_proto::v1::event::Body;
-use attestune_proto::v1::{Kind, Policy, ReviewVerdict, Role, ServingConfirmed, ServingOccasion, Watch};
+use attestune_proto::v1::{
+    Kind, Policy, ReviewVerdict, Role, ServingConfirmed, ServingOccasion, Watch, WindowObserved,
+};
 use attestune_replay_tests::*;
 
 /// With monitor and scheduler, version 1 in force.
@@ -90,6 +92,57 @@ fn traffic_and_its_readings_must_not_stop() {
         world.adopt(Policy { watch, ..policy() });
         assert!(Answers::now(&world).gap("watched").contains("sets no limits"));
     }
+}
+
+#[test]
+fn a_hole_between_the_windows_of_a_server_is_a_gap() {
+    let (mut world, _) = in_production();
+    let observe = |from_ms| Body::WindowObserved(window(1, from_ms));
+    world.must("gateway", observe(START_MS));
+    wait(&mut world, 3 * DAY_MS);
+    // A window is 60 seconds long, and the policy bears a day.
+    world.must("gateway", observe(START_MS + 60_000 + DAY_MS));
+    Answers::now(&world).met("traffic-on-record");
+    let other = WindowObserved { server: "gateway-2".into(), ..window(1, START_MS + 120_000 + DAY_MS) };
+    world.must("gateway", Body::WindowObserved(other));
+    Answers::now(&world).met("traffic-on-record");
+    let late = world.must("gateway", observe(START_MS + 120_001 + 2 * DAY_MS));
+    world.must("gateway", observe(START_MS + 180_001 + 2 * DAY_MS));
+    let gap = Answers::now(&world).gap("traffic-on-record");
+    assert_eq!(gap, format!("triage: no window of gateway-1 for 1.0 days before the one at {late}"));
+}
+
+#[test]
+fn a_hole_before_the_first_window_is_a_gap_unless_the_server_had_stopped() {
+    let (mut world, _) = in_production();
+    world.confirm("gateway-1", ServingOccasion::Changed);
+    let mut stopped = World::of_log(&world.log);
+    stopped.confirm("gateway-1", ServingOccasion::Stopped);
+    wait(&mut stopped, 2 * DAY_MS);
+    stopped.confirm("gateway-1", ServingOccasion::Changed);
+    let again = Body::WindowObserved(window(1, stopped.now_ms));
+    stopped.must("gateway", again);
+    Answers::now(&stopped).met("traffic-on-record");
+
+    wait(&mut world, 2 * DAY_MS);
+    let first = Body::WindowObserved(window(1, world.now_ms));
+    world.must("gateway", first);
+    assert!(Answers::now(&world).gap("traffic-on-record").contains("no window of gateway-1 for 2.0 days"));
+}
+
+#[test]
+fn a_window_that_no_monitor_reads_is_a_gap() {
+    let (mut world, _) = in_production();
+    let unread = world.must("gateway", Body::WindowObserved(window(1, START_MS)));
+    wait(&mut world, 2 * DAY_MS);
+    let second = world.must("gateway", Body::WindowObserved(window(1, START_MS + 60_000)));
+    world.must("monitor", Body::WindowObserved(reading(1, &[second], 5)));
+    let answers = Answers::now(&world);
+    answers.met("traffic-on-record");
+    let gap = answers.gap("watched");
+    assert_eq!(gap, format!("triage: no monitor has read the window of gateway-1 at {unread}"));
+    world.must("monitor", Body::WindowObserved(reading(1, &[unread], 5)));
+    Answers::now(&world).met("watched");
 }
 
 #[test]

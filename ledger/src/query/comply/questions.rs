@@ -82,12 +82,14 @@ questions! {
          halted; nothing to ask where no model is in production or served";
     running::traffic_on_record => "traffic-on-record",
         "Is what each model in production answers put on the record, window by window?",
-        "there is no window of the version in force, or the newest is older than the policy bears, or than 30 days where it \
-         does not say; nothing to ask without a model in production";
+        "there is no window of the version in force; or the newest is older, or a hole between two windows of a server or \
+         before the first of all longer, than the policy bears, or than 30 days where it does not say; nothing to ask without a \
+         model in production";
     running::watched => "watched",
         "Does a monitor hold what each model in production answers against limits that the policy sets?",
         "the policy sets no limits, or the monitor's newest reading is older than the policy bears, or than 30 days where it \
-         does not say; nothing to ask without a model in production";
+         does not say, or a server's window has waited longer than the policy bears to be read; nothing to ask without a model in \
+         production";
     running::alerts_answered => "alerts-answered",
         "Did a person answer every alert in the policy's time?",
         "an alert was answered late or by no person, is overdue, or is open and the policy sets no time; nothing to ask \

@@ -4,11 +4,12 @@ use super::answer::{Tally, count};
 use super::asked::Asked;
 use crate::query::{QueryError, serving};
 use crate::rules::may_return;
-use crate::state::{Alerts, Assignments, LatestWindows, Versions};
+use crate::state::{Alerts, Assignments, LatestWindows, ServingChanges, Versions, Windows};
 use attestune_proto::v1::{
-    AlertRow, AssignmentRow, DueItem, DueKind, Kind, ModelRow, ModelServing, QuestionAnswer, ServerStatus, Watch,
-    WindowRow,
+    AlertRow, AssignmentRow, DueItem, DueKind, Kind, ModelRow, ModelServing, QuestionAnswer, ServerStatus,
+    ServingOccasion, Signer, Watch, WindowRow,
 };
+use std::collections::{BTreeMap, BTreeSet};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -97,8 +98,9 @@ pub fn traffic_on_record(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError
     let mut tally = Tally::default();
     for model in asked.in_production() {
         let newest = newest_window(asked, model, false);
-        let shortfall = too_old(asked, model, newest).map(|what| format!("{}: {what} of its traffic", model.model));
-        tally.judge(newest.unwrap_or(model.since), shortfall);
+        let silent = too_old(asked, model, newest).map(|what| format!("{what} of its traffic"));
+        let shortfall = silent.or_else(|| hole(asked, model));
+        tally.judge(newest.unwrap_or(model.since), shortfall.map(|what| format!("{}: {what}", model.model)));
     }
     let kept = asked.policy.request_retention_ms;
     let texts = match kept {
@@ -106,7 +108,7 @@ pub fn traffic_on_record(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError
         _ => format!("texts of requests are kept for {}", count(kept.div_ceil(DAY_MS), "day")),
     };
     let text = format!(
-        "{} in production, {} with windows on the record or not yet due for one; {texts}, the windows for ever",
+        "{} in production, {} with windows on the record without a hole, or not yet due for one; {texts}, the windows for ever",
         count(tally.of(), "model"),
         tally.good(),
     );
@@ -122,6 +124,7 @@ pub fn watched(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
             false => Some(format!("{}: the policy sets no limits", model.model)),
             true => too_old(asked, model, newest).map(|what| format!("{}: {what} by a monitor", model.model)),
         };
+        let shortfall = shortfall.or_else(|| unread(asked, model));
         tally.judge(newest.unwrap_or(model.since), shortfall);
     }
     let text = format!(
@@ -131,6 +134,12 @@ pub fn watched(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
         count(asked.view.scan(&Alerts::all()).len() as u64, "alert"),
     );
     Ok(tally.answer(text))
+}
+
+/// A server's window that has waited for a monitor longer than the policy bears.
+fn unread(asked: &Asked<'_>, model: &ModelRow) -> Option<String> {
+    let waits = asked.overdue(DueKind::WindowUnread).find(|item| item.model == model.model)?;
+    Some(format!("{}: no monitor has read the window of {} at {}", model.model, waits.subject, waits.position))
 }
 
 /// Whether a policy's watch has any limit; one of 0 is none.
@@ -148,15 +157,77 @@ fn newest_window(asked: &Asked<'_>, model: &ModelRow, by_monitor: bool) -> Optio
 
 /// Why the newest window is too old; a version that has just come into force has time for its first.
 fn too_old(asked: &Asked<'_>, model: &ModelRow, newest: Option<u64>) -> Option<String> {
-    let bears_ms = asked.policy.watch_silence_ms;
     let age_ms = |position: u64| asked.now_ms.saturating_sub(asked.view.fold_time(position).unwrap_or(0));
-    let days = |ms: u64| format!("{}.{} days", ms / DAY_MS, ms % DAY_MS * 10 / DAY_MS);
-    match (newest, bears_ms) {
-        (Some(at), 0) => (age_ms(at) > 30 * DAY_MS).then(|| format!("no window for {}", days(age_ms(at)))),
-        (Some(at), _) => (age_ms(at) > bears_ms).then(|| format!("no window for {}", days(age_ms(at)))),
-        (None, 0) => Some("no window".into()),
-        (None, _) => (age_ms(model.since) > bears_ms).then(|| "no window".into()),
+    match newest {
+        Some(at) => (age_ms(at) > bears_ms(asked)).then(|| format!("no window for {}", days(age_ms(at)))),
+        None if asked.policy.watch_silence_ms == 0 => Some("no window".into()),
+        None => (age_ms(model.since) > bears_ms(asked)).then(|| "no window".into()),
     }
+}
+
+/// The longest time without a window that the policy bears, and where it does not say, that this question does.
+fn bears_ms(asked: &Asked<'_>) -> u64 {
+    match asked.policy.watch_silence_ms {
+        0 => 30 * DAY_MS,
+        ms => ms,
+    }
+}
+
+fn days(ms: u64) -> String {
+    format!("{}.{} days", ms / DAY_MS, ms % DAY_MS * 10 / DAY_MS)
+}
+
+/// Who signed as a server, and the server's name.
+type Server = (String, String);
+
+fn server_of(signer: Option<&Signer>, name: &str) -> Server {
+    (signer.map_or_else(String::new, |signer| signer.actor.clone()), name.to_owned())
+}
+
+/// The first hole in the servers' windows since the version came into force that is longer than the policy bears: between
+/// two of one server, or before the first of all. A server that stopped in order is not missed until it is back.
+///
+/// A server begins a window with a request, so that a hole may also be a pause in which nobody asked: the log does not tell
+/// the two apart.
+fn hole(asked: &Asked<'_>, model: &ModelRow) -> Option<String> {
+    let since_ms = asked.view.fold_time(model.since).unwrap_or(0);
+    let back_ms = back_ms(asked, model);
+    let mut ended_ms: BTreeMap<Server, u64> = BTreeMap::new();
+    let mut found = None;
+    asked.view.each(&Windows::under(model.model.as_str()), |_, row: WindowRow| {
+        if row.version != model.in_force || row.server.is_empty() || row.to_ms <= since_ms {
+            return true; // a monitor's, or of another time
+        }
+        let server = server_of(row.signer.as_ref(), &row.server);
+        let begins_ms = if ended_ms.is_empty() { since_ms } else { row.from_ms };
+        let last_ms = ended_ms.get(&server).copied().unwrap_or(begins_ms);
+        let back_ms = back_ms.get(&server).into_iter().flatten().copied().filter(|ms| *ms <= row.to_ms).max();
+        let hole_ms = row.from_ms.saturating_sub(last_ms.max(back_ms.unwrap_or(0)));
+        if hole_ms > bears_ms(asked) {
+            let (server, long) = (&row.server, days(hole_ms));
+            found = Some(format!("no window of {server} for {long} before the one at {}", row.position));
+        }
+        ended_ms.insert(server, row.to_ms);
+        found.is_none()
+    });
+    found
+}
+
+/// When servers were back that had stopped in order, by the log's time.
+fn back_ms(asked: &Asked<'_>, model: &ModelRow) -> BTreeMap<Server, Vec<u64>> {
+    let mut stopped = BTreeSet::new();
+    let mut back_ms: BTreeMap<Server, Vec<u64>> = BTreeMap::new();
+    for row in asked.view.scan(&ServingChanges::under(model.model.as_str())) {
+        let said = row.confirmed.unwrap_or_default();
+        let server = server_of(row.signer.as_ref(), &said.server);
+        if said.occasion() == ServingOccasion::Stopped {
+            stopped.insert(server);
+        } else if stopped.remove(&server) {
+            let at = row.signer.map_or(0, |signer| signer.position);
+            back_ms.entry(server).or_default().push(asked.view.fold_time(at).unwrap_or(0));
+        }
+    }
+    back_ms
 }
 
 /// Persons answered alerts in time.
