@@ -19,6 +19,18 @@ fn a_dataset_whose_scanners_key_was_compromised_is_a_gap() {
 }
 
 #[test]
+fn a_dataset_whose_checkers_key_was_compromised_is_a_gap() {
+    let mut world = World::new();
+    Answers::now(&world).not_applicable("members-checked");
+    world.with_dataset();
+    let answer = Answers::now(&world).met("members-checked").clone();
+    assert_eq!(answer.text, "1 dataset with 4 members; all members of 1 checked by quality@1");
+    revoke(&mut world, "checker", RevocationReason::Compromised);
+    let gap = Answers::now(&world).gap("members-checked");
+    assert!(gap.contains("tickets@1") && gap.contains("checker"), "{gap}");
+}
+
+#[test]
 fn decisions_on_members_are_counted_and_doubted_with_their_key() {
     let mut world = World::new();
     Answers::now(&world).not_applicable("members-reviewed");

@@ -4,8 +4,8 @@ use super::answer::{Tally, count};
 use super::asked::Asked;
 use crate::query::QueryError;
 use crate::rules::policy;
-use crate::state::{DatasetBatches, Datasets, Reviews, Scans};
-use attestune_proto::v1::{DatasetRow, QuestionAnswer, event::Body};
+use crate::state::{Checks, DatasetBatches, Datasets, Reviews, Scans, View};
+use attestune_proto::v1::{DatasetRow, Policy, QuestionAnswer, Signer, Tool, event::Body};
 use std::collections::BTreeSet;
 
 /// Entities of the identifiers of HIPAA's Safe Harbor, 45 CFR 164.514(b)(2)(i), that a detector can find in text, by their
@@ -45,31 +45,63 @@ pub const SAFE_HARBOR: [&str; 32] = [
     "uuid",
 ];
 
+/// What tools do to each batch before a freeze.
+struct Work {
+    noun: &'static str,
+    done: &'static str,
+    /// The tools that a policy asks for.
+    tools: fn(&Policy) -> &[Tool],
+    /// Who did it to a batch with a tool.
+    by: fn(&View<'_>, u64, &Tool) -> Option<Signer>,
+}
+
 /// Each batch of each dataset was scanned by what the policy asked for when it was frozen.
 pub fn members_scanned(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
+    let scans = Work {
+        noun: "scan",
+        done: "scanned",
+        tools: |policy| policy.detectors.as_slice(),
+        by: |view, batch, tool| view.get(&Scans::key(batch, &tool.name, &tool.version)).and_then(|scan| scan.signer),
+    };
+    members_worked_on(asked, &scans)
+}
+
+/// Each batch of each dataset was checked by what the policy asked for when it was frozen.
+pub fn members_checked(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
+    let checks = Work {
+        noun: "check",
+        done: "checked",
+        tools: |policy| policy.checkers.as_slice(),
+        by: |view, batch, tool| view.get(&Checks::key(batch, &tool.name, &tool.version)).and_then(|check| check.signer),
+    };
+    members_worked_on(asked, &checks)
+}
+
+fn members_worked_on(asked: &Asked<'_>, work: &Work) -> Result<QuestionAnswer, QueryError> {
     let mut tally = Tally::default();
-    let (mut members, mut detectors) = (0, BTreeSet::new());
-    let datasets = asked.view.scan(&Datasets::all());
-    for dataset in &datasets {
+    let (mut members, mut tools) = (0, BTreeSet::new());
+    for dataset in asked.view.scan(&Datasets::all()) {
         members += dataset.count;
         let then = asked.view.as_of(dataset.position);
         let policy = policy::in_force(&then);
-        detectors.extend(policy.detectors.iter().map(|tool| format!("{}@{}", tool.name, tool.version)));
-        let shortfall = batches(asked, dataset).into_iter().find_map(|batch| {
-            policy.detectors.iter().find_map(|tool| match then.get(&Scans::key(batch, &tool.name, &tool.version)) {
-                None => Some(format!("lacks the scan of batch {batch} by {}", tool.name)),
-                Some(scan) => asked.doubt(scan.signer.as_ref()),
+        let wanted = (work.tools)(&policy);
+        tools.extend(wanted.iter().map(|tool| format!("{}@{}", tool.name, tool.version)));
+        let shortfall = batches(asked, &dataset).into_iter().find_map(|batch| {
+            wanted.iter().find_map(|tool| match (work.by)(&then, batch, tool) {
+                None => Some(format!("lacks the {} of batch {batch} by {}", work.noun, tool.name)),
+                Some(signer) => asked.doubt(Some(&signer)),
             })
         });
         asked.view.absorb(&then);
-        tally.judge(dataset.position, shortfall.map(|what| format!("{} {what}", name(dataset))));
+        tally.judge(dataset.position, shortfall.map(|what| format!("{} {what}", name(&dataset))));
     }
     let text = format!(
-        "{} with {}; all members of {} scanned by {}",
+        "{} with {}; all members of {} {} by {}",
         count(tally.of(), "dataset"),
         count(members, "member"),
         tally.good(),
-        if detectors.is_empty() { "nothing".into() } else { Vec::from_iter(detectors).join(", ") },
+        work.done,
+        if tools.is_empty() { "nothing".into() } else { Vec::from_iter(tools).join(", ") },
     );
     Ok(tally.answer(text))
 }

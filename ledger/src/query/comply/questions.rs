@@ -44,6 +44,9 @@ questions! {
     data::members_scanned => "members-scanned",
         "Was every member of every frozen dataset scanned by each detector that the policy asked for?",
         "a batch lacks a scan, or the key of one was later reported lost or compromised; nothing to ask without a dataset";
+    data::members_checked => "members-checked",
+        "Was every member of every frozen dataset checked by each checker of quality that the policy asked for?",
+        "a batch lacks a check, or the key of one was later reported lost or compromised; nothing to ask without a dataset";
     data::members_reviewed => "members-reviewed",
         "Did persons decide on the members of every frozen dataset as the policy asked?",
         "the key of a decision was later reported lost or compromised, or is no person's; nothing to ask without a dataset";
