@@ -78,6 +78,13 @@ fn an_erasure_is_a_gap_until_somebody_decided_on_every_version() {
     let erasure = world.must("sten", Body::SubjectErased(whole));
     let gap = Answers::now(&world).gap("erasures-decided");
     assert!(gap.contains("triage@1, triage@2"), "{gap}");
+    let mut retired = World::of_log(&world.log);
+    retired.must("otto", erasure_decided(erasure, 1, ErasureDecision::Retire));
+    retired.must("otto", erasure_decided(erasure, 2, ErasureDecision::Keep));
+    let gap = Answers::now(&retired).gap("erasures-decided");
+    assert!(gap.ends_with("triage@1 is to be retired, and is still in production"), "{gap}");
+    retired.must("otto", halted(None));
+    Answers::now(&retired).met("erasures-decided");
     world.must("otto", erasure_decided(erasure, 1, ErasureDecision::Keep));
     assert!(Answers::now(&world).gap("erasures-decided").contains("on triage@2"));
     world.must("otto", erasure_decided(erasure, 2, ErasureDecision::Retire));
@@ -103,4 +110,9 @@ fn an_erasure_becomes_final_when_the_policy_says_how_long_key_backups_are_kept()
     let text = |now_ms| Answers::of(&world, now_ms).met("erasures-final").text.clone();
     assert_eq!(text(world.now_ms), "1 erasure; key backups are kept for 30 days, so that 0 are final");
     assert!(text(world.now_ms + 31 * DAY_MS).ends_with("so that 1 are final"));
+
+    let person = [indices(life.documents, &[2])];
+    let first = SubjectErased { chunks: 2, root: Vec::new(), count: 0, ..erased(&world, &person) };
+    world.must("sten", Body::SubjectErased(first));
+    assert!(Answers::now(&world).gap("erasures-final").contains("is not complete"));
 }

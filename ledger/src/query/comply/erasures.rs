@@ -4,7 +4,7 @@ use super::answer::{Tally, count};
 use super::asked::Asked;
 use crate::query::QueryError;
 use crate::state::{ErasureDecisions, Erasures};
-use attestune_proto::v1::{DueItem, DueKind, ErasureStatus, QuestionAnswer};
+use attestune_proto::v1::{DueItem, DueKind, ErasureDecision, ErasureStatus, ModelRow, QuestionAnswer};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -21,7 +21,7 @@ pub fn decided(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
             .map(|item| format!("{}@{}", item.model, item.version))
             .collect();
         let shortfall = match (erasure.status(), open.is_empty()) {
-            (ErasureStatus::InEffect, true) => None,
+            (ErasureStatus::InEffect, true) => retired_in_production(asked, erasure.position),
             (ErasureStatus::InEffect, false) => {
                 Some(format!("nothing is decided on {}, which it reached", open.join(", ")))
             }
@@ -39,6 +39,17 @@ pub fn decided(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
     Ok(tally.answer(text))
 }
 
+/// A version that must not be served any more by what was decided, and is in force or a challenger all the same.
+fn retired_in_production(asked: &Asked<'_>, erasure: u64) -> Option<String> {
+    let versions = asked.models.iter().flat_map(|model| [(model, model.in_force), (model, model.challenger)]);
+    let retired = |(model, version): &(&ModelRow, u32)| {
+        let decision = asked.view.get(&ErasureDecisions::key(erasure, &model.model, *version));
+        decision.is_some_and(|row| row.decision() == ErasureDecision::Retire)
+    };
+    let (model, version) = versions.filter(|(_, version)| *version != 0).find(retired)?;
+    Some(format!("{}@{version} is to be retired, and is still in production", model.model))
+}
+
 /// The day is known on which no backup can bring an erased text back.
 pub fn become_final(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
     let mut tally = Tally::default();
@@ -47,8 +58,12 @@ pub fn become_final(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
     for erasure in asked.view.scan(&Erasures::all()) {
         let since_ms = asked.view.fold_time(erasure.in_effect_at).filter(|_| erasure.in_effect_at != 0);
         over += u64::from(since_ms.is_some_and(|ms| kept_ms > 0 && asked.now_ms > ms.saturating_add(kept_ms)));
-        let unknown = (kept_ms == 0).then(|| format!("erasure {} becomes final on no known day", erasure.position));
-        tally.judge(erasure.position, unknown);
+        let unknown = match (since_ms, kept_ms) {
+            (None, _) => Some("is not complete, so that nothing of it becomes final"),
+            (Some(_), 0) => Some("becomes final on no known day"),
+            (Some(_), _) => None,
+        };
+        tally.judge(erasure.position, unknown.map(|what| format!("erasure {} {what}", erasure.position)));
     }
     let text = match kept_ms {
         0 => format!("{}; the policy does not say how long key backups are kept", count(tally.of(), "erasure")),

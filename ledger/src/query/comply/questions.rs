@@ -105,10 +105,11 @@ questions! {
         "an assignment is past its time with something undecided; nothing to ask where nothing was assigned with a date";
     erasures::decided => "erasures-decided",
         "Is every erasure complete, and was it decided what becomes of each version that it reached?",
-        "chunks of an erasure are missing, or nothing was decided on a version; nothing to ask without an erasure";
+        "chunks of an erasure are missing, nothing was decided on a version, or one that is to be retired is still in \
+         production; nothing to ask without an erasure";
     erasures::become_final => "erasures-final",
         "Does the policy say how long backups of the vault's keys are kept, so that each erasure becomes final on a known day?",
-        "the policy does not say; nothing to ask without an erasure";
+        "the policy does not say, or chunks of an erasure are missing; nothing to ask without an erasure";
 }
 
 /// The question of a name.
