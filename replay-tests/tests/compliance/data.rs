@@ -3,7 +3,9 @@
 use crate::{Answers, DAY_MS, revoke};
 use attestune_ledger::query::comply::SAFE_HARBOR;
 use attestune_proto::v1::event::Body;
-use attestune_proto::v1::{ErasureDecision, ExamplesScanned, Policy, ReviewVerdict, RevocationReason, SubjectErased};
+use attestune_proto::v1::{
+    ErasureDecision, ExamplesScanned, Policy, ReviewVerdict, RevocationReason, SubjectErased, Tool,
+};
 use attestune_replay_tests::*;
 
 #[test]
@@ -57,16 +59,34 @@ fn identifiers_that_no_scan_looked_for_are_a_gap() {
     let gap = Answers::now(&world).gap("identifiers-looked-for");
     assert!(gap.contains("aba-routing-number, age") && gap.contains("more in batch"), "{gap}");
 
+    let mut world = with_all_looked_for(detector());
+    Answers::now(&world).met("identifiers-looked-for");
+    revoke(&mut world, "scanner", RevocationReason::Compromised);
+    let gap = Answers::now(&world).gap("identifiers-looked-for");
+    assert!(gap.starts_with("tickets@1 rests on the word of scanner"), "{gap}");
+}
+
+#[test]
+fn what_a_detector_outside_the_policy_looked_for_counts_for_nothing() {
+    let world = with_all_looked_for(Tool { name: "another".into(), version: "1".into() });
+    assert!(Answers::now(&world).gap("identifiers-looked-for").contains("was not searched for aba-routing-number"));
+}
+
+/// A dataset scanned by the policy's detector, and for the whole Safe Harbor by one that may be the same.
+fn with_all_looked_for(detector: Tool) -> World {
     let mut world = World::new();
     let documents = world.must("sten", ingested("tickets", 4));
     let batch = world.must("sten", derived(documents, 4));
     let Body::ExamplesScanned(scan) = scanned(batch, &[]) else { unreachable!() };
     let looked_for = SAFE_HARBOR.iter().map(|entity| (*entity).to_owned()).collect();
-    world.must("scanner", Body::ExamplesScanned(ExamplesScanned { looked_for, ..scan }));
+    if scan.detector.as_ref() != Some(&detector) {
+        world.must("scanner", scanned(batch, &[]));
+    }
+    world.must("scanner", Body::ExamplesScanned(ExamplesScanned { looked_for, detector: Some(detector), ..scan }));
     world.must("checker", checked(batch));
     let freeze = frozen(&world, "tickets", &["tickets"]);
     world.must("sten", Body::DatasetFrozen(freeze));
-    Answers::now(&world).met("identifiers-looked-for");
+    world
 }
 
 #[test]

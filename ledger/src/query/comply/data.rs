@@ -134,14 +134,22 @@ pub fn members_reviewed(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError>
     Ok(tally.answer(text))
 }
 
-/// Each batch of each dataset was scanned for every identifier of the Safe Harbor that text can show.
+/// Each batch of each dataset was scanned for every identifier of the Safe Harbor that text can show, by the detectors that
+/// the policy asked for: what others looked for was no condition of the freeze.
 pub fn identifiers_looked_for(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
     let mut tally = Tally::default();
     for dataset in asked.view.scan(&Datasets::all()) {
         let then = asked.view.as_of(dataset.position);
+        let policy = policy::in_force(&then);
         let shortfall = batches(asked, &dataset).into_iter().find_map(|batch| {
-            let scans = then.scan(&Scans::under(batch)).into_iter().filter_map(|scan| scan.signer);
+            let scan_of = |tool: &Tool| then.get(&Scans::key(batch, &tool.name, &tool.version));
+            let scans = policy.detectors.iter().filter_map(scan_of).filter_map(|scan| scan.signer);
+            let scans: Vec<Signer> = scans.collect();
+            if let Some(doubt) = scans.iter().find_map(|signer| asked.doubt(Some(signer))) {
+                return Some(doubt);
+            }
             let looked_for: BTreeSet<String> = scans
+                .iter()
                 .filter_map(|signer| match asked.view.body(signer.position) {
                     Some(Body::ExamplesScanned(scan)) => Some(scan.looked_for),
                     _ => None,

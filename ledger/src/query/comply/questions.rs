@@ -51,8 +51,10 @@ questions! {
         "Did persons decide on the members of every frozen dataset as the policy asked?",
         "the key of a decision was later reported lost or compromised, or is no person's; nothing to ask without a dataset";
     data::identifiers_looked_for => "identifiers-looked-for",
-        "Did the scans of every frozen dataset look for each identifier of HIPAA's Safe Harbor that can be found in text?",
-        "a kind of identifier was not looked for in a batch; nothing to ask without a dataset";
+        "Did the scans of every frozen dataset that the policy asked for look for each identifier of HIPAA's Safe Harbor that can \
+         be found in text?",
+        "a kind of identifier was not looked for in a batch by a detector of the policy, or the key of such a scan was later \
+         reported lost or compromised; nothing to ask without a dataset";
     changes::sources_known => "sources-known",
         "Are base model, training run and dataset of every version that came into production on the record?",
         "a version was trained elsewhere; nothing to ask before one came into production";
