@@ -120,6 +120,9 @@ fn print_clause(clause: &ClauseAnswer, answers: &[QuestionAnswer]) {
         if more > 0 {
             println!("      and {more} more");
         }
+        if !asked.too_short.is_empty() {
+            paragraph(&format!("✗ {}", asked.too_short), "      ");
+        }
     }
     if !clause.people.is_empty() {
         paragraph(&format!("for people: {}", clause.people), "    ");

@@ -102,6 +102,7 @@ fn section(ask: &Ask, clause: &ClauseAnswer, answers: &[QuestionAnswer]) -> Mark
                     ": " (answer.text)
                 }
                 p.dim { (asked.because) }
+                @if !asked.too_short.is_empty() { ul { li { "✗ " (asked.too_short) } } }
                 (gaps(ask, answer))
                 (events(ask, answer))
             }

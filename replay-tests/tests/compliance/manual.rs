@@ -48,7 +48,11 @@ fn section(text: &mut String, pack: &Pack) {
     for clause in &pack.clauses {
         let answer = |asked: &Asks| {
             let support = if asked.supports { " (in support)" } else { "" };
-            format!("`{}`{support}: {}", asked.question, asked.because)
+            let least = match asked.at_least_days {
+                0 => String::new(),
+                days => format!(" (for {days} days at least)"),
+            };
+            format!("`{}`{support}{least}: {}", asked.question, asked.because)
         };
         let mut answers: Vec<String> = clause.questions.iter().map(answer).collect();
         if !clause.people.is_empty() {

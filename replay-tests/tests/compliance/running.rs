@@ -1,9 +1,9 @@
 //! Questions about models in production.
 
-use crate::{Answers, DAY_MS};
+use crate::{Answers, DAY_MS, Folded};
 use attestune_proto::v1::event::Body;
 use attestune_proto::v1::{
-    Kind, Policy, ReviewVerdict, Role, ServingConfirmed, ServingOccasion, Watch, WindowObserved,
+    ClauseStatus, Kind, Policy, ReviewVerdict, Role, ServingConfirmed, ServingOccasion, Watch, WindowObserved,
 };
 use attestune_replay_tests::*;
 
@@ -128,6 +128,21 @@ fn a_hole_before_the_first_window_is_a_gap_unless_the_server_had_stopped() {
     let first = Body::WindowObserved(window(1, world.now_ms));
     world.must("gateway", first);
     assert!(Answers::now(&world).gap("traffic-on-record").contains("no window of gateway-1 for 2.0 days"));
+}
+
+#[test]
+fn texts_that_are_kept_for_less_than_a_clause_asks_are_a_gap_of_that_clause() {
+    let (mut world, _) = in_production();
+    let kept = |world: &World| {
+        let answer = Folded::of(world).comply("eu-ai-act", None, world.now_ms);
+        let clause = answer.packs[0].clauses.iter().find(|clause| clause.clause == "Art. 19(1)").unwrap();
+        (clause.status(), clause.questions[0].too_short.clone())
+    };
+    let says = "kept for 30 days, while this clause asks for 184 days";
+    assert_eq!(kept(&world), (ClauseStatus::Gap, says.into()));
+    Answers::now(&world).met("traffic-on-record");
+    world.adopt(Policy { request_retention_ms: 184 * DAY_MS, ..policy() });
+    assert_eq!(kept(&world), (ClauseStatus::Met, String::new()));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Packs: the clauses of one text, paraphrased and dated, each with the questions that bear on it.
 
+use super::answer::count;
 use super::question;
 use crate::query::QueryError;
 use crate::rules::is_identifier;
@@ -7,6 +8,8 @@ use attestune_proto::v1::{AnswerStatus, ClauseAnswer, ClauseQuestion, ClauseStat
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
+
+const DAY_MS: u64 = 86_400_000;
 
 /// What every pack says of itself.
 const NOTICE: &str = "Not legal advice. The clauses are paraphrased; the text itself decides, and whether it applies to you. \
@@ -69,6 +72,9 @@ pub struct Asks {
     /// It bears on the clause without answering it: a gap of it is the clause's, but being met it makes no clause met.
     #[serde(default)]
     pub supports: bool,
+    /// The clause asks that what it is about is kept for so many days; 0 if it does not.
+    #[serde(default)]
+    pub at_least_days: u32,
     /// Why its answer bears on the clause.
     pub because: String,
 }
@@ -142,9 +148,11 @@ pub fn parse(yaml: &str) -> Result<Pack, PackError> {
         for asked in &clause.questions {
             field(name, asked_here.insert(&asked.question), "asks a question twice")?;
             field(name, !asked.because.is_empty(), "does not say why it asks a question")?;
-            if question(&asked.question).is_none() {
+            let Some(known) = question(&asked.question) else {
                 return Err(PackError::UnknownQuestion { clause: name.into(), question: asked.question.clone() });
-            }
+            };
+            let days_fit = asked.at_least_days == 0 || known.tells_how_long();
+            field(name, days_fit, "asks for days of a question that does not tell how long anything is kept")?;
         }
     }
     Ok(pack)
@@ -168,6 +176,8 @@ pub fn judge(pack: &Pack, answers: &[QuestionAnswer]) -> PackAnswer {
                 question: asked.question.clone(),
                 because: asked.because.clone(),
                 supports: asked.supports,
+                at_least_days: asked.at_least_days,
+                too_short: answer_to(asked, answers).and_then(|answer| too_short(asked, answer)).unwrap_or_default(),
             })
             .collect(),
         people: clause.people.clone(),
@@ -183,9 +193,26 @@ pub fn judge(pack: &Pack, answers: &[QuestionAnswer]) -> PackAnswer {
     }
 }
 
+fn answer_to<'a>(asked: &Asks, answers: &'a [QuestionAnswer]) -> Option<&'a QuestionAnswer> {
+    answers.iter().find(|answer| answer.question == asked.question)
+}
+
+/// That something is kept for a shorter time than a clause asks for; nothing where there is nothing to ask about.
+fn too_short(asked: &Asks, answer: &QuestionAnswer) -> Option<String> {
+    let asks_ms = u64::from(asked.at_least_days) * DAY_MS;
+    if answer.kept_ms >= asks_ms || answer.status() == AnswerStatus::NotApplicable {
+        return None;
+    }
+    let kept = match answer.kept_ms {
+        0 => "not kept".into(),
+        ms => format!("kept for {}", count(ms / DAY_MS, "day")),
+    };
+    Some(format!("{kept}, while this clause asks for {}", count(asked.at_least_days.into(), "day")))
+}
+
 fn status(clause: &Clause, answers: &[QuestionAnswer]) -> ClauseStatus {
     let of = |asked: &Asks| {
-        let answer = answers.iter().find(|answer| answer.question == asked.question);
+        let answer = answer_to(asked, answers).filter(|answer| too_short(asked, answer).is_none());
         answer.map_or(AnswerStatus::Gap, QuestionAnswer::status)
     };
     let short = |one: AnswerStatus| matches!(one, AnswerStatus::Gap | AnswerStatus::Unspecified);
@@ -272,6 +299,29 @@ clauses:
     }
 
     #[test]
+    fn a_clause_can_ask_for_how_long_something_is_kept() {
+        use AnswerStatus::{Gap, Met, NotApplicable};
+        let asks = "question: traffic-on-record, at_least_days: 184,";
+        let pack = parse(&SOUND.replace("question: approved-by-others,", asks)).unwrap();
+        let first = |status: AnswerStatus, days: u64| {
+            let kept = QuestionAnswer {
+                question: "traffic-on-record".into(),
+                status: status as i32,
+                kept_ms: days * DAY_MS,
+                ..Default::default()
+            };
+            let clause = judge(&pack, &[kept, answers(Met, Met).remove(1)]).clauses.remove(0);
+            (clause.status(), clause.questions[0].too_short.clone())
+        };
+        assert_eq!(first(Met, 184), (ClauseStatus::Met, String::new()));
+        let says = "kept for 30 days, while this clause asks for 184 days";
+        assert_eq!(first(Met, 30), (ClauseStatus::Gap, says.into()));
+        assert_eq!(first(Met, 0), (ClauseStatus::Gap, "not kept, while this clause asks for 184 days".into()));
+        assert_eq!(first(Gap, 184).0, ClauseStatus::Gap);
+        assert_eq!(first(NotApplicable, 0), (ClauseStatus::Met, String::new()), "nothing to ask about is not kept");
+    }
+
+    #[test]
     fn what_is_for_people_is_never_met_by_itself() {
         let pack = parse(SOUND).unwrap();
         let judged = judge(&pack, &answers(AnswerStatus::Met, AnswerStatus::Met));
@@ -287,6 +337,7 @@ clauses:
             ("version: 1", "version: 0", "at least 1"),
             ("dated: 2026-11-28", "dated: yesterday", "date"),
             ("clause: '2'", "clause: '1'", "stands twice"),
+            ("question: approved-by-others", "question: approved-by-others, at_least_days: 9", "asks for days"),
             ("question: emergencies-reviewed", "question: approved-by-others", "asks a question twice"),
             ("    people: Keep the records of training.\n", "", "neither questions"),
             ("edition: the first", "editions: the first", "unknown field"),

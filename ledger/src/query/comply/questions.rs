@@ -16,6 +16,13 @@ pub struct Question {
     pub(super) ask: fn(&Asked<'_>) -> Result<QuestionAnswer, QueryError>,
 }
 
+impl Question {
+    /// Whether its answer tells for how long something is kept, so that a clause can ask for a least time.
+    pub fn tells_how_long(&self) -> bool {
+        self.code == "traffic-on-record"
+    }
+}
+
 macro_rules! questions {
     ($($ask:path => $code:literal, $asks:literal, $short:literal;)+) => {
         /// Every question, in the order in which answers come.

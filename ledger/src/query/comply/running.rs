@@ -112,7 +112,7 @@ pub fn traffic_on_record(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError
         count(tally.of(), "model"),
         tally.good(),
     );
-    Ok(tally.answer(text))
+    Ok(QuestionAnswer { kept_ms: kept, ..tally.answer(text) })
 }
 
 /// A monitor's readings of each version in force, against limits.
