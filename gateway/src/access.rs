@@ -6,6 +6,7 @@
 //! | open texts | a person who is steward, reviewer, engineer, approver or officer, once the read is on the record; a worker that is scanner, checker, trainer, evaluator or monitor, under its own key |
 //! | seal texts | whoever the policy lets record an event that holds sealed texts |
 //! | ask for a person's texts | whoever the policy lets erase |
+//! | have a bundle of evidence made | whoever the policy lets take evidence out |
 //!
 //! An admin keeps keys and roles, and a gateway its own record: neither opens a text.
 
@@ -199,17 +200,7 @@ pub async fn release(
 /// # Errors
 /// If not, or the policy can't be read.
 pub fn may_seal(gateway: &Gateway, caller: &Caller) -> Result<(), Status> {
-    let store = gateway.replica.view();
-    let view = store.view();
-    let policy = policy::in_force(&view);
-    unfailed(&view)?;
-    let sealed = policy.permissions.iter().filter(|p| SEALED.iter().any(|kind| *kind as i32 == p.kind));
-    if sealed.flat_map(|p| &p.roles).any(|role| caller.actor.roles.contains(role)) {
-        return Ok(());
-    }
-    let actor = caller.actor.actor.clone();
-    let message = format!("{actor} holds no role that records sealed texts");
-    Err(with_figures(Reason::MayNotSeal, message, [("actor", actor)]))
+    may_record(gateway, caller, &SEALED, Reason::MayNotSeal, "records sealed texts")
 }
 
 /// Whether a caller may erase, and so ask whose texts are whose.
@@ -217,16 +208,29 @@ pub fn may_seal(gateway: &Gateway, caller: &Caller) -> Result<(), Status> {
 /// # Errors
 /// If not, or the policy can't be read.
 pub fn may_erase(gateway: &Gateway, caller: &Caller) -> Result<(), Status> {
+    may_record(gateway, caller, &[Kind::SubjectErased], Reason::MayNotErase, "erases")
+}
+
+/// Whether a caller may take evidence out, and so have a bundle made.
+///
+/// # Errors
+/// If not, or the policy can't be read.
+pub fn may_export(gateway: &Gateway, caller: &Caller) -> Result<(), Status> {
+    may_record(gateway, caller, &[Kind::EvidenceExported], Reason::MayNotExport, "takes evidence out")
+}
+
+/// Whether the policy lets a caller record one of these kinds.
+fn may_record(gateway: &Gateway, caller: &Caller, kinds: &[Kind], no: Reason, what: &str) -> Result<(), Status> {
     let store = gateway.replica.view();
     let view = store.view();
     let policy = policy::in_force(&view);
     unfailed(&view)?;
-    let erases = policy.permissions.iter().filter(|p| p.kind == Kind::SubjectErased as i32);
-    if erases.flat_map(|p| &p.roles).any(|role| caller.actor.roles.contains(role)) {
+    let permissions = policy.permissions.iter().filter(|p| kinds.iter().any(|kind| *kind as i32 == p.kind));
+    if permissions.flat_map(|p| &p.roles).any(|role| caller.actor.roles.contains(role)) {
         return Ok(());
     }
     let actor = caller.actor.actor.clone();
-    Err(with_figures(Reason::MayNotErase, format!("{actor} holds no role that erases"), [("actor", actor)]))
+    Err(with_figures(no, format!("{actor} holds no role that {what}"), [("actor", actor)]))
 }
 
 /// Records something under the gateway's own key; only what is accepted counts.

@@ -58,6 +58,8 @@ reasons! {
     MayNotSeal = "may-not-seal", PermissionDenied;
     /// The policy lets the actor erase nothing.
     MayNotErase = "may-not-erase", PermissionDenied;
+    /// The policy lets the actor take no evidence out.
+    MayNotExport = "may-not-export", PermissionDenied;
     /// A field of the request is missing, malformed or too large.
     BadRequest = "bad-request", InvalidArgument;
     /// A stream of requests broke off, or one of them could not be read.
