@@ -155,6 +155,30 @@ fn may_read(caller: Caller) -> Result<Caller, Status> {
     Ok(caller)
 }
 
+/// Whether a caller may open texts.
+pub fn may_open(caller: &Caller) -> bool {
+    match caller.actor.kind() {
+        ActorKind::Worker => caller.has_one_of(&WORKERS_OPEN),
+        ActorKind::Person => caller.has_one_of(&PERSONS_OPEN),
+        ActorKind::Gateway | ActorKind::Unspecified => false,
+    }
+}
+
+/// Refuses a caller texts, which is recorded where there are any.
+pub async fn refuse(gateway: &Gateway, denials: &Denials, caller: &Caller, commitments: Vec<Vec<u8>>) -> Status {
+    let name = caller.actor.actor.clone();
+    if !commitments.is_empty() && denials.due(&name) {
+        let commitments = commitments.into_iter().take(TEXTS_MAX).collect();
+        let body = AccessDenied { reader: name.clone(), token_hash: caller.token_hash.to_vec(), commitments };
+        if let Err(unrecorded) = record(gateway, Body::AccessDenied(body)).await {
+            denials.forget(&name);
+            return unrecorded;
+        }
+    }
+    let message = format!("{name} holds no role that may open texts");
+    with_figures(Reason::MayNotOpen, message, [("actor", name)])
+}
+
 /// Lets a caller at texts, a person once the read is on the record.
 ///
 /// # Errors
@@ -165,28 +189,15 @@ pub async fn release(
     caller: &Caller,
     commitments: Vec<Vec<u8>>,
 ) -> Result<(), Status> {
-    let name = caller.actor.actor.clone();
-    let kind = ActorKind::try_from(caller.actor.kind).unwrap_or_default();
-    match kind {
-        ActorKind::Worker if caller.has_one_of(&WORKERS_OPEN) => return Ok(()),
-        ActorKind::Person if caller.has_one_of(&PERSONS_OPEN) => {}
-        ActorKind::Person | ActorKind::Worker | ActorKind::Gateway | ActorKind::Unspecified => {
-            if denials.due(&name) {
-                let commitments = commitments.into_iter().take(TEXTS_MAX).collect();
-                let body = AccessDenied { reader: name.clone(), token_hash: caller.token_hash.to_vec(), commitments };
-                let recorded = record(gateway, Body::AccessDenied(body)).await;
-                if recorded.is_err() {
-                    denials.forget(&name);
-                }
-                recorded?;
-            }
-            let message = format!("{name} holds no role that may open texts");
-            return Err(with_figures(Reason::MayNotOpen, message, [("actor", name)]));
-        }
+    if !may_open(caller) {
+        return Err(refuse(gateway, denials, caller, commitments).await);
+    }
+    if caller.actor.kind() == ActorKind::Worker {
+        return Ok(());
     }
     for part in commitments.chunks(TEXTS_MAX) {
         let body = ContentAccessed {
-            reader: name.clone(),
+            reader: caller.actor.actor.clone(),
             token_hash: caller.token_hash.to_vec(),
             commitments: part.to_vec(),
         };
