@@ -2,7 +2,7 @@
 
 use crate::{context::Context, output, problem, witness};
 use anyhow::Context as _;
-use attestune_ledger::evidence::{self, Anchors, Report, Standing};
+use attestune_ledger::evidence::{self, Anchors, CHECKER, Report, Standing};
 use std::{fs::File, io::Read as _, path::Path};
 
 /// How a zip begins.
@@ -31,7 +31,7 @@ pub async fn verify(
 ) -> anyhow::Result<()> {
     let policy = policy.map(witness::policy).transpose()?;
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let anchors = Anchors { ledger, checkpoint_key, policy };
+    let anchors = Anchors { ledger, checkpoint_key, policy, checker: Some(CHECKER) };
     let report = tokio::task::spawn_blocking(move || evidence::verify(&bytes, &anchors)).await?;
     if context.json {
         output::value(&json(&report))?;

@@ -2,6 +2,7 @@
 
 use crate::{context::Context, output, problem, session::Session};
 use anyhow::Context as _;
+use attestune_ledger::refusal::printable;
 use attestune_proto::v1::{EvaluationProvenance, WorkStatus, event::Body};
 use attestune_trainer::evaluate::{Case, Judge, Suite, Transcript};
 use std::collections::HashMap;
@@ -78,10 +79,6 @@ fn field(name: &str, text: &str) {
     }
 }
 
-fn printable(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 /// What a judge wants to see, in words.
 fn expected(judge: &Judge) -> String {
     match judge {
@@ -100,6 +97,6 @@ mod tests {
 
     #[test]
     fn what_a_model_answers_never_steers_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2Jb\tc"), "a\u{fffd}[2Jb\u{fffd}c");
+        assert_eq!(printable("a\u{1b}[2Jb\tc\u{202e}d"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d");
     }
 }

@@ -7,6 +7,7 @@ mod settings;
 pub use settings::{Settings, detector};
 
 use crate::{context::Context, output, problem};
+use attestune_ledger::refusal;
 use attestune_pii::{Finding, Scanner};
 use clap::Subcommand;
 use pieces::Piece;
@@ -165,9 +166,9 @@ fn show(
     Ok(())
 }
 
-/// Without what would move the cursor or colour the terminal.
+/// Without what would move the cursor, colour the terminal or turn what follows.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    refusal::printable(&text.replace(char::is_control, " "))
 }
 
 /// The part of a text between two code points.
@@ -206,11 +207,12 @@ mod tests {
 
     #[test]
     fn a_finding_is_shown_with_its_words_and_without_control_characters() {
-        let piece = Piece { line: 7, field: "note".into(), text: "a\nwrite to\x1b zoe@example.org, now\nb".into() };
+        let piece =
+            Piece { line: 7, field: "note".into(), text: "a\nwrite to\x1b zoe@example.org, now\u{202e}\nb".into() };
         let mut out = Vec::new();
         let findings = Scanner::default().scan(&piece.text);
         show(&mut out, Path::new("x.csv"), &piece, &findings, false).unwrap();
         let shown = String::from_utf8(out).unwrap();
-        assert_eq!(shown, "x.csv:8 note: write to  [email 95 %: zoe@example.org], now\n");
+        assert_eq!(shown, "x.csv:8 note: write to  [email 95 %: zoe@example.org], now\u{fffd}\n");
     }
 }

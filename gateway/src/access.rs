@@ -6,6 +6,7 @@
 //! | open texts | a person who is steward, reviewer, engineer, approver or officer, once the read is on the record; a worker that is scanner, checker, trainer, evaluator or monitor, under its own key |
 //! | seal texts | whoever the policy lets record an event that holds sealed texts |
 //! | ask for a person's texts | whoever the policy lets erase |
+//! | have a bundle of evidence made | whoever the policy lets take evidence out |
 //!
 //! An admin keeps keys and roles, and a gateway its own record: neither opens a text.
 
@@ -154,6 +155,30 @@ fn may_read(caller: Caller) -> Result<Caller, Status> {
     Ok(caller)
 }
 
+/// Whether a caller may open texts.
+pub fn may_open(caller: &Caller) -> bool {
+    match caller.actor.kind() {
+        ActorKind::Worker => caller.has_one_of(&WORKERS_OPEN),
+        ActorKind::Person => caller.has_one_of(&PERSONS_OPEN),
+        ActorKind::Gateway | ActorKind::Unspecified => false,
+    }
+}
+
+/// Refuses a caller texts, which is recorded where there are any.
+pub async fn refuse(gateway: &Gateway, denials: &Denials, caller: &Caller, commitments: Vec<Vec<u8>>) -> Status {
+    let name = caller.actor.actor.clone();
+    if !commitments.is_empty() && denials.due(&name) {
+        let commitments = commitments.into_iter().take(TEXTS_MAX).collect();
+        let body = AccessDenied { reader: name.clone(), token_hash: caller.token_hash.to_vec(), commitments };
+        if let Err(unrecorded) = record(gateway, Body::AccessDenied(body)).await {
+            denials.forget(&name);
+            return unrecorded;
+        }
+    }
+    let message = format!("{name} holds no role that may open texts");
+    with_figures(Reason::MayNotOpen, message, [("actor", name)])
+}
+
 /// Lets a caller at texts, a person once the read is on the record.
 ///
 /// # Errors
@@ -164,28 +189,15 @@ pub async fn release(
     caller: &Caller,
     commitments: Vec<Vec<u8>>,
 ) -> Result<(), Status> {
-    let name = caller.actor.actor.clone();
-    let kind = ActorKind::try_from(caller.actor.kind).unwrap_or_default();
-    match kind {
-        ActorKind::Worker if caller.has_one_of(&WORKERS_OPEN) => return Ok(()),
-        ActorKind::Person if caller.has_one_of(&PERSONS_OPEN) => {}
-        ActorKind::Person | ActorKind::Worker | ActorKind::Gateway | ActorKind::Unspecified => {
-            if denials.due(&name) {
-                let commitments = commitments.into_iter().take(TEXTS_MAX).collect();
-                let body = AccessDenied { reader: name.clone(), token_hash: caller.token_hash.to_vec(), commitments };
-                let recorded = record(gateway, Body::AccessDenied(body)).await;
-                if recorded.is_err() {
-                    denials.forget(&name);
-                }
-                recorded?;
-            }
-            let message = format!("{name} holds no role that may open texts");
-            return Err(with_figures(Reason::MayNotOpen, message, [("actor", name)]));
-        }
+    if !may_open(caller) {
+        return Err(refuse(gateway, denials, caller, commitments).await);
+    }
+    if caller.actor.kind() == ActorKind::Worker {
+        return Ok(());
     }
     for part in commitments.chunks(TEXTS_MAX) {
         let body = ContentAccessed {
-            reader: name.clone(),
+            reader: caller.actor.actor.clone(),
             token_hash: caller.token_hash.to_vec(),
             commitments: part.to_vec(),
         };
@@ -199,17 +211,7 @@ pub async fn release(
 /// # Errors
 /// If not, or the policy can't be read.
 pub fn may_seal(gateway: &Gateway, caller: &Caller) -> Result<(), Status> {
-    let store = gateway.replica.view();
-    let view = store.view();
-    let policy = policy::in_force(&view);
-    unfailed(&view)?;
-    let sealed = policy.permissions.iter().filter(|p| SEALED.iter().any(|kind| *kind as i32 == p.kind));
-    if sealed.flat_map(|p| &p.roles).any(|role| caller.actor.roles.contains(role)) {
-        return Ok(());
-    }
-    let actor = caller.actor.actor.clone();
-    let message = format!("{actor} holds no role that records sealed texts");
-    Err(with_figures(Reason::MayNotSeal, message, [("actor", actor)]))
+    may_record(gateway, caller, &SEALED, Reason::MayNotSeal, "records sealed texts")
 }
 
 /// Whether a caller may erase, and so ask whose texts are whose.
@@ -217,16 +219,29 @@ pub fn may_seal(gateway: &Gateway, caller: &Caller) -> Result<(), Status> {
 /// # Errors
 /// If not, or the policy can't be read.
 pub fn may_erase(gateway: &Gateway, caller: &Caller) -> Result<(), Status> {
+    may_record(gateway, caller, &[Kind::SubjectErased], Reason::MayNotErase, "erases")
+}
+
+/// Whether a caller may take evidence out, and so have a bundle made.
+///
+/// # Errors
+/// If not, or the policy can't be read.
+pub fn may_export(gateway: &Gateway, caller: &Caller) -> Result<(), Status> {
+    may_record(gateway, caller, &[Kind::EvidenceExported], Reason::MayNotExport, "takes evidence out")
+}
+
+/// Whether the policy lets a caller record one of these kinds.
+fn may_record(gateway: &Gateway, caller: &Caller, kinds: &[Kind], no: Reason, what: &str) -> Result<(), Status> {
     let store = gateway.replica.view();
     let view = store.view();
     let policy = policy::in_force(&view);
     unfailed(&view)?;
-    let erases = policy.permissions.iter().filter(|p| p.kind == Kind::SubjectErased as i32);
-    if erases.flat_map(|p| &p.roles).any(|role| caller.actor.roles.contains(role)) {
+    let permissions = policy.permissions.iter().filter(|p| kinds.iter().any(|kind| *kind as i32 == p.kind));
+    if permissions.flat_map(|p| &p.roles).any(|role| caller.actor.roles.contains(role)) {
         return Ok(());
     }
     let actor = caller.actor.actor.clone();
-    Err(with_figures(Reason::MayNotErase, format!("{actor} holds no role that erases"), [("actor", actor)]))
+    Err(with_figures(no, format!("{actor} holds no role that {what}"), [("actor", actor)]))
 }
 
 /// Records something under the gateway's own key; only what is accepted counts.

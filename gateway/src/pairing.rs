@@ -15,6 +15,8 @@ use tonic::Status;
 pub const GOOD: Duration = Duration::from_secs(600);
 /// Most codes at a time.
 const CODES_MAX: usize = 256;
+/// Most codes at a time that one actor has asked for, so that codes are left for others.
+const CODES_EACH_MAX: usize = 32;
 /// Crockford's base32: no letter that looks like a digit.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// Characters of a code, without the dash in its middle.
@@ -55,6 +57,10 @@ impl Pairings {
         open.retain(|_, pairing| pairing.until > Instant::now());
         if open.len() >= CODES_MAX {
             return Err(status(Reason::TooManyPairings, format!("{CODES_MAX} pairings are open: wait ten minutes")));
+        }
+        if open.values().filter(|pairing| pairing.by == by).count() >= CODES_EACH_MAX {
+            let message = format!("{CODES_EACH_MAX} pairings of {by} are open: wait ten minutes");
+            return Err(status(Reason::TooManyPairings, message));
         }
         let pairing =
             Pairing { actor: actor.into(), by: by.into(), until: Instant::now() + GOOD, offer: watch::channel(None).0 };
@@ -148,6 +154,17 @@ mod tests {
         pairings.offer(&code, &[7; 32], offer(1, "omar")).unwrap();
         assert!(pairings.offer(&code, &[7; 32], offer(2, "omar")).is_err(), "the second key comes too late");
         assert_eq!(*told.borrow(), Some(offer(1, "omar")));
+    }
+
+    #[test]
+    fn nobody_holds_all_codes() {
+        let pairings = Pairings::default();
+        for _ in 0..CODES_EACH_MAX {
+            pairings.open("omar", "pia").unwrap();
+        }
+        let refused = pairings.open("omar", "pia").unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+        pairings.open("omar", "ada").unwrap();
     }
 
     #[test]

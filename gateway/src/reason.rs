@@ -58,11 +58,13 @@ reasons! {
     MayNotSeal = "may-not-seal", PermissionDenied;
     /// The policy lets the actor erase nothing.
     MayNotErase = "may-not-erase", PermissionDenied;
+    /// The policy lets the actor take no evidence out.
+    MayNotExport = "may-not-export", PermissionDenied;
     /// A field of the request is missing, malformed or too large.
     BadRequest = "bad-request", InvalidArgument;
     /// A stream of requests broke off, or one of them could not be read.
     BrokenStream = "broken-stream", InvalidArgument;
-    /// Too many streams append at a time.
+    /// Too many streams append or are read at a time.
     TooManyStreams = "too-many-streams", ResourceExhausted;
     /// Too many browsers are being paired at a time.
     TooManyPairings = "too-many-pairings", ResourceExhausted;

@@ -133,6 +133,28 @@ async fn who_may_not_open_texts_gets_none_and_that_is_recorded_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_open_texts_is_not_told_which_packs_there_are() {
+    let world = World::new().await;
+    let there = sealed(&world, &["one", "two"]).await[0].pack.clone();
+    let open = async |actor: &str, pack: &[u8]| {
+        let request = OpenRequest { contents: Vec::new(), pack: pack.to_vec(), with_salts: false };
+        content(&world).open(world.ask(actor, request)).await
+    };
+    for actor in ["paul", "ada"] {
+        let before = world.gateway.replica.position();
+        let missing = open(actor, &[7; 16]).await.unwrap_err();
+        assert_eq!((missing.code(), reason(&missing).as_str()), (Code::PermissionDenied, "may-not-open"), "{actor}");
+        assert_eq!(world.gateway.replica.position(), before, "there is no text to be refused");
+        let refused = open(actor, &there).await.unwrap_err();
+        assert_eq!((refused.code(), refused.message()), (missing.code(), missing.message()));
+        let Body::AccessDenied(recorded) = world.last() else { panic!("{:?}", world.last()) };
+        assert_eq!((recorded.reader.as_str(), recorded.commitments.len()), (actor, 2));
+    }
+    assert_eq!(reason(&open("rita", &[7; 16]).await.unwrap_err()), "content-unknown");
+    assert_eq!(open("rita", &there).await.unwrap().into_inner().contents, [b"one", b"two"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_role_that_works_with_texts_opens_them() {
     let world = World::new().await;
     let contents = sealed(&world, &["text"]).await;

@@ -207,6 +207,36 @@ async fn a_subscriber_gets_what_stands_and_what_comes_later_with_the_verdicts() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscribers_are_limited_so_that_a_thread_is_left_for_others_and_one_that_leaves_makes_room() {
+    let world = World::new().await;
+    let subscribe = async || {
+        let request = world.ask("rita", SubscribeRequest { from: 0, to_end: false });
+        client(&world).subscribe(request).await.map(tonic::Response::into_inner)
+    };
+    let mut open = Vec::new();
+    let refused = loop {
+        match subscribe().await {
+            Ok(stream) => open.push(stream),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((open.len(), reason(&refused).as_str()), (128, "too-many-streams"));
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    let request = CheckpointRequest { verdicts: false };
+    let short = tokio::time::timeout(Duration::from_secs(10), client(&world).checkpoint(request)).await;
+    short.unwrap().unwrap();
+
+    drop(open);
+    // A stream looks four times a second whether its client has left.
+    let again = async {
+        while subscribe().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), again).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_a_stream_registers_signs_later_in_it_once_its_receipt_came() {
     let world = World::new().await;
     let (sender, requests) = tokio::sync::mpsc::channel(1);

@@ -222,6 +222,42 @@ async fn clauses_are_answered_with_what_falls_short() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_who_may_take_evidence_out_has_a_bundle_made_and_one_waits_for_each() {
+    let pages = Pages::new().await;
+    pages.evaluation().await;
+    for officer in ["otto", "olga"] {
+        pages.world.cast(officer, ActorKind::Person, Some(Role::Officer));
+    }
+    let at = pages.world.gateway.replica.position() - 1;
+    let draft = async |cookie: &str, purpose: u32| {
+        let form = format!("kind=1&purpose={purpose}&model=triage&at={at}");
+        pages.post(cookie, "/evidence/draft", &form).await
+    };
+    let rita = pages.sign_in("rita").await;
+    let refused = draft(&rita, 1).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.body.contains("may-not-export"), "{}", refused.body);
+
+    let (otto, olga) = (pages.sign_in("otto").await, pages.sign_in("olga").await);
+    let drafted = async |cookie: &str, purpose: u32| {
+        let answer = draft(cookie, purpose).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let told: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        told["bundle"].as_str().unwrap().to_owned()
+    };
+    // Nobody has signed for one that waits.
+    let waits = async |cookie: &str, bundle: &str| {
+        let answer = pages.get(cookie, &format!("/evidence/{bundle}/{at}")).await;
+        assert_eq!(answer.status, 404);
+        answer.body.contains("says that you take this bundle out")
+    };
+    let (first, hers) = (drafted(&otto, 1).await, drafted(&olga, 1).await);
+    assert!(waits(&otto, &first).await && waits(&olga, &hers).await);
+    let second = drafted(&otto, 2).await;
+    assert!(waits(&otto, &second).await && !waits(&otto, &first).await && waits(&olga, &hers).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_posted_from_elsewhere() {
     let pages = Pages::new().await;
     let rita = pages.sign_in("rita").await;

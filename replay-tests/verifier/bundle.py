@@ -37,6 +37,8 @@ from wire import Message
 HEAD = ["kind", "purpose", "exporter", "made-by", "ledger", "name", "origin", "size", "model", "at", "version", "sample"]
 PURPOSES = ["regulator", "auditor", "legal", "data-subject", "internal"]
 EXPORT = ["export/event.tlog-proof", "export/consistency"]
+PARTS = ["index.html", "check.html", "answer", "policy", "population.csv", "sample.csv"]
+PARTS_OF = {"complete": ["log", "leaves"], "slice": ["checkpoint", "verdicts"]}
 COLUMNS = "number,batch,index,commitment,redacted,documents,row,document"
 
 
@@ -81,6 +83,96 @@ def extra_of(data: bytes) -> bytes:
     return from_base64(form[1].decode())
 
 
+def is_part(kind: str, name: str, positions: set[int]) -> bool:
+    """Whether a bundle that discloses entries at these positions may have such a part."""
+    form = re.fullmatch(r"(?:events|judged)/([0-9]{10})\.tlog-proof|effects/([0-9]{10})", name)
+    of_entry = kind == "slice" and form is not None and int(form[1] or form[2]) in positions
+    return name in [*PARTS, *PARTS_OF[kind]] or of_entry
+
+
+def shares_bytes(data: bytes, places: list[tuple[int, int]]) -> bool:
+    """Whether parts of an archive overlap: `places` are where their local headers begin, and their sizes, in order."""
+    end = 0
+    for at, size in places:
+        if at < end:
+            return True
+        name, extra = (int.from_bytes(data[at + of : at + of + 2], "little") for of in (26, 28))
+        end = at + 30 + name + extra + size
+    return False
+
+
+def written(effects: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Names and values of the rows that an event wrote: "State and effects"."""
+    at, pair = 0, []
+    while at < len(effects):
+        length = int.from_bytes(effects[at : at + 4], "big")
+        pair.append(effects[at + 4 : at + 4 + length])
+        at += 4 + length
+        if len(pair) == 2:
+            yield pair[0], pair[1]
+            pair = []
+
+
+def u64(number: int) -> bytes:
+    return number.to_bytes(8, "big")
+
+
+def text(name: str) -> bytes:
+    return name.encode() + b"\x00"
+
+
+def rows_of(answer: Message) -> Iterator[tuple[bytes, str, Message | None]]:
+    """The state rows in an answer under their names."""
+    for table, message, field in [
+        (15, "DatasetRow", "dataset"),
+        (18, "BaseRow", "base"),
+        (20, "RunRow", "run"),
+        (27, "PromotionRow", "promotion"),
+    ]:
+        if row := answer[field]:
+            yield bytes([table]) + u64(row["position"]), message, row
+    for one in answer["evaluations"]:
+        yield b"\x19" + u64(one["evaluation"]["position"]), "EvaluationRow", one["evaluation"]
+        yield b"\x15" + u64(one["suite"]["position"]), "SuiteRow", one["suite"]
+    for one in answer["leakage"]:
+        yield b"\x11" + u64(one["dataset"]) + u64(one["suite"]), "LeakageRow", one["leakage"]
+    for row in answer["actors"]:
+        yield b"\x03" + text(row["actor"]), "ActorRow", row
+    if row := answer["in_force"]:
+        yield b"\x18" + text(row["model"]) + row["version"].to_bytes(4, "big"), "VersionRow", row
+    yield b"\x02" + answer["policy"]["version"].to_bytes(4, "big"), "PolicyRow", answer["policy"]
+
+
+def name_one_another(answer: Message, model: str) -> bool:
+    """Whether all rows of an answer are of one version."""
+    version, promotion, run, dataset = (answer[field] for field in ("in_force", "promotion", "run", "dataset"))
+    if version is None:
+        always = ("policy_version", "as_of_position", "as_of_ms", "halt", "halted_version", "policy")
+        bare = wire.new("WhyInForceResponse", **{field: answer[field] for field in always})
+        return answer == bare and answer["policy"] is not None
+    number, since = answer["version"], answer["since_position"]
+    rolled_back = promotion is not None and promotion["decided_at"] != since
+    return (
+        promotion is not None
+        and answer["policy"] is not None
+        and answer["base"] is not None
+        and all((row["model"], row["version"]) == (model, number) for row in (version, promotion))
+        and promotion["position"] == version["production_promotion"]
+        and (answer["rollback"]["position"] if answer["rollback"] else None) == (since if rolled_back else None)
+        and (run["position"] if run else None) == version["run"]
+        and (dataset["position"] if dataset else None) == (run["dataset"] if run else None)
+        and answer["base"]["position"] == version["base"]
+        and all(
+            one["evaluation"]
+            and one["suite"]
+            and (one["evaluation"]["model"], one["evaluation"]["version"]) == (model, number)
+            and one["evaluation"]["suite"] == one["suite"]["position"]
+            for one in answer["evaluations"]
+        )
+        and all(dataset and one["dataset"] == dataset["position"] for one in answer["leakage"])
+    )
+
+
 class Bundle:
     """The steps of "Evidence bundles"."""
 
@@ -89,6 +181,8 @@ class Bundle:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
                 raise Bad("a part is compressed")
+            if shares_bytes(data, sorted((info.header_offset, info.compress_size) for info in archive.infolist())):
+                raise Bad("two parts share bytes")
             self.names = archive.namelist()
             self.parts = {name: archive.read(name) for name in self.names}
         self.manifest = read_manifest(self.parts.get("manifest.txt", b""))
@@ -103,6 +197,9 @@ class Bundle:
             self.report.ok(f"ledger: {self.head['ledger']}, as known from outside")
         else:
             self.report.fail(f"ledger: the bundle is of {self.head['ledger']}, not of {self.ledger.hex()}")
+        if int(self.head["at"]) >= self.size:
+            self.report.fail(f"manifest: the log has {self.size} entries, {self.head['at']} is asked about")
+        self.report.note("check.html: compared with nothing, what it says is its maker's word")
         if self.head["kind"] == "complete":
             self.verify_complete()
         else:
@@ -114,6 +211,10 @@ class Bundle:
         if self.names != expected:
             wrong = next((a for a, b in zip(self.names, expected) if a != b), "its end")
             self.report.fail(f"parts: {wrong}: not those of the manifest, in its order")
+        positions = set(self.positions())
+        for _, _, name in self.manifest.parts:
+            if not is_part(self.head["kind"], name, positions):
+                self.report.fail(f"parts: {name}: a bundle of this kind has no such part")
         for digest, length, name in self.manifest.parts + self.manifest.texts:
             part = self.parts.get(name)
             if part is not None and (len(part) != length or sha256(part).hexdigest() != digest):
@@ -123,6 +224,11 @@ class Bundle:
                 self.report.fail(f"parts: {name}: not the text of its commitment")
         if not self.report.failures:
             self.report.ok(f"parts: {len(self.manifest.parts)}, and {len(texts)} opened texts, as the manifest names them")
+
+    def positions(self) -> list[int]:
+        """Those of the entries disclosed."""
+        forms = [re.fullmatch(r"events/([0-9]{10})\.tlog-proof", name) for _, _, name in self.manifest.parts]
+        return [int(form[1]) for form in forms if form]
 
     def verify_complete(self) -> None:
         """All that a verifier does with an export, and each leaf."""
@@ -152,7 +258,7 @@ class Bundle:
             self.report.fail(f"checkpoint: it covers {checkpoint.size} entries, not {self.size}")
 
     def verify_slice(self) -> None:
-        positions = [int(name[7:17]) for _, _, name in self.manifest.parts if name.startswith("events/")]
+        positions = self.positions()
         entries = {at: extra_of(self.parts[f"events/{at:010}.tlog-proof"]) for at in positions}
         genesis = next(entry[8:] for entry in entries.values() if self.event(entry)[1]["20"])
         body = self.event(bytes(8) + genesis)[1]["20"]
@@ -173,6 +279,7 @@ class Bundle:
             if one.verdict == 1 and (registered := one.event["30"]):
                 keys[keyid_of(registered["public_key"])] = (registered["public_key"], registered["actor"])
         self.check_signatures(disclosed, keys)
+        self.check_answer(disclosed)
         self.check_population(disclosed)
         self.check_export(checkpoint, key, keys)
         self.check_sample(checkpoint)
@@ -207,6 +314,9 @@ class Bundle:
             if one.event["20"] is None and one.event["ledger"].hex() != self.head["ledger"]:
                 raise Bad("the event is of another ledger", at)
             count += self.signatures(one.envelope, keys, at)
+            signers = [keys[signature["keyid"]][1] for signature in one.envelope["signatures"]]
+            if one.verdict == 1 and one.event["actor"] not in signers:
+                raise Bad(f"no key of {one.event['actor']} has signed it", at)
         self.report.ok(f"signatures: {count} hold, under keys that the bundle registers")
 
     def signatures(self, envelope: Message, keys: dict[str, tuple[bytes, str]], at: int) -> int:
@@ -218,6 +328,28 @@ class Bundle:
             if not ed25519.holds(keys[signature["keyid"]][0], pae, signature["sig"]):
                 raise Bad(f"the signature of key {signature['keyid']} does not hold", at)
         return len(envelope["signatures"])
+
+    def check_answer(self, disclosed: dict[int, Disclosed]) -> None:
+        """The answer is of one version, and each of its rows is as the disclosed events left it."""
+        data, at = self.parts["answer"], int(self.head["at"])
+        answer = wire.decode("WhyInForceResponse", data)
+        if not wire.is_canonical("WhyInForceResponse", answer, data):
+            raise Bad("answer: not in canonical form")
+        if (answer["version"], answer["as_of_position"]) != (int(self.head["version"]), at):
+            raise Bad("answer: it is to another question than the manifest's")
+        if not name_one_another(answer, self.head["model"]):
+            raise Bad("answer: its rows do not name one another")
+        policy = answer["policy"]["policy"]
+        if self.parts["policy"] != (wire.encode("Policy", policy) if policy else b""):
+            raise Bad("policy: not the answer's")
+        latest: dict[bytes, bytes] = {}
+        for position in sorted(position for position in disclosed if position <= at):
+            latest.update(written(disclosed[position].effects))
+        rows = list(rows_of(answer))
+        for name, message, row in rows:
+            if latest.get(name) != (None if row is None else wire.encode(message, row)):
+                raise Bad(f"answer: its {message} {name.hex()} is not what the events of the bundle wrote")
+        self.report.ok(f"answer: {len(rows)} rows of one version, each as the last of the disclosed events wrote it")
 
     def rows(self, name: str) -> list[list[str]]:
         lines = self.parts[name].decode().split("\n")
@@ -274,7 +406,7 @@ class Bundle:
         actors = {keys[signature["keyid"]][1] for signature in envelope["signatures"] if signature["keyid"] in keys}
         self.signatures(envelope, keys, proof.index)
         head, texts = self.head, [bytes.fromhex(name.removeprefix("texts/")) for _, _, name in self.manifest.texts]
-        positions = [int(name[7:17]) for _, _, name in self.manifest.parts if name.startswith("events/")]
+        positions = self.positions()
         says = (body["kind"], body["purpose"], body["model"], body["version"], body["size"], body["positions"], body["texts"])
         is_ = (
             ["complete", "slice"].index(head["kind"]) + 1,

@@ -7,11 +7,14 @@ import random
 import re
 import sys
 import traceback
+import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import ed25519
 import wire
 from adversary import Author
+from bundle import Bundle, Disclosed, is_part, rows_of, shares_bytes
 from forge import envelope, export, note, possession, public, scalar, secret, sign
 from judge import DUPLICATE, GARBAGE, REFUSED, Fold
 from logfile import (
@@ -29,6 +32,7 @@ from logfile import (
     read_proof,
 )
 from verify import Report, check
+from wire import Message
 
 GENESIS = bytes.fromhex(
     """
@@ -387,6 +391,131 @@ def test_every_flipped_byte_is_found() -> None:
         flipped = data[:at] + bytes([data[at] ^ 1 << chance.randrange(8)]) + data[at + 1 :]
         report = check(flipped, LEDGER, public(CHECKPOINT_SEED))
         assert report.failures or message <= at < message + 53, (at, report.lines)
+
+
+POLICY = wire.decode("Event", wire.decode("Envelope", GENESIS)["payload"])["20"]["policy"]
+
+
+def slice_of(answer: Message, **head: str) -> Bundle:
+    """A slice of which only the answer is looked at: about triage@2 at 90 in a log of 100 entries."""
+    bundle = Bundle.__new__(Bundle)
+    bundle.report, bundle.size = Report(), 100
+    bundle.head = {"model": "triage", "version": "2", "at": "90", "ledger": LEDGER.hex()} | head
+    bundle.parts = {"answer": wire.encode("WhyInForceResponse", answer), "policy": wire.encode("Policy", POLICY)}
+    return bundle
+
+
+def answered() -> Message:
+    """Why triage@2 is in force: a promotion at 60, decided at 70, from one run on one dataset."""
+    evaluation = wire.new("EvaluationRow", position=50, model="triage", version=2, suite=30)
+    version = wire.new("VersionRow", model="triage", version=2, position=45, run=40, base=10, production_promotion=60)
+    return wire.new(
+        "WhyInForceResponse", version=2, since_position=70, as_of_position=90, policy_version=1, in_force=version,
+        promotion=wire.new("PromotionRow", position=60, model="triage", version=2, decided_at=70, evaluations=[50]),
+        evaluations=[wire.new("EvaluationProvenance", evaluation=evaluation, suite=wire.new("SuiteRow", position=30))],
+        dataset=wire.new("DatasetRow", position=20), run=wire.new("RunRow", position=40, dataset=20, base=10),
+        base=wire.new("BaseRow", position=10), policy=wire.new("PolicyRow", version=1, policy=POLICY),
+        leakage=[wire.new("LeakageProvenance", dataset=20, suite=30, leakage=wire.new("LeakageRow", cases=9))],
+        actors=[wire.new("ActorRow", actor="ada")],
+    )  # fmt: skip
+
+
+def wrote(answer: Message, at: int) -> dict[int, Disclosed]:
+    """A disclosed entry that wrote all rows of an answer."""
+    effects = b""
+    for name, message, row in rows_of(answer):
+        for part in (name, wire.encode(message, row or wire.new(message))):
+            effects += len(part).to_bytes(4, "big") + part
+    return {at: Disclosed(wire.new("Event"), wire.new("Envelope"), 1, effects)}
+
+
+def told(bundle: Bundle, disclosed: dict[int, Disclosed]) -> str:
+    try:
+        bundle.check_answer(disclosed)
+    except Bad as bad:
+        return str(bad)
+    return ""
+
+
+def test_the_rows_of_an_answer_name_one_another() -> None:
+    def other(**changes: object) -> str:
+        answer = answered() | changes
+        return told(slice_of(answer), wrote(answer, 80))
+
+    assert other() == ""
+    rollback = wire.new("HistoryEvent", position=85)
+    assert other(since_position=85, rollback=rollback) == ""
+    right, evaluated = answered(), answered()["evaluations"][0]
+    of_another_suite = {"suite": wire.new("SuiteRow", position=31)}
+    for changes in [
+        {"in_force": right["in_force"] | {"version": 1}},
+        {"promotion": right["promotion"] | {"model": "other"}},
+        {"promotion": right["promotion"] | {"position": 61}},
+        {"promotion": None},
+        {"since_position": 85},
+        {"rollback": rollback},
+        {"since_position": 85, "rollback": rollback | {"position": 84}},
+        {"evaluations": [evaluated | {"evaluation": evaluated["evaluation"] | {"version": 1}}]},
+        {"evaluations": [evaluated | of_another_suite]},
+        {"run": right["run"] | {"position": 41}},
+        {"run": right["run"] | {"dataset": 21}},
+        {"run": None, "dataset": None},
+        {"dataset": None},
+        {"base": right["base"] | {"position": 11}},
+        {"leakage": [right["leakage"][0] | {"dataset": 21}]},
+        {"in_force": None},
+    ]:
+        assert other(**changes) == "answer: its rows do not name one another", changes
+    bare = wire.new("WhyInForceResponse", as_of_position=90, policy_version=1, policy=right["policy"])
+    assert told(slice_of(bare, version="0"), wrote(bare, 80)) == ""
+    assert told(slice_of(bare), wrote(bare, 80)) == "answer: it is to another question than the manifest's"
+
+
+def test_the_rows_of_an_answer_are_as_the_disclosed_events_left_them() -> None:
+    answer = answered()
+    later = answer | {"actors": [wire.new("ActorRow", actor="ada", printed_name="Ada")]}
+    bundle = slice_of(answer)
+    assert told(bundle, wrote(answer, 90)) == ""
+    assert told(bundle, wrote(answer, 80) | wrote(later, 91)) == "", "what came after the moment is another matter"
+    for disclosed in [{}, wrote(answer, 91), wrote(answer, 80) | wrote(later, 90)]:
+        assert "is not what the events of the bundle wrote" in told(bundle, disclosed)
+    bundle.parts["policy"] += b"\x08\x01"
+    assert told(bundle, wrote(answer, 80)) == "policy: not the answer's"
+    bundle.parts["answer"] += wire.delimited(27, b"")
+    assert told(bundle, wrote(answer, 80)) == "answer: not in canonical form"
+
+
+def test_an_accepted_event_is_signed_by_a_key_of_its_actor() -> None:
+    signed = wire.decode("Envelope", REGISTERED)
+    event, keyid = wire.decode("Event", signed["payload"]), signed["signatures"][0]["keyid"]
+    for actor, verdict, holds in [("ada", 1, True), ("ben", 1, False), ("ben", REFUSED, True)]:
+        bundle, keys = slice_of(answered()), {keyid: (public(ROOT_SEED), actor)}
+        try:
+            bundle.check_signatures({1: Disclosed(event, signed, verdict, b"")}, keys)
+        except Bad as bad:
+            assert not holds and str(bad) == "position 1: no key of ada has signed it", bad
+        else:
+            assert holds, actor
+
+
+def test_a_bundle_has_known_parts_only_and_they_share_no_bytes() -> None:
+    for kind, name, known in [
+        ("slice", "check.html", True), ("slice", "verdicts", True), ("slice", "effects/0000000007", True),
+        ("slice", "judged/0000000007.tlog-proof", True), ("slice", "effects/0000000008", False),
+        ("slice", "effects/7", False), ("slice", "log", False), ("slice", "report.html", False),
+        ("complete", "log", True), ("complete", "leaves", True), ("complete", "effects/0000000007", False),
+        ("complete", "checkpoint", False), ("complete", "texts/00", False),
+    ]:  # fmt: skip
+        assert is_part(kind, name, {7}) == known, (kind, name)
+    out = BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("one", b"first")
+        archive.writestr("other", b"second")
+    with zipfile.ZipFile(out) as archive:
+        places = [(info.header_offset, info.compress_size) for info in archive.infolist()]
+    assert not shares_bytes(out.getvalue(), places)
+    assert shares_bytes(out.getvalue(), [places[0], places[0]])
+    assert shares_bytes(out.getvalue(), [(0, places[0][1] + 1), places[1]])
 
 
 def test_tables_are_those_of_the_page() -> None:

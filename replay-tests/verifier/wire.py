@@ -32,7 +32,7 @@ ENUMERATIONS = {
     "ApprovalMeaning": 2, "RejectionReason": 3, "RollbackReason": 4, "Kind": 123, "Verdict": 4,
     "BundleKind": 2, "ExportPurpose": 5,
     "ErasureGround": 6, "ErasureDecision": 3, "ServingOccasion": 3, "MetricKind": 2, "StopMethod": 2, "Conclusion": 5, "AlertKind": 9, "AlertAction": 6,
-    "SkipReason": 4,
+    "SkipReason": 4, "WorkStatus": 4, "PromotionStatus": 5,
 }  # fmt: skip
 
 

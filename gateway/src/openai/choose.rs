@@ -12,6 +12,8 @@ use attestune_ledger::state::{Experiments, Models, Versions, View};
 use attestune_proto::v1::{ModelRow, RollbackReason, Stage, VersionRow, event::Body};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 /// The version that answers a request, and the position that says so.
 pub struct Chosen {
@@ -55,20 +57,29 @@ impl Serving {
     /// Whether a user is one of those who get an experiment's second arm; always the same for the same user.
     fn is_challengers(&self, view: &View<'_>, experiment: u64, user: &str) -> Result<bool, ApiError> {
         let started = view.get(&Experiments::key(experiment)).and_then(|row| row.started).unwrap_or_default();
-        let mut keys = self.assignment_keys.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let key = match keys.get(&experiment) {
-            Some(key) => key.clone(),
-            None => {
-                let sealed = started.assignment_key.unwrap_or_default();
-                let opened = self.runtime.block_on(self.vault.open_one(&sealed.pack, &sealed.commitment));
-                let unread = |error| ApiError::unavailable("unavailable", format!("the experiment's key: {error}"));
-                let key = opened.map_err(unread)?;
-                keys.insert(experiment, key.clone());
-                key
-            }
-        };
+        let key = key_of(&self.assignment_keys, experiment, || {
+            let sealed = started.assignment_key.unwrap_or_default();
+            let opened = self.runtime.block_on(self.vault.open_one(&sealed.pack, &sealed.commitment));
+            opened.map_err(|error| ApiError::unavailable("unavailable", format!("the experiment's key: {error}")))
+        })?;
         Ok(share_of(&key, user) < started.share_ppm)
     }
+}
+
+/// An experiment's key, which is fetched once. Nobody else waits meanwhile, as a vault may be slow.
+fn key_of(
+    keys: &Mutex<HashMap<u64, Vec<u8>>>,
+    experiment: u64,
+    fetch: impl FnOnce() -> Result<Vec<u8>, ApiError>,
+) -> Result<Vec<u8>, ApiError> {
+    let keys = || keys.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = keys().get(&experiment).cloned();
+    if let Some(key) = known {
+        return Ok(key);
+    }
+    let key = fetch()?;
+    keys().insert(experiment, key.clone());
+    Ok(key)
 }
 
 /// A user's place among all, 0 to 999,999: the first 8 bytes of HMAC-SHA256(key, user), times a million over 2^64.
@@ -154,6 +165,21 @@ fn unread_or(view: &View<'_>, absent: impl FnOnce() -> ApiError) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_waits_for_an_experiments_key_that_the_vault_is_slow_to_give() {
+        let keys = Mutex::new(HashMap::from([(1, vec![1])]));
+        let none = || -> Result<Vec<u8>, ApiError> { panic!("it is known") };
+        let slow = || {
+            assert!(keys.try_lock().is_ok(), "the keys are held up");
+            assert_eq!(key_of(&keys, 1, none).ok(), Some(vec![1]));
+            Ok(vec![2])
+        };
+        assert_eq!(key_of(&keys, 2, slow).ok(), Some(vec![2]));
+        assert_eq!(key_of(&keys, 2, none).ok(), Some(vec![2]));
+        assert!(key_of(&keys, 3, || Err(ApiError::no_model("gone"))).is_err());
+        assert!(!keys.lock().unwrap().contains_key(&3), "what failed is fetched again");
+    }
 
     #[test]
     fn a_users_share_is_the_first_bytes_of_the_mac_and_shares_are_even() {

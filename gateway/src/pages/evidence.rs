@@ -1,13 +1,14 @@
 //! Taking evidence out. A bundle is made here and shown; whoever made it signs for it in the browser (EvidenceExported);
 //! once that stands on the log the file is given, checked as its reader will check it.
 //!
-//! Of a bundle that nobody has signed for nothing is on the log. It is kept for its maker, for ten minutes.
+//! Of a bundle that nobody has signed for nothing is on the log. It is kept for its maker, for ten minutes or until the next
+//! one. As it takes work and memory, it is made only for somebody who may sign for it.
 
 use super::act::{answer, failed};
 use super::ask::{Ask, parse};
 use super::error::PageError;
 use super::session;
-use crate::access::{blocking, reader};
+use crate::access::{blocking, may_export, reader};
 use crate::reason::{Reason, status};
 use crate::services::Services;
 use attestune_ledger::draft::plain;
@@ -54,11 +55,11 @@ struct Waiting {
 }
 
 impl Drafts {
-    /// Keeps one for its maker; the oldest gives way.
+    /// Keeps one for its maker, in the place of the one before; the oldest of all gives way.
     fn keep(&self, maker: &str, draft: Draft) -> String {
         let name = hex::encode(draft.manifest().digest().0);
         let mut waiting = self.lock();
-        waiting.retain(|_, one| one.until > Instant::now());
+        waiting.retain(|_, one| one.maker != maker && one.until > Instant::now());
         if waiting.len() >= WAITING_MAX {
             let oldest = waiting.iter().min_by_key(|(_, one)| one.until).map(|(name, _)| name.clone());
             if let Some(name) = oldest {
@@ -122,7 +123,9 @@ pub async fn draft(State(services): State<Services>, headers: HeaderMap, body: S
 async fn drafted(services: &Services, headers: &HeaderMap, body: &str) -> Result<Value, Status> {
     let ledger = session::ledger_of(services).await?;
     let token = session::token_of(headers, &ledger).unwrap_or_default();
-    let maker = reader(&services.gateway, &session::carrying(&token, ()))?.actor.actor;
+    let caller = reader(&services.gateway, &session::carrying(&token, ()))?;
+    may_export(&services.gateway, &caller)?;
+    let maker = caller.actor.actor;
     let fields = parse(body);
     let field = |name: &str| fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.trim());
     let bad = |what: &str| status(Reason::BadRequest, what);

@@ -2,6 +2,7 @@
 
 use super::ask::Ask;
 use attestune_ledger::draft::plain;
+use attestune_ledger::refusal::is_odd;
 use attestune_ledger::time::iso;
 use attestune_proto::v1::{self as pb, Signer};
 use maud::{Markup, html};
@@ -30,7 +31,7 @@ enum Part<'a> {
 fn parts(text: &str) -> Vec<Part<'_>> {
     let mut found = Vec::new();
     let mut begin = 0;
-    for (at, char) in text.char_indices().filter(|(_, char)| is_odd(*char)) {
+    for (at, char) in text.char_indices().filter(|(_, char)| is_shown_by_its_code(*char)) {
         if begin < at {
             found.push(Part::Plain(&text[begin..at]));
         }
@@ -43,17 +44,8 @@ fn parts(text: &str) -> Vec<Part<'_>> {
     found
 }
 
-/// Controls but line break and tab; format characters that have no width, turn text, tag it or stand for nothing.
-pub fn is_odd(char: char) -> bool {
-    if char.is_control() {
-        return !matches!(char, '\n' | '\t');
-    }
-    matches!(
-        char,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
-            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
-    )
+fn is_shown_by_its_code(char: char) -> bool {
+    is_odd(char) && !matches!(char, '\n' | '\t')
 }
 
 /// Markup or text that was found in a text: its span in code points, half open, and what it is.

@@ -7,7 +7,6 @@ use attestune_ledger::log::{Clock as _, SystemClock};
 use attestune_ledger::replica::{Replica, ReplicaError};
 use attestune_proto::v1::admin_server::Admin;
 use attestune_proto::v1::{Check, DoctorRequest, DoctorResponse, Row, RowsRequest, StatusRequest, StatusResponse};
-use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -44,14 +43,12 @@ impl Admin for Services {
     async fn rows(&self, request: Request<RowsRequest>) -> Result<Response<Self::RowsStream>, Status> {
         reader(&self.gateway, &request)?;
         let replica = self.gateway.replica.clone();
-        let (out, rows) = mpsc::channel(1024);
-        tokio::task::spawn_blocking(move || {
+        self.stream(1024, move |out| {
             let outcome = replica.rows(&mut |row| out.blocking_send(Ok(row)).is_ok());
             if let Err(error) = outcome {
                 let _ = out.blocking_send(Err(replica_failed(error)));
             }
-        });
-        Ok(Response::new(ReceiverStream::new(rows)))
+        })
     }
 }
 

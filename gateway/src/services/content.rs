@@ -1,7 +1,7 @@
 //! Texts in the vault: sealing, and opening with the read on the record first.
 
 use super::Services;
-use crate::access::{caller, may_seal, reader, release};
+use crate::access::{caller, may_open, may_seal, reader, refuse, release};
 use crate::convert::{query_failed, vault_failed};
 use crate::reason::{Reason, status};
 use attestune_ledger::query;
@@ -115,7 +115,12 @@ impl Content for Services {
         let caller = caller(&self.gateway, &request)?;
         let OpenRequest { contents: mut wanted, pack, with_salts } = request.into_inner();
         if pack.len() == 16 && wanted.is_empty() {
-            let commitments = self.vault()?.commitments(&pack).await.map_err(vault_failed)?;
+            let commitments = self.vault()?.commitments(&pack).await;
+            // Whoever may not open texts is not told either whether there are any.
+            if !may_open(&caller) {
+                return Err(refuse(&self.gateway, &self.denials, &caller, commitments.unwrap_or_default()).await);
+            }
+            let commitments = commitments.map_err(vault_failed)?;
             wanted = commitments.into_iter().map(|commitment| Sealed { pack: pack.clone(), commitment }).collect();
         } else if !pack.is_empty() {
             return Err(status(Reason::BadRequest, "a pack of 16 bytes or contents are asked for, not both"));

@@ -14,7 +14,6 @@ use attestune_proto::v1::{
     HeadResponse, InclusionProofRequest, Proof, ReadRequest, Receipt, SignedCheckpoint, SubscribeRequest,
 };
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -53,8 +52,7 @@ impl Ledger for Services {
         let replica = self.gateway.replica.clone();
         let end = replica.position();
         let end = if limit == 0 { end } else { end.min(from.saturating_add(limit)) };
-        let (out, entries) = mpsc::channel(1024);
-        tokio::task::spawn_blocking(move || {
+        self.stream(1024, move |out| {
             let mut next = from;
             while next < end {
                 let window = match replica.entries(next, end - next) {
@@ -72,8 +70,7 @@ impl Ledger for Services {
                     }
                 }
             }
-        });
-        Ok(Response::new(ReceiverStream::new(entries)))
+        })
     }
 
     type SubscribeStream = ReceiverStream<Result<Decided, Status>>;
@@ -83,8 +80,7 @@ impl Ledger for Services {
         let SubscribeRequest { from, to_end } = request.into_inner();
         let replica = self.gateway.replica.clone();
         let (end, stop) = (replica.position(), self.stop.clone());
-        let (out, decided) = mpsc::channel(1024);
-        tokio::task::spawn_blocking(move || {
+        self.stream(1024, move |out| {
             let mut next = from;
             while !(out.is_closed() || to_end && next >= end) {
                 let grown = replica.wait_past(next, WAIT) > next;
@@ -107,8 +103,7 @@ impl Ledger for Services {
                 }
                 next += 1;
             }
-        });
-        Ok(Response::new(ReceiverStream::new(decided)))
+        })
     }
 
     async fn checkpoint(&self, request: Request<CheckpointRequest>) -> Result<Response<SignedCheckpoint>, Status> {

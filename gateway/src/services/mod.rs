@@ -8,6 +8,7 @@ mod ledger;
 mod operations;
 mod pairing;
 mod provenance;
+mod reading;
 mod registry;
 mod review;
 
@@ -52,6 +53,8 @@ pub struct Services {
     pub stop: Stop,
     /// A permit for each stream that appends.
     pub streams: Arc<Semaphore>,
+    /// A permit for each stream that is read.
+    pub reading: Arc<Semaphore>,
 }
 
 macro_rules! server {
@@ -75,6 +78,7 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         started_ms: SystemClock.now_ms(),
         stop,
         streams: Arc::new(Semaphore::new(append::STREAMS_MAX)),
+        reading: Arc::new(Semaphore::new(reading::STREAMS_MAX)),
     };
     let (health, health_service) = tonic_health::server::health_reporter();
     set_all(&health, ServingStatus::Serving).await;

@@ -10,7 +10,6 @@ use attestune_proto::v1::{
     DiffRequest, DiffResponse, GetModelVersionRequest, HistoryEvent, HistoryRequest, InclusionProofRequest,
     LineageRequest, LineageResponse, ModelVersion, SliceEntry, SliceRequest, WhyInForceRequest, WhyInForceResponse,
 };
-use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -48,14 +47,12 @@ impl Provenance for Services {
             let (replica, as_of) = (replica.clone(), request.as_of);
             blocking(move || replica.resolve(as_of.as_ref()).map_err(replica_failed)).await?
         };
-        let (out, events) = mpsc::channel(256);
-        tokio::task::spawn_blocking(move || {
+        self.stream(256, move |out| {
             let outcome = query::history(&view, &request, &mut |event| out.blocking_send(Ok(event)).is_ok());
             if let Err(error) = outcome {
                 let _ = out.blocking_send(Err(query_failed(error))); // the client may have left
             }
-        });
-        Ok(Response::new(ReceiverStream::new(events)))
+        })
     }
 
     async fn why_in_force(&self, request: Request<WhyInForceRequest>) -> Result<Response<WhyInForceResponse>, Status> {
@@ -93,8 +90,7 @@ impl Provenance for Services {
             })
             .await?
         };
-        let (out, entries) = mpsc::channel(256);
-        tokio::task::spawn_blocking(move || {
+        self.stream(256, move |out| {
             for mut entry in found {
                 let proven = if request.list_only { Ok(()) } else { prove(&replica, request.size, &mut entry) };
                 let ends = proven.is_err();
@@ -102,8 +98,7 @@ impl Provenance for Services {
                     return; // the client may have left
                 }
             }
-        });
-        Ok(Response::new(ReceiverStream::new(entries)))
+        })
     }
 }
 

@@ -83,14 +83,15 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::is_odd;
 
     #[test]
     fn a_name_out_of_a_bundle_steers_no_terminal() {
-        let hostile = "a\u{1b}[2J\r\nproven    everything";
+        let hostile = "a\u{1b}[2J\r\n\u{202e}proven\u{2066}\u{61c}    everything";
         let mut report = Report::default();
         report.fail(hostile, hostile);
         report.attested(hostile, hostile);
         let told = format!("{} {}", report.failures[0], report.claims[0].text);
-        assert!(told.contains("a\u{fffd}[2J") && !told.contains(['\u{1b}', '\r', '\n']), "{told:?}");
+        assert!(told.contains("a\u{fffd}[2J") && !told.contains(is_odd), "{told:?}");
     }
 }

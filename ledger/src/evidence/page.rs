@@ -4,6 +4,7 @@ use super::facts;
 use super::manifest::Manifest;
 use super::population::Row;
 use crate::draft::plain;
+use crate::refusal::is_odd;
 use crate::time::iso;
 use crate::tree::Hash;
 use attestune_proto::v1::{BundleKind, Reproduction, Signer, Verdict, WhyInForceResponse};
@@ -356,8 +357,7 @@ fn text(text: &str) -> String {
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => safe.push('\u{fffd}'),
-            c if c.is_control() => safe.push('\u{fffd}'),
+            c if is_odd(c) => safe.push('\u{fffd}'),
             c => safe.push(c),
         }
     }
@@ -370,10 +370,10 @@ mod tests {
 
     #[test]
     fn a_hostile_name_is_inert() {
-        let name = "<script>alert(1)</script>\u{202e}\u{1b}[2J&\"'";
+        let name = "<script>alert(1)</script>\u{202e}\u{1b}[2J\u{61c}&\"'";
         assert_eq!(
             name_of(name),
-            "<bdi>&lt;script&gt;alert(1)&lt;/script&gt;\u{fffd}\u{fffd}[2J&amp;&quot;&#39;</bdi>"
+            "<bdi>&lt;script&gt;alert(1)&lt;/script&gt;\u{fffd}\u{fffd}[2J\u{fffd}&amp;&quot;&#39;</bdi>"
         );
     }
 }

@@ -22,6 +22,9 @@ pub struct Anchors {
     pub checkpoint_key: Option<[u8; 32]>,
     /// Which logs and witnesses are trusted.
     pub policy: Option<TlogPolicy>,
+    /// The page that checks bundles, as this version of attestune has it. That page, which is this code compiled, can't
+    /// hold itself.
+    pub checker: Option<&'static [u8]>,
 }
 
 impl Anchors {
@@ -63,6 +66,7 @@ pub fn verify(bytes: &[u8], anchors: &Anchors) -> Report {
     };
     report.ledger = manifest.ledger.to_string();
     check_parts(&mut report, &manifest, &archive);
+    check_checker(&mut report, &parts, &manifest, anchors);
     if anchors.ledger.is_some_and(|ledger| ledger != manifest.ledger.0) {
         report.fail(MANIFEST, format!("the bundle is of ledger {}, not of the one that you named", manifest.ledger));
     }
@@ -105,6 +109,19 @@ fn check_parts(report: &mut Report, manifest: &Manifest, archive: &[(String, &[u
     }
     if let Some((name, _)) = found.next() {
         report.fail(name, "the manifest names no such part");
+    }
+}
+
+/// The page that checks the bundle in a browser is the one that is known, where the same version of attestune made it: it
+/// could say anything, and whoever opens it would believe that.
+fn check_checker(report: &mut Report, parts: &Parts<'_>, manifest: &Manifest, anchors: &Anchors) {
+    match anchors.checker.filter(|_| manifest.made_by == env!("CARGO_PKG_VERSION")) {
+        Some(known) if parts.get(CHECKER) == Some(&known) => {}
+        Some(_) => report.fail(CHECKER, "it is not the page that this version of attestune puts into bundles"),
+        None => report.asserted(
+            format!("attestune {}", manifest.made_by),
+            "the page within that checks the bundle in a browser: it was held against nothing here",
+        ),
     }
 }
 

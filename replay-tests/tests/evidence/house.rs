@@ -13,6 +13,9 @@ use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// In the place of the page that checks bundles in a browser.
+const PAGE: &[u8] = b"<!doctype html><title>a page</title>";
+
 /// The salt of the text of an example.
 pub fn salt(index: u8) -> Vec<u8> {
     vec![index; 32]
@@ -89,9 +92,9 @@ impl House {
         Self { world, replica, now_ms, _folder: folder }
     }
 
-    /// What an outsider who knows the ledger's id holds.
+    /// What an outsider who knows the ledger's id holds, and has this program.
     pub fn anchors(&self) -> Anchors {
-        Anchors { ledger: Some(self.world.ledger), ..Anchors::default() }
+        Anchors { ledger: Some(self.world.ledger), checker: Some(PAGE), ..Anchors::default() }
     }
 
     pub fn notes(&self) -> (String, String) {
@@ -109,7 +112,7 @@ impl House {
             model: "triage".into(),
             at,
             sample: 3,
-            checker: b"<!doctype html><title>a page</title>",
+            checker: PAGE,
         }
     }
 

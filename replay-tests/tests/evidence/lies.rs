@@ -3,7 +3,7 @@
 
 use crate::altered::{packed, parts};
 use crate::house::{House, company, told};
-use attestune_ledger::evidence::{self, Draft, Export, Exported, Manifest, PartName, verify};
+use attestune_ledger::evidence::{self, Anchors, Draft, Export, Exported, Manifest, PartName, Standing, verify};
 use attestune_ledger::tree::TlogProof;
 use attestune_proto::v1::{Decided, EvidenceExported, SliceEntry, WhyInForceResponse};
 use prost::Message as _;
@@ -162,6 +162,23 @@ fn what_people_read_is_held_against_what_is_proven() {
         assert!(told.contains("sample.csv: the sample is not the one that the seed draws"), "{told}");
         let told = of_parts(slice, |parts| part(parts, "policy").push(0));
         assert!(told.contains("policy: "), "{told}");
+    }
+}
+
+#[test]
+fn a_page_that_tells_whoever_opens_it_that_all_is_well_is_told() {
+    for slice in [false, true] {
+        let mut house = House::of(company());
+        let draft = if slice { house.slice(house.last()) } else { house.complete(house.last()) };
+        let lying = b"<!doctype html><title>It holds</title>";
+        let bundle = signed(&mut house, &draft, |parts| *part(parts, "check.html") = lying.to_vec());
+        let told = told(&verify(&bundle, &house.anchors()));
+        assert!(told.contains("check.html: it is not the page that this version"), "{told}");
+
+        // Who does not have the page can say only that nobody has looked at it.
+        let report = verify(&bundle, &Anchors { checker: None, ..house.anchors() });
+        let page = report.claims.iter().find(|claim| claim.text.contains("held against nothing here"));
+        assert!(page.is_some_and(|claim| matches!(claim.standing, Standing::Asserted(_))), "{:?}", report.claims);
     }
 }
 

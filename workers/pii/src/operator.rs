@@ -154,9 +154,9 @@ fn mask(value: &str, with: char, keep: usize) -> String {
     value.chars().map(mask).collect()
 }
 
-/// The findings as bytes of the text.
-fn in_bytes(text: &str, findings: &[Finding]) -> Vec<Span> {
-    let mut ends: Vec<u32> = findings.iter().flat_map(|f| [f.start, f.end]).collect();
+/// Where these findings begin and end, in bytes of the text by their code points: one walk over the text.
+pub(crate) fn places<'f>(text: &str, findings: impl Iterator<Item = &'f Finding>) -> BTreeMap<u32, usize> {
+    let mut ends: Vec<u32> = findings.flat_map(|f| [f.start, f.end]).collect();
     ends.sort_unstable();
     ends.dedup();
     let mut bytes: BTreeMap<u32, usize> = BTreeMap::new();
@@ -165,6 +165,12 @@ fn in_bytes(text: &str, findings: &[Finding]) -> Vec<Span> {
         while points.next_if(|(point, _)| *point < end as usize).is_some() {}
         bytes.insert(end, points.peek().map_or(text.len(), |(_, at)| *at));
     }
+    bytes
+}
+
+/// The findings as bytes of the text.
+fn in_bytes(text: &str, findings: &[Finding]) -> Vec<Span> {
+    let bytes = places(text, findings.iter());
     let span = |f: &Finding| (bytes[&f.start], bytes[&f.end], f.entity);
     findings.iter().map(span).filter(|(start, end, _)| start < end).collect()
 }

@@ -148,29 +148,31 @@ fn cusum(view: &View<'_>, watch: &Watch, judges: &Judges, judged: &Judged, readi
             *sum = Cusum { category: category.clone(), ..Cusum::default() };
         }
     }
-    let mut answers: BTreeMap<String, Vec<bool>> = BTreeMap::new();
+    // Never all written out: a server may count a million answers in each of a thousand categories.
+    let mut answers: BTreeMap<String, Box<dyn Iterator<Item = bool> + '_>> = BTreeMap::new();
     for category in [COMPLIANCE, FORMAT] {
-        answers.insert(category.into(), judged.verdicts.get(category).cloned().unwrap_or_default());
+        answers.insert(category.into(), Box::new(judged.verdicts.get(category).into_iter().flatten().copied()));
     }
     for (source, results) in [("outcome", &reading.outcomes), ("reviewed", &reading.reviewed)] {
         for result in results {
-            answers.insert(format!("{source}.{}", result.category), spread(result.passed, result.cases).collect());
+            answers.insert(format!("{source}.{}", result.category), Box::new(spread(result.passed, result.cases)));
         }
     }
     for category in sums.keys() {
-        answers.entry(category.clone()).or_default();
+        answers.entry(category.clone()).or_insert_with(|| Box::new(std::iter::empty()));
     }
-    let step = |(category, answers): (String, Vec<bool>)| {
+    let step = |(category, answers): (String, Box<dyn Iterator<Item = bool> + '_>)| {
         let of = category.split_once('.').map_or(category.as_str(), |(_, of)| of);
         let steps = Steps::between(judges.bar_ppm(of)?, watch.cusum_bad_ppm)?;
         let known = sums.get(&category).cloned();
-        if known.is_none() && answers.is_empty() {
+        let mut answers = answers.peekable();
+        if known.is_none() && answers.peek().is_none() {
             return None;
         }
         let from = known.unwrap_or_else(|| Cusum { category, ..Cusum::default() });
-        Some(steps.go_on(&from, answers.into_iter()))
+        Some(steps.go_on(&from, answers))
     };
-    answers.into_iter().filter_map(step).filter(|sum| sum.category.len() <= 64).take(512).collect()
+    answers.into_iter().filter(|(category, _)| category.len() <= 64).filter_map(step).take(512).collect()
 }
 
 /// The newest reading of a version, whoever made it.
