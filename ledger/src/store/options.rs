@@ -51,9 +51,9 @@ pub(super) fn database(options: &Options, recovery: DBRecoveryMode) -> rocksdb::
 fn told(level: LogLevel, message: &str) {
     match level {
         LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "rocksdb", "{message}"),
-        // Headers come whatever the level: its version and options, at each opening.
-        LogLevel::Header => tracing::trace!(target: "rocksdb", "{message}"),
-        _ => tracing::warn!(target: "rocksdb", "{message}"),
+        LogLevel::Warn => tracing::warn!(target: "rocksdb", "{message}"),
+        // Headers come whatever the level, and as mere information: its version and options, at each opening.
+        LogLevel::Debug | LogLevel::Info | LogLevel::Header => tracing::trace!(target: "rocksdb", "{message}"),
     }
 }
 
