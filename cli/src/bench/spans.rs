@@ -4,7 +4,7 @@
 //! and the settling is the fold, which goes on while the disk takes the entries in.
 
 use super::figure::Times;
-use attestune_ledger::log::{Answer, Embedded, Entry, EventLog, LogError, Settled};
+use attestune_ledger::log::{Answer, Embedded, Entry, EventLog, LogError};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -39,20 +39,6 @@ impl Timed {
         std::mem::take(&mut *self.spans())
     }
 
-    /// The answer, timed from now.
-    fn timed(&self, answer: Answer) -> Answer {
-        let began = Instant::now();
-        let spans = self.spans.clone();
-        Box::new(move |outcome| {
-            {
-                let mut spans = spans.lock().unwrap_or_else(PoisonError::into_inner);
-                spans.appends_began.push(began);
-                spans.appends.push(began.elapsed());
-            }
-            answer(outcome);
-        })
-    }
-
     fn spans(&self) -> MutexGuard<'_, Spans> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,23 +56,25 @@ impl EventLog for Timed {
     }
 
     fn submit(&self, values: Vec<Vec<u8>>, answer: Answer) {
-        self.log.submit(values, self.timed(answer));
+        let began = Instant::now();
+        let spans = self.spans.clone();
+        let timed = move |outcome| {
+            {
+                let mut spans = spans.lock().unwrap_or_else(PoisonError::into_inner);
+                spans.appends_began.push(began);
+                spans.appends.push(began.elapsed());
+            }
+            answer(outcome);
+        };
+        self.log.submit(values, Box::new(timed));
     }
 
-    fn commit(&self, values: Vec<Vec<u8>>, answer: Answer) {
-        self.log.commit(values, self.timed(answer));
-    }
-
-    fn commits_here(&self) -> bool {
-        self.log.commits_here()
-    }
-
-    fn when_settled(&self, end: u64, settled: Settled) {
+    fn settle(&self, end: u64) -> Result<(), LogError> {
         let began = self.spans().reading.take();
         if let Some(began) = began {
             self.spans().folds.push(began.elapsed());
         }
-        self.log.when_settled(end, settled);
+        self.log.settle(end)
     }
 
     fn read(&self, from: u64, max_entries: usize, max_bytes: usize) -> Result<Vec<Entry>, LogError> {

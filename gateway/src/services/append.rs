@@ -12,9 +12,7 @@ use crate::stop::{Stop, stopping};
 use attestune_ledger::replica::{AppendError, RECEIPT_WAIT, Replica};
 use attestune_proto::v1::{AppendRequest, Receipt};
 use std::sync::Arc;
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::task::block_in_place;
 use tokio::time::timeout;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
@@ -119,18 +117,11 @@ async fn begin(replica: Arc<Replica>, mut envelopes: Vec<Vec<u8>>, before: u64) 
     }
 }
 
-/// Appends an envelope and waits for its receipt without holding a thread; but where the log is idle it is written in
-/// this one, while the runtime goes on in another, as waking the log's thread takes longer.
+/// Appends an envelope and waits for its receipt without holding a thread.
 pub async fn one(replica: &Replica, envelope: Vec<u8>) -> Result<Receipt, AppendError> {
     let (send, receipts) = oneshot::channel();
     // Whoever waited for it may have left.
-    let done = move |outcome| drop(send.send(outcome));
-    let may_block = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
-    if may_block && replica.commits_here() {
-        block_in_place(|| replica.commit(vec![envelope], done));
-    } else {
-        replica.submit(vec![envelope], done);
-    }
+    replica.submit(vec![envelope], move |outcome| drop(send.send(outcome)));
     let told = timeout(RECEIPT_WAIT, receipts).await.map_err(|_| AppendError::overdue())?;
     told.unwrap_or_else(|_| Err(AppendError::overdue()))?.pop().ok_or_else(AppendError::overdue)
 }

@@ -7,7 +7,7 @@ use attestune_gateway::Gateway;
 use attestune_ledger::{
     draft::draft,
     envelope::{SigningKey, TOKEN_PAYLOAD_TYPE, ledger_id},
-    log::{Answer, Embedded, Entry, EventLog, LogError, Settled, SystemClock},
+    log::{Answer, Embedded, Entry, EventLog, LogError, SystemClock},
     replica::{Replica, ReplicaOptions},
     rules::policy::default_policy,
     store::{Options, Store},
@@ -82,8 +82,8 @@ impl EventLog for Troubled {
         }
     }
 
-    fn when_settled(&self, end: u64, settled: Settled) {
-        self.log.when_settled(end, settled);
+    fn settle(&self, end: u64) -> Result<(), LogError> {
+        self.log.settle(end)
     }
 
     fn read(&self, from: u64, max_entries: usize, max_bytes: usize) -> Result<Vec<Entry>, LogError> {

@@ -18,13 +18,6 @@ pub fn check(make: impl Fn() -> Box<dyn EventLog>) {
     concurrent_batches_stay_whole_and_leave_no_gap(&*make());
 }
 
-/// What the log tells at once of the entries before `end`; nothing if they are not durable yet.
-pub fn settled(log: &dyn EventLog, end: u64) -> Option<Result<(), LogError>> {
-    let (send, told) = std::sync::mpsc::sync_channel(1);
-    log.when_settled(end, Box::new(move |outcome| drop(send.send(outcome))));
-    told.try_recv().ok()
-}
-
 fn an_empty_log_has_an_end_and_no_entries(log: &dyn EventLog) {
     assert_eq!(log.end(), Ok(0));
     assert_eq!(log.read(0, 10, 1000), Ok(vec![]));
@@ -36,7 +29,7 @@ fn an_empty_log_has_an_end_and_no_entries(log: &dyn EventLog) {
 fn what_is_appended_is_read_back_in_order(log: &dyn EventLog) {
     let largest = vec![7; VALUE_BYTES_MAX];
     assert_eq!(log.append(vec![b"a".to_vec(), vec![], b"a".to_vec()]), Ok(vec![0, 1, 2]));
-    assert_eq!(settled(log, 3), Some(Ok(())), "what was appended is durable");
+    assert_eq!(log.settle(3), Ok(()), "what was appended is durable");
     assert_eq!(log.append(vec![largest.clone()]), Ok(vec![3]));
     assert_eq!(log.append(vec![]), Ok(vec![]));
     assert_eq!(log.end(), Ok(4));

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::copy::{Copied, ENTRY_BYTES};
-use super::{Answer, Entry, EventLog, LogError, Settled, check_sizes};
+use super::{Answer, Entry, EventLog, LogError, check_sizes};
 use crate::store::{Store, StoreError};
 
 /// Bytes of values after which a group takes no further batch.
@@ -37,8 +37,8 @@ impl<F: Fn() -> u64 + Send + Sync> Clock for F {
     }
 }
 
-/// The log in a store. One thread at a time commits: the log's own, which gathers what many callers append into one
-/// write with one fsync, or that of a caller who finds it idle.
+/// The log in a store. One thread commits: it gathers what many callers append into one write
+/// with one fsync.
 pub struct Embedded {
     shared: Arc<Shared>,
     committer: Option<JoinHandle<()>>,
@@ -51,6 +51,7 @@ struct Shared {
     /// There is something to commit, or the log closes.
     work: Condvar,
     durable: Mutex<Durable>,
+    settled: Condvar,
 }
 
 /// How much of what can be read is on the disk.
@@ -58,22 +59,12 @@ struct Durable {
     end: u64,
     /// Why nothing more can be made durable. The log must be opened anew.
     failure: Option<LogError>,
-    /// Who is told once more is.
-    waiting: Vec<(u64, Settled)>,
 }
 
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Request>,
-    /// Some thread commits.
-    committing: bool,
     closing: bool,
-}
-
-impl Queue {
-    fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && !self.committing
-    }
 }
 
 struct Request {
@@ -92,9 +83,9 @@ impl Embedded {
             return Err(LogError::Follows { topic });
         }
         let copied = Copied::open(store)?;
-        let durable = Mutex::new(Durable { end: copied.size(), failure: None, waiting: Vec::new() });
-        let (queue, work) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { copied, clock, queue, work, durable });
+        let durable = Mutex::new(Durable { end: copied.size(), failure: None });
+        let (queue, work, settled) = (Mutex::default(), Condvar::new(), Condvar::new());
+        let shared = Arc::new(Shared { copied, clock, queue, work, durable, settled });
         let committing = Arc::clone(&shared);
         let committer = thread::Builder::new()
             .name("log-committer".into())
@@ -119,32 +110,19 @@ impl EventLog for Embedded {
     fn append(&self, values: Vec<Vec<u8>>) -> Result<Vec<u64>, LogError> {
         let (reply, answer) = sync_channel(1);
         // The caller below waits for it.
-        self.commit(values, Box::new(move |outcome| drop(reply.send(outcome))));
+        self.submit(values, Box::new(move |outcome| drop(reply.send(outcome))));
         answer.recv().unwrap_or_else(|_| Err(self.shared.failed("the committer ended".into())))
     }
 
     fn submit(&self, values: Vec<Vec<u8>>, answer: Answer) {
-        let Some(request) = Request::new(values, answer) else { return };
-        self.shared.lock().waiting.push_back(request);
-        self.shared.work.notify_one();
-    }
-
-    fn commit(&self, values: Vec<Vec<u8>>, answer: Answer) {
-        let Some(request) = Request::new(values, answer) else { return };
-        let mut queue = self.shared.lock();
-        if queue.is_idle() {
-            let turn = self.shared.turn(&mut queue);
-            drop(queue);
-            self.shared.commit(vec![request]);
-            drop(turn);
-        } else {
-            queue.waiting.push_back(request);
-            self.shared.work.notify_one();
+        match check_sizes(&values) {
+            Ok(()) if values.is_empty() => answer(Ok(Vec::new())),
+            Ok(()) => {
+                self.shared.lock().waiting.push_back(Request { values, answer });
+                self.shared.work.notify_one();
+            }
+            Err(error) => answer(Err(error)),
         }
-    }
-
-    fn commits_here(&self) -> bool {
-        self.shared.lock().is_idle()
     }
 
     fn read(&self, from: u64, max_entries: usize, max_bytes: usize) -> Result<Vec<Entry>, LogError> {
@@ -155,15 +133,13 @@ impl EventLog for Embedded {
         Ok(self.shared.durable().end)
     }
 
-    fn when_settled(&self, end: u64, settled: Settled) {
-        let mut durable = self.shared.durable();
-        if durable.end < end && durable.failure.is_none() {
-            durable.waiting.push((end, settled));
-            return;
+    fn settle(&self, end: u64) -> Result<(), LogError> {
+        let waits = |durable: &mut Durable| durable.end < end && durable.failure.is_none();
+        let durable = self.shared.settled.wait_while(self.shared.durable(), waits).expect(NOT_POISONED);
+        match &durable.failure {
+            Some(failure) if durable.end < end => Err(failure.clone()),
+            _ => Ok(()),
         }
-        let outcome = durable.outcome(end);
-        drop(durable);
-        settled(outcome);
     }
 
     fn wait_past(&self, end: u64, timeout: Duration) -> Result<u64, LogError> {
@@ -173,53 +149,7 @@ impl EventLog for Embedded {
 
 const NOT_POISONED: &str = "no code panics while it holds the log's lock";
 
-impl Request {
-    /// None if it is answered already.
-    fn new(values: Vec<Vec<u8>>, answer: Answer) -> Option<Self> {
-        match check_sizes(&values) {
-            Ok(()) if values.is_empty() => answer(Ok(Vec::new())),
-            Ok(()) => return Some(Self { values, answer }),
-            Err(error) => answer(Err(error)),
-        }
-        None
-    }
-}
-
-impl Durable {
-    fn outcome(&self, end: u64) -> Result<(), LogError> {
-        match &self.failure {
-            Some(failure) if self.end < end => Err(failure.clone()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Those whose entries are durable by now, or never will be, with what they are to be told.
-    fn take_settled(&mut self) -> Vec<(Settled, Result<(), LogError>)> {
-        let lost = self.failure.is_some();
-        let settled: Vec<_> = self.waiting.extract_if(.., |(end, _)| lost || *end <= self.end).collect();
-        settled.into_iter().map(|(end, settled)| (settled, self.outcome(end))).collect()
-    }
-}
-
-/// The turn of the thread that commits.
-struct Turn<'a>(&'a Shared);
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let mut queue = self.0.lock();
-        queue.committing = false;
-        if !queue.waiting.is_empty() || queue.closing {
-            self.0.work.notify_one();
-        }
-    }
-}
-
 impl Shared {
-    fn turn(&self, queue: &mut Queue) -> Turn<'_> {
-        queue.committing = true;
-        Turn(self)
-    }
-
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().expect(NOT_POISONED)
     }
@@ -235,30 +165,26 @@ impl Shared {
     fn commit_until_closed(&self) {
         let mut queue = self.lock();
         loop {
-            let rests = |queue: &mut Queue| queue.committing || queue.waiting.is_empty() && !queue.closing;
-            queue = self.work.wait_while(queue, rests).expect(NOT_POISONED);
+            queue =
+                self.work.wait_while(queue, |queue| queue.waiting.is_empty() && !queue.closing).expect(NOT_POISONED);
             if queue.waiting.is_empty() {
                 return; // closing, and nothing is left to do
             }
             let group = take_group(&mut queue.waiting);
-            let turn = self.turn(&mut queue);
             drop(queue);
             self.commit(group);
-            drop(turn);
             queue = self.lock();
         }
     }
 
     /// Writes a group at the end of the log, and answers everyone in it. It can be read, and is folded, while the disk
-    /// takes it in: whoever of the two is the last tells what waits for both.
+    /// takes it in.
     fn commit(&self, group: Vec<Request>) {
         let (values, answers): (Vec<_>, Vec<_>) = group.into_iter().map(|r| (r.values, r.answer)).unzip();
         match self.write(values) {
             Ok(places) => answers.into_iter().zip(places).for_each(|(answer, place)| answer(Ok(place.collect()))),
             Err(error) => answers.into_iter().for_each(|answer| answer(Err(error.clone()))),
         }
-        let settled = self.durable().take_settled();
-        settled.into_iter().for_each(|(settled, outcome)| settled(outcome));
     }
 
     fn write(&self, group: Vec<Vec<Vec<u8>>>) -> Result<Vec<Range<u64>>, LogError> {
@@ -281,6 +207,7 @@ impl Shared {
             Ok(()) => durable.end = self.copied.size(),
             Err(error) => durable.failure = Some(error.into()),
         }
+        self.settled.notify_all();
         durable.failure.clone().map_or(Ok(places), Err)
     }
 }
@@ -392,7 +319,7 @@ mod tests {
             assert!(answers.contains(&expected), "{answers:?}");
         }
         assert!(answers.iter().any(|answer| matches!(answer, Err(LogError::TooLarge { index: 0, .. }))));
-        assert_eq!((log.end(), conformance::settled(&log, 2)), (Ok(2), Some(Ok(()))));
+        assert_eq!((log.end(), log.settle(2)), (Ok(2), Ok(())));
     }
 
     #[test]
@@ -401,58 +328,15 @@ mod tests {
         let log = open(&store_in(&folder));
         log.append(vec![vec![1]]).unwrap();
         let lost = log.shared.failed("the disk is gone".into());
-        let (send, told) = sync_channel(1);
-        log.when_settled(2, Box::new(move |outcome| send.send(outcome).unwrap()));
-        assert!(told.try_recv().is_err(), "nobody knows yet");
-        log.shared.durable().failure = Some(lost.clone());
-        assert_eq!(log.append(vec![vec![2]]), Err(lost.clone()));
-        assert_eq!(told.try_recv(), Ok(Err(lost.clone())));
-        assert_eq!(conformance::settled(&log, 1), Some(Ok(())), "what was durable before stays so");
-        assert_eq!(conformance::settled(&log, 2), Some(Err(lost)));
-        assert_eq!(log.end(), Ok(1));
-    }
-
-    #[test]
-    fn whoever_finds_the_log_idle_commits_in_its_own_thread_and_others_wait_for_their_turn() {
-        let folder = tempfile::tempdir().unwrap();
-        let log = open(&store_in(&folder));
-        assert!(log.commits_here());
-        let (send, answers) = sync_channel(9);
-        let answer = |name: &'static str| -> Answer {
-            let send = send.clone();
-            Box::new(move |outcome| send.send((name, thread::current().id(), outcome)).unwrap())
-        };
-        log.commit(vec![vec![1]], answer("idle"));
-        assert_eq!(answers.try_recv(), Ok(("idle", thread::current().id(), Ok(vec![0]))));
-
-        let turn = log.shared.turn(&mut log.shared.lock());
-        assert!(!log.commits_here());
-        log.commit(vec![vec![2]], answer("second"));
-        log.submit(vec![vec![3]], answer("third"));
-        thread::sleep(Duration::from_millis(20));
-        assert!(answers.try_recv().is_err(), "another has the turn");
-        drop(turn);
-        for (name, position) in [("second", 1), ("third", 2)] {
-            let (told, by, outcome) = answers.recv().unwrap();
-            assert_eq!((told, outcome), (name, Ok(vec![position])));
-            assert_ne!(by, thread::current().id());
-        }
-    }
-
-    #[test]
-    fn what_many_commit_at_a_time_is_all_answered_at_places_of_its_own() {
-        let folder = tempfile::tempdir().unwrap();
-        let log = open(&store_in(&folder));
-        let mut places: Vec<u64> = thread::scope(|scope| {
-            let writer = |n: u8| {
-                let log = &log;
-                scope.spawn(move || (0..50).flat_map(|_| log.append(vec![vec![n]]).unwrap()).collect::<Vec<_>>())
-            };
-            (0..8).map(writer).collect::<Vec<_>>().into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+        thread::scope(|scope| {
+            let settling = scope.spawn(|| log.settle(2));
+            log.shared.durable().failure = Some(lost.clone());
+            log.shared.settled.notify_all();
+            assert_eq!(settling.join().unwrap(), Err(lost.clone()));
         });
-        places.sort_unstable();
-        assert_eq!(places, (0..400).collect::<Vec<_>>());
-        assert_eq!(conformance::settled(&log, 400), Some(Ok(())));
+        assert_eq!(log.settle(1), Ok(()), "what was durable before stays so");
+        assert_eq!(log.append(vec![vec![2]]), Err(lost));
+        assert_eq!(log.end(), Ok(1));
     }
 
     #[test]

@@ -67,9 +67,6 @@ impl Entry {
 /// What takes the outcome of an append, once. A thread of the log calls it, so it must be quick.
 pub type Answer = Box<dyn FnOnce(Result<Vec<u64>, LogError>) + Send>;
 
-/// What is told that entries are durable, once, or why they can't be. It must be quick, too.
-pub type Settled = Box<dyn FnOnce(Result<(), LogError>) + Send>;
-
 /// A log that entries are appended to and read from, by many threads at once.
 pub trait EventLog: Send + Sync {
     /// Appends values in their order and returns their positions, which are consecutive unless others write to the
@@ -85,21 +82,12 @@ pub trait EventLog: Send + Sync {
         answer(self.append(values));
     }
 
-    /// As [`EventLog::submit`], by a caller who may be held up: a log that would do the work in a thread of its own, and
-    /// has nothing else to do, does it in this one and saves the waking.
-    fn commit(&self, values: Vec<Vec<u8>>, answer: Answer) {
-        self.submit(values, answer);
-    }
-
-    /// Whether [`EventLog::commit`] would hold its caller up just now.
-    fn commits_here(&self) -> bool {
-        false
-    }
-
-    /// Tells `settled` once all entries before `end` are durable, from another thread or at once, or that the log stops
-    /// as they can't be. What [`EventLog::read`] gives may be on its way to that.
-    fn when_settled(&self, _end: u64, settled: Settled) {
-        settled(Ok(()));
+    /// Waits until all entries before `end` are durable. What [`EventLog::read`] gives may be on its way to that.
+    ///
+    /// # Errors
+    /// If they can't be made durable: the log stops.
+    fn settle(&self, _end: u64) -> Result<(), LogError> {
+        Ok(())
     }
 
     /// Entries from position `from` on, at most `max_entries` of them and `max_bytes` of values;

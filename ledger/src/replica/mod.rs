@@ -26,7 +26,7 @@ pub use reader::{StoreCursor, StoreView, StoredTiles, Tree};
 
 use crate::draft::kind;
 use crate::envelope::SigningKey;
-use crate::log::{Answer, Clock as _, Entry, EventLog, LogError, SystemClock};
+use crate::log::{Clock as _, Entry, EventLog, LogError, SystemClock};
 use crate::refusal::Rejection;
 use crate::rules::decode::{self, Decoded};
 use crate::state::{Effects, Ledgers, ReadFailed, Reader as _};
@@ -136,7 +136,7 @@ impl Replica {
     pub fn append(&self, envelopes: Vec<Vec<u8>>) -> Result<Vec<Receipt>, AppendError> {
         let (send, receipts) = mpsc::sync_channel(1);
         // It is taken below, or nobody waits any more.
-        self.commit(envelopes, move |outcome| drop(send.send(outcome)));
+        self.submit(envelopes, move |outcome| drop(send.send(outcome)));
         receipts.recv_timeout(RECEIPT_WAIT).unwrap_or_else(|_| Err(AppendError::overdue()))
     }
 
@@ -146,30 +146,6 @@ impl Replica {
         &self,
         envelopes: Vec<Vec<u8>>,
         done: impl FnOnce(Result<Vec<Receipt>, AppendError>) + Send + 'static,
-    ) {
-        self.hand_over(envelopes, done, EventLog::submit);
-    }
-
-    /// As [`Replica::submit`], by a caller who may be held up while the log writes in its thread; see
-    /// [`EventLog::commit`].
-    pub fn commit(
-        &self,
-        envelopes: Vec<Vec<u8>>,
-        done: impl FnOnce(Result<Vec<Receipt>, AppendError>) + Send + 'static,
-    ) {
-        self.hand_over(envelopes, done, EventLog::commit);
-    }
-
-    /// Whether [`Replica::commit`] would hold its caller up just now.
-    pub fn commits_here(&self) -> bool {
-        self.log.commits_here()
-    }
-
-    fn hand_over(
-        &self,
-        envelopes: Vec<Vec<u8>>,
-        done: impl FnOnce(Result<Vec<Receipt>, AppendError>) + Send + 'static,
-        way: fn(&(dyn EventLog + 'static), Vec<Vec<u8>>, Answer),
     ) {
         let span = tracing::info_span!("append", entries = envelopes.len());
         let digests = match span.in_scope(|| self.admit(&envelopes)) {
@@ -186,7 +162,7 @@ impl Replica {
                 done(Err(ReplicaError::from(error).into()));
             }
         };
-        way(self.log.as_ref(), envelopes, Box::new(answer));
+        self.log.submit(envelopes, Box::new(answer));
     }
 
     /// Judges envelopes at the door, and keeps for the fold what that came to.
@@ -229,58 +205,39 @@ impl Replica {
     fn follow(self: Arc<Self>, mut folder: Folder) {
         let mut written = Instant::now();
         let mut complained = None;
-        while !self.stopping.load(Ordering::Acquire) && self.working().is_ok() {
+        while !self.stopping.load(Ordering::Acquire) {
             match self.step(&mut folder) {
                 Ok(true) if written.elapsed() >= HEAD_EVERY => {
                     self.write_head_file(&mut complained);
                     written = Instant::now();
                 }
                 Ok(_) => {}
-                Err(error) => self.fail(error),
+                Err(error) => {
+                    tracing::error!(%error, "the replica stops");
+                    self.receipts.end(&ReplicaError::Stopped(error.to_string()));
+                    *lock(&self.failure) = Some(error);
+                    self.folded.notify_all();
+                    return;
+                }
             }
         }
-        if self.working().is_ok() {
-            self.write_head_file(&mut complained);
-        }
+        self.write_head_file(&mut complained);
     }
 
-    /// Ends the fold.
-    fn fail(&self, error: ReplicaError) {
-        tracing::error!(%error, "the replica stops");
-        self.receipts.end(&ReplicaError::Stopped(error.to_string()));
-        *lock(&self.failure) = Some(error);
-        self.folded.notify_all();
-    }
-
-    fn step(self: &Arc<Self>, folder: &mut Folder) -> Result<bool, ReplicaError> {
+    fn step(&self, folder: &mut Folder) -> Result<bool, ReplicaError> {
         let size = folder.size();
         if self.log.wait_past(size, Duration::from_millis(100))? <= size {
             return Ok(false);
         }
         let window = self.log.read(size, WINDOW_ENTRIES, WINDOW_BYTES)?;
         let (head, receipts) = folder.fold(check_window(&self.keys, &self.waiting, window))?;
-        // Folded while the log made it durable; nobody sees it before it is.
-        let replica = self.clone();
-        let settled = move |outcome: Result<(), LogError>| match outcome {
-            Ok(()) => replica.settled(head, &receipts),
-            Err(error) => replica.fail(error.into()),
-        };
-        self.log.when_settled(folder.size(), Box::new(settled));
-        Ok(true)
-    }
-
-    /// Shows what a window came to, which is folded and durable now.
-    fn settled(&self, head: Head, receipts: &[Receipt]) {
         let size = head.size;
-        {
-            let mut shown = lock(&self.head);
-            // Of two windows that become durable together the older may be told last.
-            if size > shown.size {
-                *shown = head;
-            }
-        }
+        // Folded while the log made it durable; nobody sees it before it is.
+        self.log.settle(size)?;
+        *lock(&self.head) = head;
         self.folded.notify_all();
-        self.receipts.folded(size, receipts);
+        self.receipts.folded(size, &receipts);
+        Ok(true)
     }
 
     /// Stops the fold, writes the signed head, puts the store's memory into files.

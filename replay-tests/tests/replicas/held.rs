@@ -1,7 +1,7 @@
 //! Replicas in RocksDB, held against a world's fold in memory.
 
 use attestune_ledger::envelope::SigningKey;
-use attestune_ledger::log::{Clock, Embedded, Entry, EventLog, LogError, Settled};
+use attestune_ledger::log::{Clock, Embedded, Entry, EventLog, LogError};
 use attestune_ledger::query::{self, OpenWorkCursor, QueryError};
 use attestune_ledger::replica::{AppendError, Counts, Replica, ReplicaOptions, StoreView, drop_state};
 use attestune_ledger::rules::Folded;
@@ -47,8 +47,8 @@ impl EventLog for Windowed {
         self.log.append(values)
     }
 
-    fn when_settled(&self, end: u64, settled: Settled) {
-        self.log.when_settled(end, settled);
+    fn settle(&self, end: u64) -> Result<(), LogError> {
+        self.log.settle(end)
     }
 
     fn read(&self, from: u64, max_entries: usize, max_bytes: usize) -> Result<Vec<Entry>, LogError> {
