@@ -115,7 +115,7 @@ fn a_hole_between_the_windows_of_a_server_is_a_gap() {
 #[test]
 fn days_in_which_nobody_asked_are_no_hole_where_a_server_says_so() {
     let (mut world, _) = in_production();
-    let quiet = |from_ms| WindowObserved {
+    let quiet = |from_ms: u64| WindowObserved {
         to_ms: from_ms + DAY_MS,
         requests: 0,
         packs: Vec::new(),
