@@ -104,7 +104,8 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-const REMEDY: &str = "a draft is written by --draft FILE of `role grant`, `key register` or `policy adopt`";
+const REMEDY: &str =
+    "a draft is written by --draft FILE of `role grant`, `key register`, `key pair`, `policy adopt` or `clock correct`";
 
 /// What a signer must know: all of it.
 fn show(context: &Context, event: &Event, signers: &[String]) -> anyhow::Result<()> {
@@ -195,6 +196,21 @@ fn create(path: &Path, envelope: &[u8]) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use attestune_ledger::envelope::SigningKey;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn who_has_no_draft_is_told_of_each_command_that_writes_one() {
+        let mut named = 0;
+        for group in crate::Cli::command().get_subcommands() {
+            let drafts = |command: &&clap::Command| command.get_arguments().any(|arg| arg.get_long() == Some("draft"));
+            for command in group.get_subcommands().filter(drafts) {
+                let name = format!("`{} {}`", group.get_name(), command.get_name());
+                assert!(REMEDY.contains(&name), "{name} is left out");
+                named += 1;
+            }
+        }
+        assert_eq!(REMEDY.matches('`').count(), 2 * named);
+    }
 
     #[test]
     fn a_draft_comes_back_byte_for_byte_with_every_signature_in_its_place() {

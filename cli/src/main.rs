@@ -401,10 +401,31 @@ mod tests {
         assert_eq!(asked, lines);
     }
 
-    #[test]
-    fn every_command_of_the_compose_file_is_one() {
+    fn compose() -> serde_yaml_ng::Value {
         let mut compose: serde_yaml_ng::Value = serde_yaml_ng::from_str(include_str!("../../compose.yaml")).unwrap();
         compose.apply_merge().unwrap();
+        compose
+    }
+
+    #[test]
+    fn one_gateway_of_the_compose_file_holds_the_checkpoint_key_and_the_other_serves() {
+        let compose = compose();
+        let with = |field: &str, beginning: &str| -> Vec<String> {
+            let has = |service: &serde_yaml_ng::Value| {
+                let words = service[field].as_sequence().cloned().unwrap_or_default();
+                words.iter().any(|word| word.as_str().unwrap().starts_with(beginning))
+            };
+            let services = compose["services"].as_mapping().unwrap().iter();
+            services.filter(|(_, service)| has(service)).map(|(name, _)| name.as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(with("command", "--checkpoint-key"), ["gateway-1"]);
+        assert_eq!(with("secrets", "checkpoint-key"), ["gateway-1"]);
+        assert_eq!(with("command", "--serve"), ["gateway-2"]);
+    }
+
+    #[test]
+    fn every_command_of_the_compose_file_is_one() {
+        let compose = compose();
         let mut seen = 0;
         for (name, service) in compose["services"].as_mapping().unwrap() {
             if !service["image"].as_str().unwrap().starts_with("attestune") {

@@ -104,6 +104,7 @@ async fn every_metric_of_the_list_is_told_with_its_type_and_no_other() {
     assert_eq!(value(&told, "attestune_published_position"), Some(3.0));
     assert_eq!(value(&told, "attestune_publish_lag_entries"), Some(position - 3.0));
     assert_eq!(value(&told, "attestune_publishing"), Some(1.0));
+    assert_eq!(value(&told, "attestune_unread_windows"), Some(0.0));
     assert_eq!(value(&told, "attestune_fold_entries_total{verdict=\"refused\"}"), Some(1.0));
     assert_eq!(value(&told, "attestune_fold_entries_total{verdict=\"accepted\"}"), Some(position - 1.0));
     let refusals: f64 = told.lines().filter(|l| l.starts_with("attestune_refusals_total{")).map(last_number).sum();

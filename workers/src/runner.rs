@@ -48,6 +48,7 @@ pub trait Worker {
 pub fn run(mut worker: Box<dyn Worker + Send>, context: &Context, stop: &Arc<AtomicBool>) -> Result<(), WorkerError> {
     let context = context.stopped_by(stop);
     let mut looked: Option<(u64, Instant)> = None;
+    let mut failing = false;
     while !context.stopping() {
         if let Some(why) = context.replica().failure() {
             return Err(WorkerError::Stopped(why));
@@ -60,15 +61,31 @@ pub fn run(mut worker: Box<dyn Worker + Send>, context: &Context, stop: &Arc<Ato
         if due || changed {
             looked = Some((position, Instant::now()));
             match worker.react(&context) {
-                Ok(Progress::Done) => continue,
-                Ok(Progress::Idle) => {}
                 Err(error) if error.is_fatal() => return Err(error),
-                Err(error) => tracing::warn!(worker = worker.name(), %error, "could not work; it is tried again"),
+                reaction => {
+                    tell(worker.name(), &mut failing, reaction.as_ref().err());
+                    if reaction.is_ok_and(|progress| progress == Progress::Done) {
+                        continue;
+                    }
+                }
             }
         }
         context.replica().wait_past(position, WAIT);
     }
     Ok(())
+}
+
+/// Says how a reaction went, where that is news: the first failure of a row, and when the row is over. What fails all night
+/// would fill the worker's log else.
+fn tell(worker: &str, failing: &mut bool, error: Option<&WorkerError>) {
+    match (std::mem::replace(failing, error.is_some()), error) {
+        (false, None) => {}
+        (false, Some(error)) => {
+            tracing::warn!(worker, %error, "could not work; it is tried again, and told at level debug until it works");
+        }
+        (true, Some(error)) => tracing::debug!(worker, %error, "could not work yet; it is tried again"),
+        (true, None) => tracing::info!(worker, "works again"),
+    }
 }
 
 /// Works through items, each by itself: one that fails is left for later, and the others go on.
@@ -101,4 +118,49 @@ pub(crate) fn each<T>(
 /// Leaves work for half a minute: to begin it again at once would come to the same.
 pub(crate) fn leave(context: &Context, kind: Kind, cause: u64) {
     context.rest(cause, kind, FAILED, 5);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use tracing::{Event, Level, Metadata, Subscriber, span};
+
+    /// Keeps the levels of what is said.
+    struct Levels(Arc<Mutex<Vec<Level>>>);
+
+    impl Subscriber for Levels {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            self.0.lock().unwrap().push(*event.metadata().level());
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[test]
+    fn a_row_of_failures_is_told_once_and_so_is_its_end() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let error = WorkerError::Content { what: "window", position: 7, why: "it is none".into() };
+        let mut failing = false;
+        tracing::subscriber::with_default(Levels(told.clone()), || {
+            for works in [true, false, false, false, true, true, false] {
+                tell("monitor", &mut failing, (!works).then_some(&error));
+            }
+        });
+        assert_eq!(*told.lock().unwrap(), [Level::WARN, Level::DEBUG, Level::DEBUG, Level::INFO, Level::WARN]);
+    }
 }

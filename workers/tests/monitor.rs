@@ -210,6 +210,46 @@ fn traffic_as_it_was_trained_on_raises_nothing_and_of_another_kind_does_whoever_
 }
 
 #[test]
+fn windows_in_which_nobody_asked_are_read_and_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = trained(folder.path());
+    let context = world.context("monitor");
+    let mut reader = monitor(&world);
+    let idle = |from_ms| WindowObserved {
+        requests: 0,
+        requests_root: Frontier::new().root().0.to_vec(),
+        packs: Vec::new(),
+        latency_us: None,
+        ..served(&world, from_ms, &usual("card"))
+    };
+    observe(&world, idle(1_000));
+    settle(&mut reader, &context);
+    let [reading] = readings(&world).try_into().unwrap();
+    assert_eq!((reading.requests, reading.judged.len(), reading.drift.len(), reading.cusum.len()), (0, 0, 0, 0));
+    assert!(reading.environment.iter().any(|setting| setting.name == "texts" && setting.value == "none"));
+    assert_eq!(kinds(&world), []);
+
+    observe(&world, served(&world, 2_000, &usual("hm")));
+    settle(&mut reader, &context);
+    let raised = kinds(&world);
+    assert!(!raised.is_empty());
+    observe(&world, idle(3_000));
+    settle(&mut reader, &context);
+    let sums: Vec<_> = readings(&world)[1..].iter().map(|reading| sum_of(reading, "format")).collect();
+    assert_eq!(sums, [34_650, 34_650]);
+    assert_eq!(kinds(&world), raised, "nothing is raised twice");
+
+    for row in alerts(&world) {
+        let action = AlertAction::Fixed.into();
+        world.act("mina", Body::AlertAcknowledged(AlertAcknowledged { alert: row.position, action }));
+    }
+    observe(&world, idle(4_000));
+    settle(&mut reader, &context);
+    assert_eq!(sum_of(readings(&world).last().unwrap(), "format"), 0);
+    assert_eq!(kinds(&world), raised, "what a person has seen is not raised again");
+}
+
+#[test]
 fn personal_data_refusals_and_outcomes_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let world = trained(folder.path());

@@ -12,7 +12,7 @@ pub use names::{METRICS, Metric, Type};
 
 use crate::Published;
 use crate::stop::Stop;
-use attestune_ledger::query::OpenWorkCursor;
+use attestune_ledger::query::{OpenWorkCursor, UnreadWindows};
 use attestune_ledger::replica::{Replica, StoreView};
 use attestune_ledger::state::Actors;
 use attestune_ledger::vault::Vault;
@@ -42,6 +42,7 @@ pub struct Watched {
     /// Partitions of the work that a worker holds.
     share: Option<Arc<AtomicU32>>,
     open: Mutex<OpenWorkCursor>,
+    unread: Mutex<UnreadWindows>,
     /// Whether somebody still waits for the log's word.
     asking: Arc<AtomicBool>,
 }
@@ -54,7 +55,16 @@ impl Watched {
         published: Option<Arc<Published>>,
         stop: Stop,
     ) -> Self {
-        Self { replica, vault, published, stop, share: None, open: Mutex::default(), asking: Arc::default() }
+        Self {
+            replica,
+            vault,
+            published,
+            stop,
+            share: None,
+            open: Mutex::default(),
+            unread: Mutex::default(),
+            asking: Arc::default(),
+        }
     }
 
     /// The same of a worker that shares its work: how many partitions it holds.
@@ -132,6 +142,7 @@ impl Watched {
             gauge!(names::READY).set(if self.judge(log_end).is_none() { 1.0 } else { 0.0 });
             self.log_and_fold(log_end);
             self.work();
+            self.windows();
             self.publishing();
             if let Some(share) = &self.share {
                 gauge!(names::WORK_PARTITIONS).set(f64::from(share.load(Ordering::Relaxed)));
@@ -203,6 +214,14 @@ impl Watched {
         }
         for ((work, holder), count) in holders(&view, &open) {
             gauge!(names::LEASES, "work" => work, "holder" => holder).set(count as f64);
+        }
+    }
+
+    fn windows(&self) {
+        let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner).advance(&self.replica.view());
+        match unread {
+            Ok(count) => gauge!(names::UNREAD_WINDOWS).set(count as f64),
+            Err(error) => tracing::warn!(%error, "windows that no monitor has read can't be counted"),
         }
     }
 }

@@ -70,6 +70,7 @@ metrics! {
     PUBLISHING = "attestune_publishing", Gauge, [], "Whether this gateway publishes (1), or stands by or has failed to (0).";
     OPEN_WORK = "attestune_open_work", Gauge, ["work"],
         "What waits for workers: batches to scan and to check (counted up to 10000), training, evaluation, leakage.";
+    UNREAD_WINDOWS = "attestune_unread_windows", Gauge, [], "Servers' windows that no monitor has read yet.";
     LEASES = "attestune_leases", Gauge, ["work", "holder"],
         "Runs and evaluations under a lease, by the worker that holds it; 50 holders at most, the rest is `other`.";
     WORK_PARTITIONS = "attestune_work_partitions", Gauge, [],

@@ -71,6 +71,7 @@ impl<'a> Follower<'a> {
             let folded = Instant::now();
             let size = replica.position();
             self.look(folded);
+            self.serving.windows().serve(self.served());
             self.serving.close_windows(false);
             self.retention.look(self.serving);
             replica.wait_past(size, if self.waits { SOON } else { WAIT });
@@ -80,6 +81,15 @@ impl<'a> Follower<'a> {
             let confirmed = ServingConfirmed { switch_us: 0, ..said.confirmed };
             self.confirm(confirmed, ServingOccasion::Stopped);
         }
+    }
+
+    /// The versions that this server said it serves: those in force, and challengers in experiments.
+    fn served(&self) -> BTreeSet<(String, u32)> {
+        let versions = |(model, said): (&String, &Said)| {
+            let challenger = said.confirmed.challenger.as_ref().map_or(0, |arm| arm.version);
+            [said.confirmed.version, challenger].map(|version| (model.clone(), version))
+        };
+        self.said.iter().flat_map(versions).filter(|(_, version)| *version != 0).collect()
     }
 
     /// Compares what is served with what is in force.

@@ -1,12 +1,15 @@
 //! What was answered, by windows: on the log a root over salted commitments to each request with its answer, and counts;
 //! the texts in the vault where the policy keeps them.
+//!
+//! Of a version that is served the windows follow one another, empty where nobody asks: what is missing on the log was
+//! lost, or no server was there.
 
 use super::Serving;
 use attestune_ledger::rules::policy;
 use attestune_ledger::tree::{Frontier, leaf_hash};
 use attestune_proto::v1::{CategoryResult, Policy, Quantiles, WindowObserved, event::Body};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// The length of a window where the policy names none.
@@ -56,6 +59,8 @@ type Counts = BTreeMap<String, (u32, u32)>;
 #[derive(Default)]
 pub struct Windows {
     open: BTreeMap<(String, u32), Window>,
+    /// The versions that this server serves: of each a window is open, whether somebody asks or not.
+    served: BTreeSet<(String, u32)>,
     waiting: Vec<WindowObserved>,
     /// Where the last window of a version ended: the next begins no sooner.
     ended_ms: BTreeMap<(String, u32), u64>,
@@ -122,6 +127,11 @@ impl Window {
     fn is_full(&self) -> bool {
         self.texts.len() >= PACK_TEXTS || self.bytes >= PACK_BYTES
     }
+
+    /// Whether nobody asked and nobody reported.
+    fn is_empty(&self) -> bool {
+        self.requests == 0 && self.outcomes.is_empty() && self.reviewed.is_empty()
+    }
 }
 
 fn add(counts: &mut Counts, metric: String, (good, all): (u32, u32)) {
@@ -134,6 +144,42 @@ impl Windows {
         let name = (model.to_owned(), version);
         let last = self.ended_ms.get(&name).copied().unwrap_or(0);
         self.open.entry(name).or_insert_with(|| Window::new(super::now_ms().max(last)))
+    }
+
+    /// Notes what this server serves: of each of these versions a window is open from now on.
+    pub(super) fn serve(&mut self, served: BTreeSet<(String, u32)>) {
+        for (model, version) in &served {
+            self.of(model, *version);
+        }
+        self.served = served;
+    }
+
+    /// The windows that are to be sealed: whose time is over, or that hold much; all of them at the end.
+    fn due(&self, length: Duration, all: bool) -> Vec<(String, u32)> {
+        let is_due =
+            |name: &(String, u32), window: &Window| all || window.is_full() || self.is_over(name, window, length);
+        self.open.iter().filter(|(name, window)| is_due(name, window)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether a window's time is over: it is as long or holds as much as it may, or it is empty and its version is no
+    /// longer served.
+    fn is_over(&self, name: &(String, u32), window: &Window, length: Duration) -> bool {
+        let idle = window.is_empty() && !self.served.contains(name);
+        idle || window.packs.len() >= PACKS_MAX || window.begun.elapsed() >= length
+    }
+
+    /// When a window ends that began at `from_ms`: where the next begins, which may hold requests already that came while
+    /// this one was sealed. Of a version that is served the next begins here, unless the server ends.
+    fn end(&mut self, name: &(String, u32), from_ms: u64, goes_on: bool) -> u64 {
+        let next_ms = self.open.get(name).map_or_else(super::now_ms, |next| next.from_ms);
+        let to_ms = next_ms.max(from_ms + 1);
+        if let Some(next) = self.open.get_mut(name) {
+            next.from_ms = to_ms;
+        } else if goes_on && self.served.contains(name) {
+            self.open.insert(name.clone(), Window::new(to_ms));
+        }
+        self.ended_ms.insert(name.clone(), to_ms);
+        to_ms
     }
 }
 
@@ -153,13 +199,7 @@ impl Serving {
     pub(super) fn close_windows(&self, all: bool) {
         let policy = self.policy();
         let length = policy.watch.map_or(WINDOW, |watch| Duration::from_millis(watch.window_ms));
-        let due: Vec<(String, u32)> = {
-            let windows = self.windows();
-            let is_due = |window: &Window| {
-                all || window.is_full() || window.packs.len() >= PACKS_MAX || window.begun.elapsed() >= length
-            };
-            windows.open.iter().filter(|(_, window)| is_due(window)).map(|(name, _)| name.clone()).collect()
-        };
+        let due = self.windows().due(length, all);
         for name in due {
             let Some(mut window) = self.windows().open.remove(&name) else { continue };
             if let Err(error) = self.seal(&mut window, &policy) {
@@ -167,13 +207,13 @@ impl Serving {
                 self.put_back(name, window);
                 continue;
             }
-            if !all && window.packs.len() < PACKS_MAX && window.begun.elapsed() < length {
+            let over = all || self.windows().is_over(&name, &window, length);
+            if !over {
                 self.put_back(name, window);
                 continue;
             }
-            let to_ms = super::now_ms().max(window.from_ms + 1);
             let mut windows = self.windows();
-            windows.ended_ms.insert(name.clone(), to_ms);
+            let to_ms = windows.end(&name, window.from_ms, !all);
             windows.waiting.push(window.observed(name, to_ms, &self.server));
             if windows.waiting.len() > WAITING_MAX {
                 tracing::error!("the log was out of reach for too long: a window of requests is lost");
@@ -318,6 +358,57 @@ mod tests {
             observed.outcomes.contains(&of("resolved", 2, 3)) && observed.outcomes.is_sorted_by_key(|o| &o.category)
         );
         assert_eq!(observed.requests, 0, "an outcome is no request");
+    }
+
+    fn triage() -> (String, u32) {
+        ("triage".into(), 2)
+    }
+
+    #[test]
+    fn a_version_that_is_served_has_windows_one_after_another_though_nobody_asks() {
+        let hour = Duration::from_secs(3600);
+        let mut windows = Windows::default();
+        windows.serve([triage()].into());
+        assert!(windows.due(hour, false).is_empty(), "one in so long");
+        assert_eq!(windows.due(Duration::ZERO, false), [triage()]);
+
+        let first = windows.open.remove(&triage()).unwrap();
+        let to_ms = windows.end(&triage(), first.from_ms, true);
+        assert!(to_ms > first.from_ms);
+        assert_eq!(windows.open[&triage()].from_ms, to_ms, "no moment is left out");
+        let observed = first.observed(triage(), to_ms, "one");
+        assert_eq!((observed.requests, observed.latency_us), (0, None));
+        assert_eq!(observed.requests_root, Frontier::new().root().0);
+
+        windows.serve(BTreeSet::new());
+        assert_eq!(windows.due(hour, false), [triage()], "it is served no more");
+        let last = windows.open.remove(&triage()).unwrap();
+        windows.end(&triage(), last.from_ms, true);
+        assert!(windows.open.is_empty());
+
+        windows.serve([triage()].into());
+        let last = windows.open.remove(&triage()).unwrap();
+        windows.end(&triage(), last.from_ms, false);
+        assert!(windows.open.is_empty(), "the server ends");
+    }
+
+    #[test]
+    fn a_window_that_somebody_asked_in_outlives_its_version() {
+        let mut windows = Windows::default();
+        windows.of("triage", 2).requests = 1;
+        assert!(windows.due(Duration::from_secs(3600), false).is_empty());
+        windows.serve([triage()].into());
+        assert_eq!(windows.open[&triage()].requests, 1, "it is the same window");
+    }
+
+    #[test]
+    fn a_window_ends_where_the_next_began_while_it_was_sealed() {
+        let mut windows = Windows::default();
+        for (next_ms, to_ms) in [(25, 25), (10, 11), (7, 11)] {
+            windows.open.insert(triage(), Window::new(next_ms));
+            assert_eq!(windows.end(&triage(), 10, true), to_ms);
+            assert_eq!(windows.open[&triage()].from_ms, to_ms, "they don't overlap");
+        }
     }
 
     #[test]

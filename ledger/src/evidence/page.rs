@@ -315,7 +315,7 @@ impl Page<'_> {
             "<h2>How to check it</h2>\n<p>This page is what the bundle says. What it proves, on a machine without network:</p>\n\
              <pre><code>attestune verify BUNDLE --ledger {}</code></pre>\n<p>Without that program: open <a href=\"check.html\">check.html</a>, which lies beside this page in the \
              bundle, and give it the bundle. It needs no network either.</p>\n<p>Take the ledger's id from elsewhere than this \
-             bundle: from the company's filing, a notice, an earlier bundle. docs/evidence.md has the format, byte by byte.</p>",
+             bundle: from the company's filing, a notice, an earlier bundle. docs/formats.md has the format, byte by byte.</p>",
             self.manifest.ledger
         )
     }

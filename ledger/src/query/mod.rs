@@ -33,6 +33,8 @@ mod review;
 mod serving;
 #[cfg(feature = "store")]
 mod slice;
+#[cfg(feature = "store")]
+mod unread;
 
 pub use erased::erasures_of;
 pub use evaluation::{category_verdict, evaluation_provenance, lower_bound_ppm};
@@ -58,6 +60,7 @@ pub use {
     review::{ReviewBacklog, judged, review_counts, review_place, review_queue, review_report},
     serving::{serving, status},
     slice::slice,
+    unread::UnreadWindows,
 };
 
 #[cfg(feature = "store")]

@@ -113,6 +113,28 @@ fn a_hole_between_the_windows_of_a_server_is_a_gap() {
 }
 
 #[test]
+fn days_in_which_nobody_asked_are_no_hole_where_a_server_says_so() {
+    let (mut world, _) = in_production();
+    let quiet = |from_ms: u64| WindowObserved {
+        to_ms: from_ms + DAY_MS,
+        requests: 0,
+        packs: Vec::new(),
+        latency_us: None,
+        outcomes: Vec::new(),
+        ..window(1, from_ms)
+    };
+    let mut windows = Vec::new();
+    for day in 0..3 {
+        wait(&mut world, DAY_MS);
+        windows.push(world.must("gateway", Body::WindowObserved(quiet(START_MS + day * DAY_MS))));
+    }
+    Answers::now(&world).met("traffic-on-record");
+    let read = WindowObserved { requests: 0, judged: Vec::new(), ..reading(1, &windows, 0) };
+    world.must("monitor", Body::WindowObserved(read));
+    Answers::now(&world).met("watched");
+}
+
+#[test]
 fn a_hole_before_the_first_window_is_a_gap_unless_the_server_had_stopped() {
     let (mut world, _) = in_production();
     world.confirm("gateway-1", ServingOccasion::Changed);

@@ -4,7 +4,7 @@ use crate::cases;
 use crate::held::{options, store, write};
 use crate::long_lives::lived;
 use attestune_ledger::log::Embedded;
-use attestune_ledger::query;
+use attestune_ledger::query::{self, UnreadWindows};
 use attestune_ledger::replica::{Replica, ReplicaError, StoreView};
 use attestune_proto::v1::{
     AsOf, Direction, HistoryRequest, LineageRequest, ListExamplesRequest, WhyInForceResponse, as_of::When,
@@ -14,6 +14,7 @@ use attestune_replay_tests::{
     whole_life,
 };
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -178,5 +179,26 @@ fn what_an_entry_wrote_is_found_again() {
     let changes = query::diff(&replica.view_at(0), &view).unwrap();
     assert!(changes.changes.iter().any(|c| c.text.starts_with("version 1 of triage is in force")), "{changes:?}");
     assert_eq!(changes.accepted + changes.refused + changes.duplicates + changes.garbage, world.next() - 1);
+    replica.shut_down();
+}
+
+#[test]
+fn windows_that_wait_for_a_monitor_are_counted_from_one_moment_to_the_next() {
+    let world = after_promotion();
+    let folder = tempfile::tempdir().unwrap();
+    let replica = replica(folder.path(), &world, world.log.len());
+    let mut counted = BTreeSet::new();
+    for step in [1, 2, 5] {
+        let mut kept = UnreadWindows::default();
+        for position in (0..world.log.len() as u64).step_by(step) {
+            let then = replica.view_at(position);
+            let windows = query::list_windows(&then, "").unwrap().windows;
+            let unread = windows.iter().filter(|row| !row.server.is_empty() && row.read_at == 0).count();
+            assert_eq!(kept.advance(&then).unwrap(), unread, "as of {position}, every {step}");
+            counted.insert(unread);
+        }
+        assert_eq!(kept.advance(&replica.view_at(0)).unwrap(), 0, "a moment before begins anew");
+    }
+    assert_eq!(counted, BTreeSet::from([0, 1, 2]));
     replica.shut_down();
 }

@@ -35,6 +35,8 @@ pub struct Served {
 pub enum Texts {
     /// They are there.
     Kept,
+    /// Nobody asked.
+    Nothing,
     /// The policy keeps none.
     NotKept,
     /// Their time was over before anybody read them.
@@ -46,6 +48,7 @@ impl Texts {
     pub fn word(self) -> &'static str {
         match self {
             Self::Kept => "kept",
+            Self::Nothing => "none",
             Self::NotKept => "not-kept",
             Self::Erased => "erased",
         }
@@ -63,6 +66,9 @@ pub fn sample(
     windows: &[(u64, WindowObserved)],
     judged_max: usize,
 ) -> Result<(Texts, Vec<Served>), WorkerError> {
+    if windows.iter().all(|(_, window)| window.requests == 0 && window.packs.is_empty()) {
+        return Ok((Texts::Nothing, Vec::new()));
+    }
     if windows.iter().all(|(_, window)| window.packs.is_empty()) {
         return Ok((Texts::NotKept, Vec::new()));
     }

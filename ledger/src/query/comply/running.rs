@@ -187,8 +187,8 @@ fn server_of(signer: Option<&Signer>, name: &str) -> Server {
 /// The first hole in the servers' windows since the version came into force that is longer than the policy bears: between
 /// two of one server, or before the first of all. A server that stopped in order is not missed until it is back.
 ///
-/// A server begins a window with a request, so that a hole may also be a pause in which nobody asked: the log does not tell
-/// the two apart.
+/// Of what it serves a server puts windows on the log though nobody asks, so that a hole is no pause: what was answered
+/// then was lost, or the server was not there, or was of a build that began a window with a request.
 fn hole(asked: &Asked<'_>, model: &ModelRow) -> Option<String> {
     let since_ms = asked.view.fold_time(model.since).unwrap_or(0);
     let back_ms = back_ms(asked, model);
