@@ -48,7 +48,11 @@ impl Provenance for Services {
             blocking(move || replica.resolve(as_of.as_ref()).map_err(replica_failed)).await?
         };
         self.stream(&caller, 256, move |out| {
-            let outcome = query::history(&view, &request, &mut |event| out.blocking_send(Ok(event)).is_ok());
+            let outcome = query::history(&view, &request, &mut |event| match event {
+                Some(event) => out.blocking_send(Ok(event)).is_ok(),
+                // Where nothing passes, too, it ends with the client.
+                None => !out.is_closed(),
+            });
             if let Err(error) = outcome {
                 let _ = out.blocking_send(Err(query_failed(error))); // the client may have left
             }
