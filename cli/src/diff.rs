@@ -45,6 +45,9 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
             change.text
         );
     }
+    if answer.truncated {
+        eprintln!("there are more changes than these: ask about less time at once");
+    }
     if answer.from_position > answer.to_position {
         eprintln!("--from is the later of the two: nothing was compared");
     }

@@ -64,7 +64,7 @@ reasons! {
     BadRequest = "bad-request", InvalidArgument;
     /// A stream of requests broke off, or one of them could not be read.
     BrokenStream = "broken-stream", InvalidArgument;
-    /// Too many streams append or are read at a time.
+    /// Too many streams append or are read at a time, of all or of one reader.
     TooManyStreams = "too-many-streams", ResourceExhausted;
     /// Too many browsers are being paired at a time.
     TooManyPairings = "too-many-pairings", ResourceExhausted;

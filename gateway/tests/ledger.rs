@@ -209,19 +209,24 @@ async fn a_subscriber_gets_what_stands_and_what_comes_later_with_the_verdicts() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscribers_are_limited_so_that_a_thread_is_left_for_others_and_one_that_leaves_makes_room() {
     let world = World::new().await;
-    let subscribe = async || {
-        let request = world.ask("rita", SubscribeRequest { from: 0, to_end: false });
+    let subscribe = async |reader: &str| {
+        let request = world.ask(reader, SubscribeRequest { from: 0, to_end: false });
         client(&world).subscribe(request).await.map(tonic::Response::into_inner)
     };
     let mut open = Vec::new();
-    let refused = loop {
-        match subscribe().await {
-            Ok(stream) => open.push(stream),
-            Err(status) => break status,
-        }
-    };
-    assert_eq!((open.len(), reason(&refused).as_str()), (128, "too-many-streams"));
-    assert_eq!(refused.code(), Code::ResourceExhausted);
+    for (reader, so_far) in [("rita", 32), ("sten", 64), ("scanner", 96), ("ada", 128)] {
+        let refused = loop {
+            match subscribe(reader).await {
+                Ok(stream) => open.push(stream),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!((open.len(), reason(&refused).as_str()), (so_far, "too-many-streams"));
+        assert_eq!(refused.message(), format!("32 streams of {reader} are read already; end one of them first"));
+    }
+    let refused = subscribe("gateway").await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "too-many-streams"));
+    assert_eq!(refused.message(), "128 streams are read already; try again later");
     let request = CheckpointRequest { verdicts: false };
     let short = tokio::time::timeout(Duration::from_secs(10), client(&world).checkpoint(request)).await;
     short.unwrap().unwrap();
@@ -229,7 +234,7 @@ async fn subscribers_are_limited_so_that_a_thread_is_left_for_others_and_one_tha
     drop(open);
     // A stream looks four times a second whether its client has left.
     let again = async {
-        while subscribe().await.is_err() {
+        while subscribe("rita").await.is_err() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };

@@ -41,9 +41,9 @@ impl Admin for Services {
     type RowsStream = ReceiverStream<Result<Row, Status>>;
 
     async fn rows(&self, request: Request<RowsRequest>) -> Result<Response<Self::RowsStream>, Status> {
-        reader(&self.gateway, &request)?;
+        let caller = reader(&self.gateway, &request)?;
         let replica = self.gateway.replica.clone();
-        self.stream(1024, move |out| {
+        self.stream(&caller, 1024, move |out| {
             let outcome = replica.rows(&mut |row| out.blocking_send(Ok(row)).is_ok());
             if let Err(error) = outcome {
                 let _ = out.blocking_send(Err(replica_failed(error)));

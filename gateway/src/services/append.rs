@@ -5,6 +5,7 @@
 //! in which it sent them. While both are full nothing is read, and HTTP/2's flow control holds the client back. What
 //! stops a stream is its last answer, a status: every request before it has its receipt, and none after it is appended.
 
+use super::admission::Place;
 use crate::access::panicked;
 use crate::convert::{append_failed, rejected};
 use crate::reason::{Reason, with_figures};
@@ -12,7 +13,7 @@ use crate::stop::{Stop, stopping};
 use attestune_ledger::replica::{AppendError, RECEIPT_WAIT, Replica};
 use attestune_proto::v1::{AppendRequest, Receipt};
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,19 +26,19 @@ const BATCH_EVENTS: usize = 512;
 /// Bytes of envelopes after which a batch takes no further one.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Starts to append what comes in; the permit counts the stream.
+/// Starts to append what comes in, as long as the stream has its place.
 pub fn start(
     replica: Arc<Replica>,
     incoming: Streaming<AppendRequest>,
     stop: Stop,
-    permit: OwnedSemaphorePermit,
+    place: Place,
 ) -> ReceiverStream<Result<Receipt, Status>> {
     let (out, receipts) = mpsc::channel(BATCH_EVENTS);
     tokio::spawn(async move {
         if let Err(status) = run(replica, incoming, stop, &out).await {
             let _ = out.send(Err(status)).await; // the client may have left
         }
-        drop(permit);
+        drop(place);
     });
     ReceiverStream::new(receipts)
 }

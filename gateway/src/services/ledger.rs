@@ -1,7 +1,7 @@
 //! Append, read, subscribe, checkpoints, proofs, receipts.
 
 use super::Services;
-use super::append::{self, STREAMS_MAX};
+use super::append;
 use crate::access::{blocking, reader};
 use crate::convert::{append_failed, refused, replica_failed};
 use crate::reason::{Reason, status};
@@ -38,21 +38,19 @@ impl Ledger for Services {
         &self,
         request: Request<Streaming<AppendRequest>>,
     ) -> Result<Response<Self::AppendStreamStream>, Status> {
-        let permit = self.streams.clone().try_acquire_owned().map_err(|_| {
-            status(Reason::TooManyStreams, format!("{STREAMS_MAX} streams append already; try again later"))
-        })?;
-        Ok(Response::new(append::start(self.gateway.replica.clone(), request.into_inner(), self.stop.clone(), permit)))
+        let place = self.appending.admit(None)?;
+        Ok(Response::new(append::start(self.gateway.replica.clone(), request.into_inner(), self.stop.clone(), place)))
     }
 
     type ReadStream = ReceiverStream<Result<Entry, Status>>;
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
-        reader(&self.gateway, &request)?;
+        let caller = reader(&self.gateway, &request)?;
         let ReadRequest { from, limit } = request.into_inner();
         let replica = self.gateway.replica.clone();
         let end = replica.position();
         let end = if limit == 0 { end } else { end.min(from.saturating_add(limit)) };
-        self.stream(1024, move |out| {
+        self.stream(&caller, 1024, move |out| {
             let mut next = from;
             while next < end {
                 let window = match replica.entries(next, end - next) {
@@ -76,11 +74,11 @@ impl Ledger for Services {
     type SubscribeStream = ReceiverStream<Result<Decided, Status>>;
 
     async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
-        reader(&self.gateway, &request)?;
+        let caller = reader(&self.gateway, &request)?;
         let SubscribeRequest { from, to_end } = request.into_inner();
         let replica = self.gateway.replica.clone();
         let (end, stop) = (replica.position(), self.stop.clone());
-        self.stream(1024, move |out| {
+        self.stream(&caller, 1024, move |out| {
             let mut next = from;
             while !(out.is_closed() || to_end && next >= end) {
                 let grown = replica.wait_past(next, WAIT) > next;

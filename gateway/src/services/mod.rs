@@ -1,6 +1,7 @@
 //! The services of `service.proto`, one file each for the larger ones.
 
 mod admin;
+mod admission;
 mod append;
 mod compliance;
 mod content;
@@ -17,6 +18,7 @@ use crate::access::Denials;
 use crate::health::set_all;
 use crate::pages;
 use crate::stop::Stop;
+use admission::Admission;
 use attestune_ledger::log::{Clock as _, SystemClock};
 use attestune_ledger::query::{OpenWorkCursor, ReviewBacklog};
 use attestune_proto::v1::admin_server::AdminServer;
@@ -30,7 +32,6 @@ use attestune_proto::v1::receipts_server::ReceiptsServer;
 use attestune_proto::v1::registry_server::RegistryServer;
 use attestune_proto::v1::review_server::ReviewServer;
 use std::sync::{Arc, Mutex};
-use tokio::sync::Semaphore;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -51,10 +52,10 @@ pub struct Services {
     pub drafts: Arc<pages::Drafts>,
     pub started_ms: u64,
     pub stop: Stop,
-    /// A permit for each stream that appends.
-    pub streams: Arc<Semaphore>,
-    /// A permit for each stream that is read.
-    pub reading: Arc<Semaphore>,
+    /// Streams that append. Signed events need no token, so nobody knows whose these are.
+    pub appending: Admission,
+    /// Streams that are read.
+    pub reading: Admission,
 }
 
 macro_rules! server {
@@ -77,8 +78,8 @@ pub async fn routes(gateway: Gateway, stop: Stop) -> Result<(Routes, HealthRepor
         drafts: Arc::default(),
         started_ms: SystemClock.now_ms(),
         stop,
-        streams: Arc::new(Semaphore::new(append::STREAMS_MAX)),
-        reading: Arc::new(Semaphore::new(reading::STREAMS_MAX)),
+        appending: Admission::new("append", append::STREAMS_MAX),
+        reading: Admission::new("are read", reading::STREAMS_MAX).each(reading::STREAMS_EACH_MAX),
     };
     let (health, health_service) = tonic_health::server::health_reporter();
     set_all(&health, ServingStatus::Serving).await;

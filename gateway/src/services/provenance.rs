@@ -41,14 +41,18 @@ impl Provenance for Services {
     type HistoryStream = ReceiverStream<Result<HistoryEvent, Status>>;
 
     async fn history(&self, request: Request<HistoryRequest>) -> Result<Response<Self::HistoryStream>, Status> {
-        reader(&self.gateway, &request)?;
+        let caller = reader(&self.gateway, &request)?;
         let (replica, request) = (self.gateway.replica.clone(), request.into_inner());
         let view = {
             let (replica, as_of) = (replica.clone(), request.as_of);
             blocking(move || replica.resolve(as_of.as_ref()).map_err(replica_failed)).await?
         };
-        self.stream(256, move |out| {
-            let outcome = query::history(&view, &request, &mut |event| out.blocking_send(Ok(event)).is_ok());
+        self.stream(&caller, 256, move |out| {
+            let outcome = query::history(&view, &request, &mut |event| match event {
+                Some(event) => out.blocking_send(Ok(event)).is_ok(),
+                // Where nothing passes, too, it ends with the client.
+                None => !out.is_closed(),
+            });
             if let Err(error) = outcome {
                 let _ = out.blocking_send(Err(query_failed(error))); // the client may have left
             }
@@ -79,7 +83,7 @@ impl Provenance for Services {
     type SliceStream = ReceiverStream<Result<SliceEntry, Status>>;
 
     async fn slice(&self, request: Request<SliceRequest>) -> Result<Response<Self::SliceStream>, Status> {
-        reader(&self.gateway, &request)?;
+        let caller = reader(&self.gateway, &request)?;
         let (replica, request) = (self.gateway.replica.clone(), request.into_inner());
         let found = {
             let (replica, request) = (replica.clone(), request.clone());
@@ -90,7 +94,7 @@ impl Provenance for Services {
             })
             .await?
         };
-        self.stream(256, move |out| {
+        self.stream(&caller, 256, move |out| {
             for mut entry in found {
                 let proven = if request.list_only { Ok(()) } else { prove(&replica, request.size, &mut entry) };
                 let ends = proven.is_err();

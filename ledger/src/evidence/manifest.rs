@@ -157,10 +157,11 @@ fn part(line: &str) -> Option<PartName> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn manifest() -> Manifest {
+    /// A slice's, for the tests of other modules, too.
+    pub fn manifest() -> Manifest {
         Manifest {
             kind: BundleKind::Slice,
             purpose: ExportPurpose::DataSubject,

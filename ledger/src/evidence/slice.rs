@@ -345,7 +345,8 @@ fn claims(report: &mut Report, manifest: &Manifest, entries: &Entries, answer: &
 mod tests {
     use super::*;
     use crate::envelope::SigningKey;
-    use attestune_proto::v1::{BundleKind, ExportPurpose, PromotionApproved};
+    use crate::evidence::manifest::tests::manifest;
+    use attestune_proto::v1::PromotionApproved;
 
     #[test]
     fn an_act_that_another_persons_key_has_signed_is_told_whatever_its_verdict_says() {
@@ -354,26 +355,11 @@ mod tests {
             .into_iter()
             .map(|(actor, key)| (key.keyid(), (key.public(), actor.to_owned())))
             .collect();
-        let manifest = Manifest {
-            kind: BundleKind::Slice,
-            purpose: ExportPurpose::Auditor,
-            exporter: "otto".into(),
-            made_by: "0.1.0".into(),
-            ledger: Hash([7; 32]),
-            name: "test".into(),
-            origin: "attestune/test/0707070707070707".parse().unwrap(),
-            size: 9,
-            model: "triage".into(),
-            at: 8,
-            version: 1,
-            sample: 0,
-            parts: Vec::new(),
-            texts: Vec::new(),
-        };
+        let manifest = manifest();
         let body = Body::PromotionApproved(PromotionApproved { promotion: 3, meaning: 1 });
         let event = Event {
             id: vec![1; 16],
-            ledger: vec![7; 32],
+            ledger: manifest.ledger.0.to_vec(),
             actor: "alma".into(),
             body: Some(body),
             ..Default::default()

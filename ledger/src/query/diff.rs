@@ -42,10 +42,14 @@ pub fn diff(from: &StoreView, to: &StoreView) -> Result<DiffResponse, QueryError
     }
     for (row, (position, after)) in last {
         let before = from.row(&row, from.size())?;
-        if before.as_ref() == Some(&after) || found.changes.len() >= CHANGES_MAX {
+        if before.as_ref() == Some(&after) {
             continue;
         }
         let Some(text) = wrote(Wrote { row: &row, before: before.as_deref(), after: &after }) else { continue };
+        if found.changes.len() == CHANGES_MAX {
+            found.truncated = true;
+            break;
+        }
         found.changes.push(Change {
             table: name(row.first().copied().unwrap_or(0)).into(),
             key: row,

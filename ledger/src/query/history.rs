@@ -10,14 +10,15 @@ use attestune_proto::v1::{
 use prost::Message as _;
 #[cfg(feature = "store")]
 use {
-    super::{QueryError, not_found},
+    super::{QueryError, answer, not_found, period},
     crate::replica::StoreView,
     crate::state::{Alerts, Evaluations, Experiments, Promotions, Reader as _, Runs},
-    attestune_proto::v1::{HistoryRequest, Kind},
+    attestune_proto::v1::{DecidedRow, HistoryRequest, Kind},
 };
 
-/// Events that pass every filter, in order, until `visit` says stop by `false`. The view is that of the moment asked
-/// about: the request's own is not looked at.
+/// Events that pass every filter, in order. Entries outside of the period are not read; of the others `visit` is told
+/// each, by `None` if it does not pass, until it says stop by `false`. The view is that of the moment asked about: the
+/// request's own is not looked at.
 ///
 /// # Errors
 /// If an entry or verdict can't be read.
@@ -25,22 +26,14 @@ use {
 pub fn history(
     view: &StoreView,
     request: &HistoryRequest,
-    visit: &mut dyn FnMut(HistoryEvent) -> bool,
+    visit: &mut dyn FnMut(Option<HistoryEvent>) -> bool,
 ) -> Result<(), QueryError> {
     let end = if request.to == 0 { view.size() } else { request.to.min(view.size()) };
     let mut left = if request.limit == 0 { u32::MAX } else { request.limit };
-    for position in request.from..end {
-        let event = history_event(view, position)?;
-        let passes = (request.actor.is_empty() || event.actor == request.actor)
-            && (request.kinds.is_empty() || request.kinds.contains(&event.kind))
-            && (request.verdict == 0 || event.verdict == request.verdict)
-            && event.time_ms >= request.from_ms
-            && (request.to_ms == 0 || event.time_ms <= request.to_ms)
-            && (request.model.is_empty() || event_concerns(view, &event, &request.model));
-        if !passes {
-            continue;
-        }
-        left -= 1;
+    let stretches = period::positions(view, request.from..end, request.from_ms, request.to_ms)?;
+    for position in stretches.into_iter().flatten() {
+        let event = passing(view, request, position)?;
+        left -= u32::from(event.is_some());
         if !visit(event) || left == 0 {
             break;
         }
@@ -48,13 +41,44 @@ pub fn history(
     Ok(())
 }
 
+/// The entry at a position, if it passes the filters that are not about when.
+#[cfg(feature = "store")]
+fn passing(view: &StoreView, request: &HistoryRequest, position: u64) -> Result<Option<HistoryEvent>, QueryError> {
+    let decided = view.decided(position)?.ok_or_else(|| not_found("entry", position))?;
+    if request.verdict != 0 && decided.verdict != request.verdict {
+        return Ok(None);
+    }
+    let event = event_of(view, position)?;
+    let body = event.as_ref().and_then(|e| e.body.as_ref());
+    let actor = event.as_ref().map_or("", |e| e.actor.as_str());
+    let of_kind = body.map_or(Kind::Unspecified, kind) as i32;
+    let passes = (request.actor.is_empty() || actor == request.actor)
+        && (request.kinds.is_empty() || request.kinds.contains(&of_kind));
+    if !passes {
+        return Ok(None);
+    }
+    if !request.model.is_empty() {
+        let state = view.view();
+        let concerned = body.is_some_and(|body| concerns(&state, body, &request.model));
+        if !answer(&state, concerned)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(told(position, decided, event)))
+}
+
 /// One entry as history tells it.
 #[cfg(feature = "store")]
 pub(super) fn history_event(view: &StoreView, position: u64) -> Result<HistoryEvent, QueryError> {
     let decided = view.decided(position)?.ok_or_else(|| not_found("entry", position))?;
-    let event = event_of(view, position)?;
+    Ok(told(position, decided, event_of(view, position)?))
+}
+
+/// The same, of what was read.
+#[cfg(feature = "store")]
+fn told(position: u64, decided: DecidedRow, event: Option<Event>) -> HistoryEvent {
     let body = event.as_ref().and_then(|e| e.body.as_ref());
-    Ok(HistoryEvent {
+    HistoryEvent {
         position,
         time_ms: decided.fold_time_ms,
         verdict: decided.verdict,
@@ -63,7 +87,7 @@ pub(super) fn history_event(view: &StoreView, position: u64) -> Result<HistoryEv
         actor: event.as_ref().map(|e| e.actor.clone()).unwrap_or_default(),
         summary: body.map_or_else(|| "an entry that is no event known here".into(), summary),
         event,
-    })
+    }
 }
 
 /// The event at a position, if the entry is one.
@@ -92,12 +116,6 @@ pub(super) fn accepted_event(view: &View<'_>, position: u64) -> Option<HistoryEv
         summary: summary(body),
         event: Some(event),
     })
-}
-
-#[cfg(feature = "store")]
-fn event_concerns(view: &StoreView, event: &HistoryEvent, model: &str) -> bool {
-    let body = event.event.as_ref().and_then(|e| e.body.as_ref());
-    body.is_some_and(|body| concerns(&view.view(), body, model))
 }
 
 /// Whether an event is about a model: it names it, or a run, evaluation or promotion of it.

@@ -26,6 +26,8 @@ mod lists;
 #[cfg(feature = "store")]
 mod open_work;
 #[cfg(feature = "store")]
+mod period;
+#[cfg(feature = "store")]
 mod provenance;
 #[cfg(feature = "store")]
 mod review;

@@ -34,6 +34,7 @@ use crate::store::{Batch, Family, Store};
 use crate::tree::Hash;
 use attestune_proto::v1::{AsOf, Decided, HeadResponse, Kind, Receipt, Row, as_of::When};
 use folder::{Folder, Head};
+use head::SignedHead;
 use receipts::{Receipts, receipt_at};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, mpsc};
@@ -48,10 +49,6 @@ const CLOCKS_DIFFER_MS: u64 = 60_000;
 /// How long whoever appended should wait for log and fold before giving up on the receipt; the entry may stay. The log
 /// gives up earlier where it can't be reached.
 pub const RECEIPT_WAIT: Duration = Duration::from_secs(150);
-/// How often the signed head is written while entries come.
-const HEAD_EVERY: Duration = Duration::from_secs(1);
-/// How often it is said again that the signed head can't be written, while that lasts.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// How to open a replica.
 #[derive(Debug, Clone, Default)]
@@ -121,7 +118,7 @@ impl Replica {
             thread: Mutex::new(None),
         });
         replica.check_pin()?;
-        replica.check_head_file()?;
+        replica.check_signed_head()?;
         let following = replica.clone();
         let thread = std::thread::Builder::new().name("fold".into()).spawn(move || following.follow(folder));
         let thread = thread.map_err(|error| ReplicaError::Stopped(format!("no thread for the fold: {error}")))?;
@@ -203,15 +200,11 @@ impl Replica {
 
     /// Follows the log until told to stop.
     fn follow(self: Arc<Self>, mut folder: Folder) {
-        let mut written = Instant::now();
-        let mut complained = None;
+        let mut signed_head = SignedHead::of(&self);
         while !self.stopping.load(Ordering::Acquire) {
             match self.step(&mut folder) {
-                Ok(true) if written.elapsed() >= HEAD_EVERY => {
-                    self.write_head_file(&mut complained);
-                    written = Instant::now();
-                }
-                Ok(_) => {}
+                Ok(true) => signed_head.write_if_due(),
+                Ok(false) => {}
                 Err(error) => {
                     tracing::error!(%error, "the replica stops");
                     self.receipts.end(&ReplicaError::Stopped(error.to_string()));
@@ -221,7 +214,7 @@ impl Replica {
                 }
             }
         }
-        self.write_head_file(&mut complained);
+        signed_head.write();
     }
 
     fn step(&self, folder: &mut Folder) -> Result<bool, ReplicaError> {
@@ -479,37 +472,6 @@ impl Replica {
             return Err(ReplicaError::OtherLedger { found, pinned: Hash(pinned) });
         }
         Ok(())
-    }
-
-    fn check_head_file(&self) -> Result<(), ReplicaError> {
-        let Some(known) = head::read(self.store.path(), self.options.checkpoint_key.as_ref())? else { return Ok(()) };
-        let end = self.position();
-        if known.size > end {
-            return Err(ReplicaError::LostEnd { end, head: known.size });
-        }
-        let theirs = self.root_at(false, known.size)?;
-        if theirs != known.root {
-            return Err(ReplicaError::Diverged { at: known.size, ours: known.root, theirs });
-        }
-        Ok(())
-    }
-
-    /// Writes the signed head. That it can't be, as on a full disk, is said when it begins, now and then, and when that
-    /// is over; `complained` is when it was said last.
-    fn write_head_file(&self, complained: &mut Option<Instant>) {
-        let (size, root) = {
-            let head = lock(&self.head);
-            (head.size, head.entry_root)
-        };
-        let Some(key) = self.options.checkpoint_key.as_ref().filter(|_| size > 0) else { return };
-        match head::write(self.store.path(), key, size, root) {
-            Ok(()) if complained.take().is_some() => tracing::warn!("the signed head is written again"),
-            Err(error) if complained.is_none_or(|at| at.elapsed() >= SAY_AGAIN) => {
-                tracing::warn!(%error, "the signed head could not be written; it is tried again");
-                *complained = Some(Instant::now());
-            }
-            Ok(()) | Err(_) => {}
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use attestune_ledger::rules::Folded;
 use attestune_ledger::state::{MemoryState, Reader};
 use attestune_ledger::store::{Family, Options, Store};
 use attestune_ledger::tree::Frontier;
-use attestune_proto::v1::{Direction, HistoryRequest, LineageRequest, Verdict};
+use attestune_proto::v1::{Direction, HistoryEvent, HistoryRequest, LineageRequest, Verdict};
 use attestune_replay_tests::{World, checker, detector, key};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -257,8 +257,8 @@ fn questions_are_answered(view: &StoreView) {
     answered(query::why_in_force(view, view, "triage"));
     answered(query::model_version(view, "triage", 1));
     let mut told = 0;
-    let visit = &mut |_| {
-        told += 1;
+    let visit = &mut |event: Option<HistoryEvent>| {
+        told += u64::from(event.is_some());
         true
     };
     answered(query::history(view, &HistoryRequest::default(), visit));

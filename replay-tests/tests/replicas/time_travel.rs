@@ -7,7 +7,8 @@ use attestune_ledger::log::Embedded;
 use attestune_ledger::query::{self, UnreadWindows};
 use attestune_ledger::replica::{Replica, ReplicaError, StoreView};
 use attestune_proto::v1::{
-    AsOf, Direction, HistoryRequest, LineageRequest, ListExamplesRequest, WhyInForceResponse, as_of::When,
+    AsOf, ClockCorrected, Direction, HistoryEvent, HistoryRequest, LineageRequest, ListExamplesRequest,
+    WhyInForceResponse, as_of::When, event::Body,
 };
 use attestune_replay_tests::{
     Course, World, after_promotion, blind_second_review, emergencies, erasure_and_holds, watching_and_schedules,
@@ -70,9 +71,9 @@ fn answers(view: &StoreView) -> Vec<(String, String)> {
             tell(&format!("version {version} of {model}"), format!("{:?}", query::model_version(view, model, version)));
         }
         let history = |request: HistoryRequest| {
-            let mut events = Vec::new();
+            let mut events: Vec<HistoryEvent> = Vec::new();
             let outcome = query::history(view, &request, &mut |event| {
-                events.push(event);
+                events.extend(event);
                 true
             });
             format!("{outcome:?} {events:?}")
@@ -164,6 +165,53 @@ fn a_time_is_the_last_position_not_after_it_and_odd_times_have_clear_answers() {
     assert!(matches!(at(u64::MAX), Err(ReplicaError::InTheFuture { .. })));
     let beyond = replica.resolve(Some(&AsOf { when: Some(When::Position(world.next())) })).map(|view| view.size());
     assert!(matches!(beyond, Err(ReplicaError::Beyond { .. })));
+    replica.shut_down();
+}
+
+#[test]
+fn a_period_is_told_whole_though_the_clock_was_set_back_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    let before = world.next();
+    for jump_ms in [3_000, 60_000, 20_000] {
+        world.push(b"all is well".to_vec());
+        let true_ms = world.now_ms;
+        world.push_at(true_ms + jump_ms, b"the clock has jumped ahead".to_vec());
+        world.push_at(true_ms + 2_000, b"it is right again, the fold's time is not".to_vec());
+        let time_ms = world.now_ms + 1_000;
+        world.must_by(&["ada", "omar"], Body::ClockCorrected(ClockCorrected { time_ms }));
+    }
+    world.push(b"all is well".to_vec());
+    let replica = replica(folder.path(), &world, world.log.len());
+    let view = replica.view();
+    let told = |request: HistoryRequest| {
+        let mut events: Vec<HistoryEvent> = Vec::new();
+        query::history(&view, &request, &mut |event| {
+            events.extend(event);
+            true
+        })
+        .unwrap();
+        events
+    };
+    let all = told(HistoryRequest::default());
+    assert_eq!(all.len() as u64, world.next());
+    assert!(all.windows(2).any(|pair| pair[0].time_ms > pair[1].time_ms), "the fold's time was set back");
+
+    let late = all.iter().filter(|event| event.position >= before).map(|event| event.time_ms);
+    let times: BTreeSet<u64> = late.flat_map(|time_ms| [time_ms, time_ms + 1]).chain([0]).collect();
+    for (from, to) in [(0, 0), (before + 2, before + 9)] {
+        for (from_ms, to_ms) in times.iter().flat_map(|from_ms| times.iter().map(move |to_ms| (*from_ms, *to_ms))) {
+            let inside = |event: &&HistoryEvent| {
+                event.position >= from
+                    && (to == 0 || event.position < to)
+                    && event.time_ms >= from_ms
+                    && (to_ms == 0 || event.time_ms <= to_ms)
+            };
+            let expected: Vec<HistoryEvent> = all.iter().filter(inside).cloned().collect();
+            let request = HistoryRequest { from, to, from_ms, to_ms, ..Default::default() };
+            assert_eq!(told(request), expected, "from {from} to {to}, from {from_ms} ms to {to_ms} ms");
+        }
+    }
     replica.shut_down();
 }
 

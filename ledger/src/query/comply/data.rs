@@ -78,23 +78,17 @@ pub fn members_checked(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> 
 }
 
 fn members_worked_on(asked: &Asked<'_>, work: &Work) -> Result<QuestionAnswer, QueryError> {
-    let mut tally = Tally::default();
     let (mut members, mut tools) = (0, BTreeSet::new());
-    for dataset in asked.view.scan(&Datasets::all()) {
+    let frozen = |dataset: &DatasetRow, policy: &Policy| {
         members += dataset.count;
-        let then = asked.view.as_of(dataset.position);
-        let policy = policy::in_force(&then);
-        let wanted = (work.tools)(&policy);
-        tools.extend(wanted.iter().map(|tool| format!("{}@{}", tool.name, tool.version)));
-        let shortfall = batches(asked, &dataset).into_iter().find_map(|batch| {
-            wanted.iter().find_map(|tool| match (work.by)(&then, batch, tool) {
-                None => Some(format!("lacks the {} of batch {batch} by {}", work.noun, tool.name)),
-                Some(signer) => asked.doubt(Some(&signer)),
-            })
-        });
-        asked.view.absorb(&then);
-        tally.judge(dataset.position, shortfall.map(|what| format!("{} {what}", name(&dataset))));
-    }
+        tools.extend((work.tools)(policy).iter().map(|tool| format!("{}@{}", tool.name, tool.version)));
+    };
+    let tally = judge_batches(asked, frozen, |then, policy, batch| {
+        (work.tools)(policy).iter().find_map(|tool| match (work.by)(then, batch, tool) {
+            None => Some(format!("lacks the {} of batch {batch} by {}", work.noun, tool.name)),
+            Some(signer) => asked.doubt(Some(&signer)),
+        })
+    });
     let text = format!(
         "{} with {}; all members of {} {} by {}",
         count(tally.of(), "dataset"),
@@ -108,24 +102,20 @@ fn members_worked_on(asked: &Asked<'_>, work: &Work) -> Result<QuestionAnswer, Q
 
 /// Persons decided as the policy asked; the fold has seen to that, so what is left is whose keys they were.
 pub fn members_reviewed(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
-    let mut tally = Tally::default();
     let (mut examples, mut flagged, mut reviewed, mut redacted, mut rejected) = (0, 0, 0, 0, 0);
-    for dataset in asked.view.scan(&Datasets::all()) {
+    let frozen = |dataset: &DatasetRow, _: &Policy| {
         let counts = dataset.counts.unwrap_or_default();
         examples += counts.examples;
         flagged += counts.flagged;
         reviewed += counts.reviewed;
         redacted += counts.redacted;
         rejected += counts.rejected;
-        let then = asked.view.as_of(dataset.position);
-        let shortfall = batches(asked, &dataset).into_iter().find_map(|batch| {
-            let reviews = then.scan(&Reviews::under(batch));
-            let mut signers = reviews.iter().map(|review| review.signer.as_ref());
-            signers.find_map(|signer| asked.doubt(signer).or_else(|| asked.no_person(signer)))
-        });
-        asked.view.absorb(&then);
-        tally.judge(dataset.position, shortfall.map(|what| format!("{} {what}", name(&dataset))));
-    }
+    };
+    let tally = judge_batches(asked, frozen, |then, _, batch| {
+        let reviews = then.scan(&Reviews::under(batch));
+        let mut signers = reviews.iter().map(|review| review.signer.as_ref());
+        signers.find_map(|signer| asked.doubt(signer).or_else(|| asked.no_person(signer)))
+    });
     let text = format!(
         "{}; of {} {flagged} were flagged, and persons decided on {reviewed}: {redacted} redacted, {rejected} rejected",
         count(tally.of(), "dataset"),
@@ -137,11 +127,10 @@ pub fn members_reviewed(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError>
 /// Each batch of each dataset was scanned for every identifier of the Safe Harbor that text can show, by the detectors that
 /// the policy asked for: what others looked for was no condition of the freeze.
 pub fn identifiers_looked_for(asked: &Asked<'_>) -> Result<QuestionAnswer, QueryError> {
-    let mut tally = Tally::default();
-    for dataset in asked.view.scan(&Datasets::all()) {
-        let then = asked.view.as_of(dataset.position);
-        let policy = policy::in_force(&then);
-        let shortfall = batches(asked, &dataset).into_iter().find_map(|batch| {
+    let tally = judge_batches(
+        asked,
+        |_, _| {},
+        |then, policy, batch| {
             let scan_of = |tool: &Tool| then.get(&Scans::key(batch, &tool.name, &tool.version));
             let scans = policy.detectors.iter().filter_map(scan_of).filter_map(|scan| scan.signer);
             let scans: Vec<Signer> = scans.collect();
@@ -164,10 +153,8 @@ pub fn identifiers_looked_for(asked: &Asked<'_>) -> Result<QuestionAnswer, Query
                 (_, 0) => Some(format!("was not searched for {some} in batch {batch}")),
                 _ => Some(format!("was not searched for {some} and {more} more in batch {batch}")),
             }
-        });
-        asked.view.absorb(&then);
-        tally.judge(dataset.position, shortfall.map(|what| format!("{} {what}", name(&dataset))));
-    }
+        },
+    );
     let text = format!(
         "{}; {} searched for all {} kinds that stand for identifiers of the Safe Harbor",
         count(tally.of(), "dataset"),
@@ -175,6 +162,25 @@ pub fn identifiers_looked_for(asked: &Asked<'_>) -> Result<QuestionAnswer, Query
         SAFE_HARBOR.len(),
     );
     Ok(tally.answer(text))
+}
+
+/// Judges the batches of each dataset by the state and the policy of its freeze; what the first of them falls short of,
+/// the dataset does. `frozen` sees each dataset.
+fn judge_batches(
+    asked: &Asked<'_>,
+    mut frozen: impl FnMut(&DatasetRow, &Policy),
+    shortfall: impl Fn(&View<'_>, &Policy, u64) -> Option<String>,
+) -> Tally {
+    let mut tally = Tally::default();
+    for dataset in asked.view.scan(&Datasets::all()) {
+        let then = asked.view.as_of(dataset.position);
+        let policy = policy::in_force(&then);
+        frozen(&dataset, &policy);
+        let short = batches(asked, &dataset).into_iter().find_map(|batch| shortfall(&then, &policy, batch));
+        asked.view.absorb(&then);
+        tally.judge(dataset.position, short.map(|what| format!("{} {what}", name(&dataset))));
+    }
+    tally
 }
 
 /// Positions of the batches that have a member in a dataset.
