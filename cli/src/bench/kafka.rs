@@ -45,7 +45,7 @@ const PART: &str = "kafka";
 const SINGLE: usize = 1_000;
 const WRITERS: usize = 64;
 /// Appends of each of the 64 in a round.
-const EACH: usize = 200;
+const EACH: usize = 500;
 /// Events of the bulk in a round.
 const BULK: usize = 100_000;
 /// Events in a call of the bulk, and calls under way.
@@ -78,9 +78,13 @@ fn beside_rdkafka(plan: &Plan, brokers: &Brokers) -> anyhow::Result<Vec<Figure>>
         count => format!("{count} brokers"),
     };
     let bar = wait::bar("appending to Kafka");
-    bar.set_length(u64::from(plan.rounds));
+    bar.set_length(u64::from(plan.rounds) + 1);
     let (mut ours, mut theirs) = (Rounds::default(), Rounds::default());
-    for _ in 0..plan.rounds {
+    for round in 0..=plan.rounds {
+        // The first round warms the brokers, which compile what they run often.
+        if round == 1 {
+            (ours, theirs) = (Rounds::default(), Rounds::default());
+        }
         let mut ledger = Ledger::new(brokers)?;
         let plain = Plain::new(brokers)?;
         let single = ledger.sign(0, SINGLE)?;

@@ -27,7 +27,7 @@ const AFTER_MAX: usize = 100;
 /// If there is no such model then, or the state can't be read.
 #[cfg(feature = "store")]
 pub fn why_in_force(then: &StoreView, now: &StoreView, model: &str) -> Result<WhyInForceResponse, QueryError> {
-    let mut found = why(&then.view(), model)?;
+    let mut found = why(&then.cursor().view(), model)?;
     found.after = after(then.size(), now, model)?;
     Ok(found)
 }
