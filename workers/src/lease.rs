@@ -50,9 +50,9 @@ pub(crate) struct Held<'c> {
     expires_ms: u64,
     /// How long it was given for when it was taken.
     length_ms: u64,
-    /// How much was on the log when this process took the work up: it tells its reports from those that
-    /// an earlier process made under the same claim.
-    pub(crate) since: u64,
+    /// An earlier process under this worker's key made the claim: what that one reported last may still be on its way to
+    /// the log, or stand there unread.
+    pub(crate) inherited: bool,
 }
 
 impl<'c> Held<'c> {
@@ -63,13 +63,16 @@ impl<'c> Held<'c> {
     /// If the claim did not get onto the log.
     pub(crate) fn take(context: &'c Context, work: Work) -> Result<Option<Self>, WorkerError> {
         let Some(lease) = work.lease(context) else { return Ok(None) };
-        let mut held =
-            Self { context, work, token: 0, expires_ms: 0, length_ms: 0, since: context.replica().position() };
+        let mut held = Self { context, work, token: 0, expires_ms: 0, length_ms: 0, inherited: false };
         match free_or_own(context, lease.as_ref()) {
             Found::Others => return Ok(None),
             Found::Own { token } => {
-                tracing::info!(?work, token, "going on under a claim of before");
-                held.token = token;
+                tracing::info!(
+                    ?work,
+                    token,
+                    "going on under a claim of before; its progress is told once it is renewed"
+                );
+                (held.token, held.inherited) = (token, true);
                 if !held.look() {
                     return Ok(None);
                 }
@@ -143,7 +146,7 @@ impl<'c> Held<'c> {
         let part = previous.unwrap_or(0).to_string();
         match self.context.act(self.work.position(), &part, self.work.claim(previous))? {
             Outcome::Accepted(receipt) => {
-                self.token = receipt.position;
+                (self.token, self.inherited) = (receipt.position, false);
                 Ok(self.look())
             }
             Outcome::Before(_) | Outcome::Refused(_) | Outcome::Resting => Ok(false),
