@@ -4,7 +4,7 @@ use crate::{
     BaseModels, Context, Outcome, Progress, Worker, WorkerError,
     context::parse_examples,
     lease::{Held, Work},
-    runner::{each, leave},
+    runner::each,
 };
 use attestune_ledger::{
     query,
@@ -60,22 +60,21 @@ impl Trainer {
         }
         let Some(mut held) = Held::take(context, Work::Training(position))? else { return Ok(Progress::Idle) };
         tracing::info!(run = position, model = run.model, "training");
-        match self.complete(context, run, &mut held) {
-            Ok(Outcome::Accepted(_)) => {}
-            Ok(_) => {
-                tracing::warn!(run = position, token = held.token, "the training's result was not accepted");
-                leave(context, Kind::TrainingClaimed, position);
-            }
+        let outcome = match self.complete(context, run, &mut held) {
+            Ok(outcome) => outcome,
             Err(error) => match error.reason() {
                 Some(reason) => {
                     tracing::warn!(run = position, %error, "the training failed");
                     let reason = reason.into();
-                    held.report(|token| Body::TrainingFailed(TrainingFailed { run: position, token, reason }))?;
+                    held.report(|token| Body::TrainingFailed(TrainingFailed { run: position, token, reason }))?
                 }
-                // Stopped, or the lease was lost: whoever claims it next starts anew.
-                None if matches!(error, WorkerError::Train(_)) => leave(context, Kind::TrainingClaimed, position),
+                // Stopped, or the lease was lost.
+                None if matches!(error, WorkerError::Train(_)) => Outcome::Resting,
                 None => return Err(error),
             },
+        };
+        if !matches!(outcome, Outcome::Accepted(_)) {
+            held.leave();
         }
         Ok(Progress::Done)
     }
@@ -85,6 +84,10 @@ impl Trainer {
         let environment = settings(&Environment::on(&self.device, inputs.config.threads)?);
         let began = Instant::now();
         let trained = inputs.train(&self.device, reporter(context, run.position, held))?;
+        // What no event will name does not go into the vault.
+        if !held.renew() {
+            return Ok(Outcome::Resting);
+        }
         let weights = trained.adapter.weights_bytes();
         let digest = Digest::of(&weights);
         let sealed = context.seal(&[weights])?;
