@@ -4,7 +4,7 @@ use crate::{
     BaseModels, Context, Outcome, Progress, Worker, WorkerError,
     leakage::suite,
     lease::{Held, Work},
-    runner::{each, leave},
+    runner::each,
     trainer::settings,
 };
 use attestune_ledger::{
@@ -50,23 +50,22 @@ impl Evaluator {
         }
         let Some(mut held) = Held::take(context, Work::Evaluation(position))? else { return Ok(Progress::Idle) };
         tracing::info!(evaluation = position, model = evaluation.model, version = evaluation.version, "evaluating");
-        match self.complete(context, evaluation, &mut held) {
-            Ok(Outcome::Accepted(_)) => {}
-            Ok(_) => {
-                tracing::warn!(evaluation = position, token = held.token, "the evaluation's result was not accepted");
-                leave(context, Kind::EvaluationClaimed, position);
-            }
+        let outcome = match self.complete(context, evaluation, &mut held) {
+            Ok(outcome) => outcome,
             Err(error) => match error.reason() {
                 Some(reason) => {
                     tracing::warn!(evaluation = position, %error, "the evaluation failed");
                     let reason = reason.into();
                     let failed = |token| EvaluationFailed { evaluation: position, token, reason };
-                    held.report(|token| Body::EvaluationFailed(failed(token)))?;
+                    held.report(|token| Body::EvaluationFailed(failed(token)))?
                 }
-                // Stopped, or the lease was lost: whoever claims it next starts anew.
-                None if matches!(error, WorkerError::Evaluate(_)) => leave(context, Kind::EvaluationClaimed, position),
+                // Stopped, or the lease was lost.
+                None if matches!(error, WorkerError::Evaluate(_)) => Outcome::Resting,
                 None => return Err(error),
             },
+        };
+        if !matches!(outcome, Outcome::Accepted(_)) {
+            held.leave();
         }
         Ok(Progress::Done)
     }
@@ -99,6 +98,10 @@ impl Evaluator {
         let environment = settings(&Environment::on(&self.device, threads())?);
         let model = Model::on(&self.device, &base, Some(&adapter))?;
         let report = evaluate::run(&model, &suite, |_, _| held.keep())?;
+        // What no event will name does not go into the vault.
+        if !held.renew() {
+            return Ok(Outcome::Resting);
+        }
 
         let transcripts: Vec<Vec<u8>> = report.cases.iter().map(transcript).collect();
         let sealed = context.seal(&transcripts)?;

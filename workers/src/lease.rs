@@ -1,8 +1,8 @@
 //! Leases as a worker sees them: which work is free, which it holds still, and how it keeps hold of it.
 
-use crate::{Context, Outcome, WorkerError, context::now_ms};
+use crate::{Context, Outcome, WorkerError, context::now_ms, runner::leave};
 use attestune_ledger::state::{Evaluations, Ledgers, Runs};
-use attestune_proto::v1::{EvaluationClaimed, Lease, TrainingClaimed, WorkStatus, event::Body};
+use attestune_proto::v1::{EvaluationClaimed, Kind, Lease, Signer, TrainingClaimed, WorkStatus, event::Body};
 use std::ops::ControlFlow;
 
 /// A piece of work that is done under a lease.
@@ -18,6 +18,14 @@ impl Work {
     fn position(self) -> u64 {
         match self {
             Self::Training(position) | Self::Evaluation(position) => position,
+        }
+    }
+
+    /// The kind of the acts that claim it.
+    fn kind(self) -> Kind {
+        match self {
+            Self::Training(_) => Kind::TrainingClaimed,
+            Self::Evaluation(_) => Kind::EvaluationClaimed,
         }
     }
 
@@ -50,9 +58,9 @@ pub(crate) struct Held<'c> {
     expires_ms: u64,
     /// How long it was given for when it was taken.
     length_ms: u64,
-    /// How much was on the log when this process took the work up: it tells its reports from those that
-    /// an earlier process made under the same claim.
-    pub(crate) since: u64,
+    /// An earlier process under this worker's key made the claim: what that one reported last may still be on its way to
+    /// the log, or stand there unread.
+    pub(crate) inherited: bool,
 }
 
 impl<'c> Held<'c> {
@@ -63,13 +71,16 @@ impl<'c> Held<'c> {
     /// If the claim did not get onto the log.
     pub(crate) fn take(context: &'c Context, work: Work) -> Result<Option<Self>, WorkerError> {
         let Some(lease) = work.lease(context) else { return Ok(None) };
-        let mut held =
-            Self { context, work, token: 0, expires_ms: 0, length_ms: 0, since: context.replica().position() };
+        let mut held = Self { context, work, token: 0, expires_ms: 0, length_ms: 0, inherited: false };
         match free_or_own(context, lease.as_ref()) {
             Found::Others => return Ok(None),
             Found::Own { token } => {
-                tracing::info!(?work, token, "going on under a claim of before");
-                held.token = token;
+                tracing::info!(
+                    ?work,
+                    token,
+                    "going on under a claim of before; its progress is told once it is renewed"
+                );
+                (held.token, held.inherited) = (token, true);
                 if !held.look() {
                     return Ok(None);
                 }
@@ -95,10 +106,17 @@ impl<'c> Held<'c> {
     }
 
     /// Claims it anew where less than a third of it is left; whether it is still this worker's.
-    fn renew(&mut self) -> bool {
+    pub(crate) fn renew(&mut self) -> bool {
         let lasts = |held: &Self| now_ms() + held.length_ms / 3 <= held.expires_ms;
+        if lasts(self) {
+            return true;
+        }
+        // To claim what is known to be lost would only leave a refusal on the record.
+        if !self.look() {
+            return false;
+        }
         // Progress may have renewed it since this one looked.
-        if lasts(self) || (self.look() && lasts(self)) {
+        if lasts(self) {
             return true;
         }
         match self.claim(Some(self.token)) {
@@ -113,9 +131,44 @@ impl<'c> Held<'c> {
 
     /// Reads how long it lasts; whether it is still this worker's.
     pub(crate) fn look(&mut self) -> bool {
-        let Some(Some(lease)) = self.work.lease(self.context) else { return false };
-        self.expires_ms = lease.expires_ms;
-        lease.holder.is_some_and(|holder| holder.position == self.token)
+        let Some(Some(Lease { holder, expires_ms })) = self.work.lease(self.context) else { return false };
+        let ours = holder.is_some_and(|holder| holder.position == self.token);
+        if ours {
+            self.expires_ms = expires_ms;
+        }
+        ours
+    }
+
+    /// Leaves it for half a minute, and says what became of it.
+    pub(crate) fn leave(&self) {
+        let (work, token) = (self.work, self.token);
+        leave(self.context, work.kind(), work.position());
+        let Some(lease) = work.lease(self.context) else {
+            tracing::warn!(?work, token, "given up: it has ended meanwhile, and what was done here does not count");
+            return;
+        };
+        let holder = lease.and_then(|lease| lease.holder).unwrap_or_default();
+        let (claim, by_own_key) = (holder.position, is_own(self.context, &holder));
+        if claim == token && self.context.stopping() {
+            tracing::info!(?work, token, "stopped before its end: whoever goes on with it begins anew");
+        } else if claim == token {
+            tracing::warn!(?work, token, "given up for half a minute: whoever goes on with it begins anew");
+        } else if by_own_key {
+            tracing::warn!(
+                ?work,
+                token,
+                claim,
+                "lost to a later claim under this worker's own key: if another process has that key, give it its own"
+            );
+        } else {
+            tracing::warn!(
+                ?work,
+                token,
+                claim,
+                holder = holder.actor,
+                "lost: another worker has claimed it since, and what was done here does not count"
+            );
+        }
     }
 
     /// Reports under the lease. One that ran out on the way is claimed anew, and the report made again.
@@ -143,7 +196,7 @@ impl<'c> Held<'c> {
         let part = previous.unwrap_or(0).to_string();
         match self.context.act(self.work.position(), &part, self.work.claim(previous))? {
             Outcome::Accepted(receipt) => {
-                self.token = receipt.position;
+                (self.token, self.inherited) = (receipt.position, false);
                 Ok(self.look())
             }
             Outcome::Before(_) | Outcome::Refused(_) | Outcome::Resting => Ok(false),
@@ -169,9 +222,14 @@ fn free_or_own(context: &Context, lease: Option<&Lease>) -> Found {
     let ledger = context.view().view().get(&Ledgers::key()).unwrap_or_default();
     if lease.expires_ms < now_ms() || holder.position < ledger.clock_corrected_at {
         Found::Free { previous: Some(holder.position) }
-    } else if holder.actor == context.actor() && holder.keyid == context.keyid() {
+    } else if is_own(context, &holder) {
         Found::Own { token: holder.position }
     } else {
         Found::Others
     }
+}
+
+/// Whether a claim was signed with this worker's key.
+fn is_own(context: &Context, holder: &Signer) -> bool {
+    holder.actor == context.actor() && holder.keyid == context.keyid()
 }

@@ -4,7 +4,7 @@ use crate::{
     BaseModels, Context, Outcome, Progress, Worker, WorkerError,
     context::parse_examples,
     lease::{Held, Work},
-    runner::{each, leave},
+    runner::each,
 };
 use attestune_ledger::{
     query,
@@ -60,22 +60,21 @@ impl Trainer {
         }
         let Some(mut held) = Held::take(context, Work::Training(position))? else { return Ok(Progress::Idle) };
         tracing::info!(run = position, model = run.model, "training");
-        match self.complete(context, run, &mut held) {
-            Ok(Outcome::Accepted(_)) => {}
-            Ok(_) => {
-                tracing::warn!(run = position, token = held.token, "the training's result was not accepted");
-                leave(context, Kind::TrainingClaimed, position);
-            }
+        let outcome = match self.complete(context, run, &mut held) {
+            Ok(outcome) => outcome,
             Err(error) => match error.reason() {
                 Some(reason) => {
                     tracing::warn!(run = position, %error, "the training failed");
                     let reason = reason.into();
-                    held.report(|token| Body::TrainingFailed(TrainingFailed { run: position, token, reason }))?;
+                    held.report(|token| Body::TrainingFailed(TrainingFailed { run: position, token, reason }))?
                 }
-                // Stopped, or the lease was lost: whoever claims it next starts anew.
-                None if matches!(error, WorkerError::Train(_)) => leave(context, Kind::TrainingClaimed, position),
+                // Stopped, or the lease was lost.
+                None if matches!(error, WorkerError::Train(_)) => Outcome::Resting,
                 None => return Err(error),
             },
+        };
+        if !matches!(outcome, Outcome::Accepted(_)) {
+            held.leave();
         }
         Ok(Progress::Done)
     }
@@ -84,7 +83,11 @@ impl Trainer {
         let inputs = Inputs::of(context, &self.models, run)?;
         let environment = settings(&Environment::on(&self.device, inputs.config.threads)?);
         let began = Instant::now();
-        let trained = inputs.train(&self.device, reporter(context, run, held))?;
+        let trained = inputs.train(&self.device, reporter(context, run.position, held))?;
+        // What no event will name does not go into the vault.
+        if !held.renew() {
+            return Ok(Outcome::Resting);
+        }
         let weights = trained.adapter.weights_bytes();
         let digest = Digest::of(&weights);
         let sealed = context.seal(&[weights])?;
@@ -183,11 +186,11 @@ pub fn train_config(asked: &Hyperparameters) -> TrainConfig {
 }
 
 /// Puts progress on record now and then, which renews the lease, and stops the run when it was told to or has lost it.
-fn reporter(
-    context: &Context,
-    run: &RunRow,
-    held: &mut Held<'_>,
-) -> impl FnMut(train::Progress) -> ControlFlow<()> + Send {
+///
+/// Under an inherited claim it tells nothing. A report of the process that made the claim may come onto the log between
+/// what this one has read and what it would tell; it is further on than this one, which began anew, so that this one's
+/// would run backwards. A claim of its own comes after it, and begins the progress on record anew, too.
+fn reporter(context: &Context, run: u64, held: &mut Held<'_>) -> impl FnMut(train::Progress) -> ControlFlow<()> + Send {
     let every = Duration::from_millis(held.renewal_ms(PROGRESS_EVERY.as_millis() as u64));
     let mut last = Instant::now();
     move |now| {
@@ -199,24 +202,22 @@ fn reporter(
         }
         last = Instant::now();
         held.keep()?;
-        let part = format!("{}/{}/{}", held.token, held.since, now.step);
-        match context.act(run.position, &part, Body::TrainingProgressed(progressed(run, held.token, now))) {
+        if held.inherited {
+            return ControlFlow::Continue(());
+        }
+        let (token, train::Progress { step, steps, loss_micro, tokens, .. }) = (held.token, now);
+        let told = TrainingProgressed { run, token, step, steps, loss_micro, tokens };
+        match context.act(run, &format!("{token}/{step}"), Body::TrainingProgressed(told)) {
             Ok(Outcome::Accepted(_) | Outcome::Before(_)) if held.look() => ControlFlow::Continue(()),
             // It ran out just now, and is claimed anew the next time, if it is still free.
             Ok(Outcome::Refused(_)) if held.look() => ControlFlow::Continue(()),
             Ok(_) => ControlFlow::Break(()),
             Err(error) => {
-                tracing::warn!(run = run.position, %error, "progress could not be put on record");
+                tracing::warn!(run, %error, "progress could not be put on record");
                 ControlFlow::Break(())
             }
         }
     }
-}
-
-/// What is told of a run: until it is where it was when its row was read, before it was begun anew, that stands.
-fn progressed(run: &RunRow, token: u64, now: train::Progress) -> TrainingProgressed {
-    let (step, loss_micro) = if now.step < run.step { (run.step, run.loss_micro) } else { (now.step, now.loss_micro) };
-    TrainingProgressed { run: run.position, token, step, steps: now.steps, loss_micro, tokens: now.tokens }
 }
 
 /// An environment as the log keeps it: identifiers, ascending by name.
@@ -257,17 +258,6 @@ mod tests {
                 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
         };
         assert!(settings.iter().all(|s| good(&s.name) && good(&s.value)), "{settings:?}");
-    }
-
-    #[test]
-    fn a_run_that_was_begun_anew_never_tells_of_a_step_before_the_last_one_told() {
-        let run = RunRow { position: 9, step: 30, steps: 40, loss_micro: 700, ..RunRow::default() };
-        let at = |step| train::Progress { step, steps: 40, loss_micro: 900, tokens: 64, elapsed_ms: 1 };
-        let told = |step| {
-            let body = progressed(&run, 12, at(step));
-            (body.step, body.loss_micro)
-        };
-        assert_eq!([told(1), told(29), told(30), told(40)], [(30, 700), (30, 700), (30, 900), (40, 900)]);
     }
 
     #[test]

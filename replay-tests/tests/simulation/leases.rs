@@ -46,7 +46,7 @@ async fn train(me: &Me, run: &RunRow) {
         while me.now_ms() < until_ms {
             me.turn().await;
         }
-        if !held.progressed(run, step).await {
+        if !held.progressed(step).await {
             return me.leave(run.position, Kind::TrainingClaimed);
         }
     }
@@ -137,15 +137,15 @@ struct Held<'m> {
     token: u64,
     expires_ms: u64,
     length_ms: u64,
-    /// How much was on the log when this process took the work up.
-    since: u64,
+    /// A process before this one made the claim.
+    inherited: bool,
 }
 
 impl<'m> Held<'m> {
     /// Takes work that is free, or goes on with what this key holds from before a crash.
     async fn take(me: &'m Me, work: Work) -> Option<Self> {
         let lease = me.look(|view| work.lease(view))?;
-        let mut held = Self { me, work, token: 0, expires_ms: 0, length_ms: 0, since: me.seen() };
+        let mut held = Self { me, work, token: 0, expires_ms: 0, length_ms: 0, inherited: false };
         match lease {
             None => held.claim(None).await.then_some(())?,
             Some(lease) => {
@@ -154,7 +154,7 @@ impl<'m> Held<'m> {
                 if lease.expires_ms < me.now_ms() || holder.position < corrected {
                     held.claim(Some(holder.position)).await.then_some(())?;
                 } else if holder.actor == me.name && holder.keyid == me.key().keyid() {
-                    held.token = holder.position;
+                    (held.token, held.inherited) = (holder.position, true);
                     held.look().then_some(())?;
                 } else {
                     return None;
@@ -170,6 +170,8 @@ impl<'m> Held<'m> {
         self.me.is_careless() || self.renew().await
     }
 
+    /// Claims it anew where less than a third of it is left; unlike the real ones also where its replica says that it is
+    /// lost, so that the ledger has that to refuse.
     async fn renew(&mut self) -> bool {
         if self.lasts() || (self.look() && self.lasts()) {
             return true;
@@ -194,26 +196,21 @@ impl<'m> Held<'m> {
         let Outcome::Accepted(token) = self.me.act(self.work.position(), &part, self.work.claim(previous)).await else {
             return false;
         };
-        self.token = token;
+        (self.token, self.inherited) = (token, false);
         self.look()
     }
 
-    /// Puts progress on record, which renews the lease; false if it is lost.
-    async fn progressed(&mut self, run: &RunRow, step: u32) -> bool {
+    /// Puts progress on record, which renews the lease, but not under an inherited claim; false if it is lost.
+    async fn progressed(&mut self, step: u32) -> bool {
         if !self.keep().await {
             return false;
         }
-        // Until it is where it was when its row was read, that stands.
-        let body = TrainingProgressed {
-            run: run.position,
-            token: self.token,
-            step: step.max(run.step),
-            steps: STEPS,
-            loss_micro: 2_000_000,
-            tokens: u64::from(step) * 250,
-        };
-        let part = format!("{}/{}/{step}", self.token, self.since);
-        match self.me.act(run.position, &part, Body::TrainingProgressed(body)).await {
+        if self.inherited {
+            return true;
+        }
+        let (run, token, tokens) = (self.work.position(), self.token, u64::from(step) * 250);
+        let body = TrainingProgressed { run, token, step, steps: STEPS, loss_micro: 2_000_000, tokens };
+        match self.me.act(run, &format!("{token}/{step}"), Body::TrainingProgressed(body)).await {
             Outcome::Accepted(_) | Outcome::Before | Outcome::Refused(_) => self.me.is_careless() || self.look(),
             Outcome::Resting | Outcome::Failed => self.me.is_careless(),
         }

@@ -97,6 +97,16 @@ fn counted(lives: &[Lived]) -> BTreeMap<&'static str, usize> {
     counted
 }
 
+/// How many reports of progress were refused as running backwards.
+fn backwards(lives: &[Lived]) -> usize {
+    let is = |value: &[u8]| {
+        let body = decode(value).ok().and_then(|decoded| decoded.event.body);
+        matches!(body, Some(Body::TrainingProgressed(_)))
+    };
+    let entries = lives.iter().flat_map(|life| life.world.log.iter().zip(&life.world.folded));
+    entries.filter(|((_, value), folded)| folded.code() == "bad-field" && is(value)).count()
+}
+
 #[test]
 fn many_short_lives_keep_every_promise_of_the_ledger() {
     if let Some(seed) = number("ATTESTUNE_SIM_SEED") {
@@ -129,6 +139,7 @@ fn many_short_lives_keep_every_promise_of_the_ledger() {
     ] {
         assert!(counted.contains_key(code), "no life had a {code}: {counted:?}");
     }
+    assert_eq!(backwards(&lives), 0, "a trainer told of a step before one that was told of already");
     let (mut completed, mut in_force) = (0, 0);
     for life in &lives {
         let view = View::new(&life.world.state, life.world.next());

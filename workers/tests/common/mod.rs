@@ -4,7 +4,7 @@
 use attestune_ledger::{
     draft::draft,
     envelope::{SigningKey, ledger_id},
-    log::{Embedded, SystemClock},
+    log::{Embedded, EventLog, SystemClock},
     query,
     replica::{Replica, ReplicaOptions, StoreView},
     rules::{
@@ -109,8 +109,19 @@ impl World {
 
     /// One that was created before.
     pub fn open(folder: &Path) -> Self {
+        let (store, log) = Self::log(folder);
+        Self::open_over(folder, store, Arc::new(log))
+    }
+
+    /// The log of one that was created before.
+    pub fn log(folder: &Path) -> (Arc<Store>, Embedded) {
         let store = Store::open(folder.join("db"), &Options::default()).unwrap();
-        let log = Arc::new(Embedded::open(store.clone(), Arc::new(SystemClock)).unwrap());
+        let log = Embedded::open(store.clone(), Arc::new(SystemClock)).unwrap();
+        (store, log)
+    }
+
+    /// One that was created before, with something between its log and the replica.
+    pub fn open_over(folder: &Path, store: Arc<Store>, log: Arc<dyn EventLog>) -> Self {
         let options = ReplicaOptions { checkpoint_key: Some(key("checkpoint")), pin: None };
         let replica = Replica::open(store, log, options).unwrap();
         let runtime = Runtime::new().unwrap();
@@ -159,13 +170,17 @@ impl World {
 
     /// The same by several, the first of whom is the actor.
     pub fn act_by(&self, actors: &[&str], body: Body) -> u64 {
-        let head = self.replica.head().unwrap();
-        let seen = Seen { size: head.size, root: head.entry_root };
-        let event = draft(&head.ledger, actors[0], uuid(), 0, Some(seen), body);
-        let first = key(actors[0]).sign_event(&event);
+        let first = self.sign(actors[0], body);
         let signed = actors[1..].iter().fold(first, |bytes, name| key(name).cosign(&bytes).unwrap());
         let receipts = self.replica.append(vec![signed]).unwrap();
         self.accepted(receipts.into_iter().next().unwrap())
+    }
+
+    /// What someone signs, to be appended later.
+    pub fn sign(&self, actor: &str, body: Body) -> Vec<u8> {
+        let head = self.replica.head().unwrap();
+        let seen = Seen { size: head.size, root: head.entry_root };
+        key(actor).sign_event(&draft(&head.ledger, actor, uuid(), 0, Some(seen), body))
     }
 
     fn accepted(&self, receipt: Receipt) -> u64 {

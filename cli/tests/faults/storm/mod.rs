@@ -66,6 +66,8 @@ fn storm(faults: usize) {
     eprintln!("{} s in all, {} s of storm; seed {seed}", began.elapsed().as_secs(), blew.as_secs());
     assert_eq!(counts.values().map(|count| count.times).sum::<usize>(), faults);
     assert!(audit.completed > 0, "something was trained, and so on");
+    // Who is refused so has said what no order of things makes right.
+    assert!(audit.refused.keys().all(|(_, code)| code != "bad-field"), "a report was malformed: {:?}", audit.refused);
 }
 
 /// Waits until everything that was begun is done and both gateways know it, compares each with a fold of its own log from
