@@ -1,7 +1,7 @@
 //! `attestune in-force`: which version, why, on whose word, from which data, and what would have held it back.
 
 use crate::{context::Context, erasure, moment::Moment, output, problem};
-use attestune_ledger::draft::plain;
+use attestune_ledger::{draft::plain, query::AFTER_MAX};
 use attestune_proto::v1::{
     ApprovalRecord, DatasetRow, EvaluationProvenance, Reproduction, RunRow, Signer, WhyInForceRequest,
     WhyInForceResponse, as_of::When,
@@ -128,6 +128,12 @@ fn print(model: &str, answer: &WhyInForceResponse) {
     println!("what would have held it back");
     answer.hurdles.iter().for_each(|hurdle| println!("  {}  [{}]", hurdle.text, hurdle.code));
     println!("what came after");
+    if answer.after.len() == AFTER_MAX {
+        println!(
+            "  (the newest {AFTER_MAX}; all: attestune history --model {model} --from {})",
+            answer.as_of_position + 1
+        );
+    }
     for event in &answer.after {
         println!("  {}", crate::history::line(event));
     }

@@ -119,6 +119,25 @@ impl Rows<'_> {
         });
         Ok(found)
     }
+
+    /// The positions that wrote a row, from the latest not past `last` back to `first`, at most so many.
+    ///
+    /// # Errors
+    /// As [`Store::as_of`].
+    pub fn written_at(&mut self, row: &[u8], last: u64, first: u64, most: usize) -> Result<Vec<u64>, StoreError> {
+        let mut found = Vec::new();
+        self.rows.seek(state_key(row, last));
+        while found.len() < most
+            && let Some(inverted) = self.rows.key().and_then(|key| key.strip_prefix(row)?.try_into().ok())
+            && let position = !u64::from_be_bytes(inverted)
+            && position >= first
+        {
+            found.push(position);
+            self.rows.next();
+        }
+        self.rows.status().map_err(|error| self.store.error(&error))?;
+        Ok(found)
+    }
 }
 
 impl Store {

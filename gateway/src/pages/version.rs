@@ -6,6 +6,7 @@ use super::evidence;
 use super::layout::{self, facts, table};
 use super::text::{actor, at, hash, micro, shown, signed, time};
 use super::words;
+use attestune_ledger::query::AFTER_MAX;
 use attestune_proto::v1 as pb;
 use axum::extract::Path;
 use axum::response::Html;
@@ -130,12 +131,11 @@ fn after(ask: &Ask, events: &[pb::HistoryEvent]) -> Markup {
         let link = html! { a.position href={ "/events/" (event.position) } { "@" (event.position) } };
         vec![link, time(event.time_ms), actor(ask, &event.actor), shown(&event.summary)]
     });
-    table(
-        "What came after this moment",
-        &["Event", "Time (UTC)", "Who", "What"],
-        rows.collect(),
-        "Nothing came after it.",
-    )
+    let title = match events.len() {
+        AFTER_MAX => format!("What came after this moment, the newest {AFTER_MAX} (the timeline has all)"),
+        _ => "What came after this moment".into(),
+    };
+    table(&title, &["Event", "Time (UTC)", "Who", "What"], rows.collect(), "Nothing came after it.")
 }
 
 fn reproduced(run: &pb::RunRow) -> String {

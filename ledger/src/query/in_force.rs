@@ -17,9 +17,9 @@ use std::collections::BTreeSet;
 #[cfg(feature = "store")]
 use {super::history::history_event, crate::replica::StoreView, attestune_proto::v1::HistoryEvent};
 
-/// Most later events told with an answer.
+/// Most later events told with an answer: the newest. The history has them all.
 #[cfg(feature = "store")]
-const AFTER_MAX: usize = 100;
+pub const AFTER_MAX: usize = 25;
 
 /// Why a version is in force at the view's moment, with what came after it in the newest state; version 0 where none is.
 ///

@@ -54,7 +54,7 @@ pub use {
     erased::{documents_among, erasure, prepare_erasure, to_erase},
     examples::{list_examples, list_members, prepare_dataset},
     history::{event_of, history},
-    in_force::why_in_force,
+    in_force::{AFTER_MAX, why_in_force},
     lineage::lineage,
     lists::*,
     open_work::{OpenWorkCursor, Word, check_of, open_work, scan_of},

@@ -35,18 +35,8 @@ impl StoreView {
     /// # Errors
     /// If they can't be read.
     pub fn versions_from<R>(&self, row: &RowKey<R>, from: u64, limit: usize) -> Result<Vec<u64>, ReadFailed> {
-        let mut rows = self.store().state_rows();
-        let mut found = Vec::new();
-        let mut below = self.size();
-        while let Some(last) = below.checked_sub(1)
-            && found.len() < limit
-            && let Some((position, _)) = rows.as_of(row.as_bytes(), last).map_err(failed)?
-            && position >= from
-        {
-            found.push(position);
-            below = position;
-        }
-        Ok(found)
+        let Some(last) = self.size().checked_sub(1) else { return Ok(Vec::new()) };
+        self.store().state_rows().written_at(row.as_bytes(), last, from, limit).map_err(failed)
     }
 }
 

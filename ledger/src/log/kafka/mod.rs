@@ -40,7 +40,7 @@ use crate::store::{Family, Store};
 use contact::Contact;
 use resume::Resume;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -74,6 +74,8 @@ struct Shared {
     config: KafkaConfig,
     copied: Copied,
     progress: Mutex<Progress>,
+    /// Appends that are not answered yet.
+    under_way: AtomicUsize,
     /// The offset after the last record that was on the topic when it was opened.
     end_at_opening: i64,
     /// The same as last heard.
@@ -147,6 +149,7 @@ impl Kafka {
             config,
             copied,
             progress: Mutex::new(progress),
+            under_way: AtomicUsize::new(0),
             end_at_opening: end,
             end_offset: AtomicI64::new(end),
             reached_end: AtomicBool::new(false),

@@ -1,5 +1,6 @@
-//! What is to be sent: it goes into the client's queue at once while there is room. Where there is none it is kept, and a
-//! thread of its own puts it there as soon as room comes, so that nobody who submits is held up, a runtime's thread least.
+//! What is to be sent: it goes into the client's queue at once while there is room and few appends are under way. Where
+//! there is no room it is kept, and a thread of its own puts it there as soon as room comes, so that nobody who submits is
+//! held up, a runtime's thread least. Where many are under way it is kept for a moment, too, as others will come.
 
 use super::error::code;
 use super::writer::{Deliveries, Ticket, producer};
@@ -7,6 +8,7 @@ use super::{KafkaConfig, KafkaError, PARTITION, Shared};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -15,6 +17,11 @@ use std::time::{Duration, Instant};
 const KEPT_BYTES_MAX: usize = 64 << 20;
 /// How long to let a full queue drain before the next try.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
+/// From so many appends under way on those that come are gathered: each batch costs brokers and reader the same, and the
+/// many would else come by tens, spread over the stages that an append goes through.
+const GATHER_FROM: usize = 8;
+/// How long one waits for others to come, at most.
+const GATHER: Duration = Duration::from_millis(1);
 
 pub(super) struct Outbox {
     desk: Arc<Desk>,
@@ -42,8 +49,7 @@ struct Parcel {
     values: Vec<Vec<u8>>,
     sent: usize,
     ticket: Arc<Ticket>,
-    /// When it has waited long enough for room.
-    until: Instant,
+    came: Instant,
 }
 
 /// Records that are not sent, and why; told once the lock is free, as whoever hears of it may append again.
@@ -74,12 +80,15 @@ impl Outbox {
     /// Sends values, or keeps them for later.
     pub(super) fn put(&self, values: Vec<Vec<u8>>, ticket: Arc<Ticket>) {
         let desk = &self.desk;
-        let until = Instant::now() + desk.shared.config.append_timeout();
-        let mut parcel = Parcel { values, sent: 0, ticket, until };
         let mut afterwards = Afterwards::default();
         let mut state = desk.lock();
-        if !state.kept.is_empty() || !state.send(&mut parcel, &desk.shared, &mut afterwards) {
-            state.keep(parcel, &desk.shared.config, &mut afterwards);
+        let was_empty = state.kept.is_empty();
+        let parcel = Parcel { values, sent: 0, ticket, came: Instant::now() };
+        state.keep(parcel, &desk.shared.config, &mut afterwards);
+        if state.is_gathered(&desk.shared) {
+            state.send_kept(&desk.shared, &mut afterwards);
+        }
+        if was_empty && !state.kept.is_empty() {
             desk.changed.notify_one();
         }
         drop(state);
@@ -109,7 +118,10 @@ impl Desk {
         let mut state = self.lock();
         while !state.closing {
             let mut afterwards = Afterwards::default();
-            state.send_kept(&self.shared, &mut afterwards);
+            let gathers = state.gathers_for(&self.shared);
+            if gathers.is_zero() {
+                state.send_kept(&self.shared, &mut afterwards);
+            }
             if afterwards.is_needed() {
                 drop(state);
                 afterwards.run(&self.shared);
@@ -117,7 +129,8 @@ impl Desk {
             } else if state.kept.is_empty() {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             } else {
-                let woken = self.changed.wait_timeout(state, FULL_PAUSE);
+                let pause = if gathers.is_zero() { FULL_PAUSE } else { gathers };
+                let woken = self.changed.wait_timeout(state, pause);
                 state = woken.unwrap_or_else(PoisonError::into_inner).0;
             }
         }
@@ -130,17 +143,31 @@ impl Desk {
 impl State {
     fn keep(&mut self, parcel: Parcel, config: &KafkaConfig, afterwards: &mut Afterwards) {
         let bytes = parcel.bytes();
-        if self.kept_bytes + bytes > KEPT_BYTES_MAX {
+        if !self.kept.is_empty() && self.kept_bytes + bytes > KEPT_BYTES_MAX {
             return afterwards.undone.push(parcel.undone(self.full(config)));
         }
         self.kept_bytes += bytes;
         self.kept.push_back(parcel);
     }
 
+    /// Whether what is kept goes now: half of the appends under way are in it, or these are few.
+    fn is_gathered(&self, shared: &Shared) -> bool {
+        let under_way = shared.under_way.load(Ordering::Relaxed);
+        under_way < GATHER_FROM || 2 * self.kept.len() >= under_way
+    }
+
+    /// How long what is kept still waits for others to come.
+    fn gathers_for(&self, shared: &Shared) -> Duration {
+        match self.kept.front() {
+            Some(first) if !self.is_gathered(shared) => GATHER.saturating_sub(first.came.elapsed()),
+            _ => Duration::ZERO,
+        }
+    }
+
     fn send_kept(&mut self, shared: &Arc<Shared>, afterwards: &mut Afterwards) {
         while let Some(mut parcel) = self.kept.pop_front() {
             if !self.send(&mut parcel, shared, afterwards) {
-                if Instant::now() < parcel.until {
+                if parcel.came.elapsed() < shared.config.append_timeout() {
                     return self.kept.push_front(parcel);
                 }
                 self.kept_bytes -= parcel.bytes();

@@ -11,6 +11,7 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::Message as _;
 use rdkafka::producer::{DeliveryResult, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode as Code;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -65,6 +66,12 @@ impl Writer {
 
     /// Sends values, or keeps them until there is room in the client's queue: waits for neither.
     pub(super) fn submit(&self, values: Vec<Vec<u8>>, answer: Answer) -> Arc<Ticket> {
+        let shared = self.shared.clone();
+        shared.under_way.fetch_add(1, Ordering::Relaxed);
+        let answer: Answer = Box::new(move |outcome| {
+            shared.under_way.fetch_sub(1, Ordering::Relaxed);
+            answer(outcome);
+        });
         let offsets = Vec::with_capacity(values.len());
         let (unanswered, durable, error) = (values.len(), None, None);
         let state = Mutex::new(TicketState { unanswered, offsets, durable, error, answer: Some(answer) });
