@@ -7,6 +7,7 @@ use super::{
     append::Server,
     figure::{Figure, Goal, Results, Times},
     life::{OFFICER, Random, key},
+    machine,
     replay::{self, Replayed, Verified},
 };
 use crate::{
@@ -26,6 +27,7 @@ use attestune_ledger::{
 use attestune_proto::v1::{
     AsOf, ExportPurpose, InclusionProofRequest, PromotionStatus, Stage, VersionRow, WhyInForceRequest, as_of::When,
 };
+use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::Arc, time::Instant};
 
 const PART: &str = "evidence";
@@ -39,14 +41,34 @@ const SLICES: usize = 5;
 /// Measures.
 pub async fn run(plan: &Plan, replayed: &Replayed) -> anyhow::Result<Results> {
     let small = replay::folded_once(&Plan { events: SMALL, rounds: 1, model: None, install: false })?;
+    let answered: Answered = replay::child("answer", &replayed.db, None)?;
     let (small, large) = (House::open(&small.db).await?, House::open(&replayed.db).await?);
     let mut figures = why(plan, &small, &large).await?;
     small.close().await?;
     figures.push(proofs(plan, &large).await?);
+    let memory = Figure::new(PART, "memory of replica and gateway", "MB", vec![answered.peak_bytes as f64 / 1e6]);
+    figures.push(memory.with_goal(Goal::ValueAtMost(400.0)));
     figures.push(slices(plan, &large).await?);
     figures.extend(bundle(plan, &large, replayed).await?);
     large.close().await?;
     Ok(Results { figures, ..Results::default() })
+}
+
+/// What a process that answers says at its end.
+#[derive(Serialize, Deserialize)]
+pub struct Answered {
+    peak_bytes: u64,
+}
+
+/// The work of a process that serves a folded ledger, and answers questions and proves entries.
+pub async fn answer_here(db: &Path) -> anyhow::Result<Answered> {
+    let house = House::open(db).await?;
+    for past in [false, true] {
+        house.ask(&mut Random(41), past).await?;
+    }
+    proofs(&Plan { events: 0, rounds: 1, model: None, install: false }, &house).await?;
+    house.close().await?;
+    Ok(Answered { peak_bytes: machine::peak_memory_bytes() })
 }
 
 /// A folded ledger that is served, and an officer who asks.

@@ -89,7 +89,7 @@ pub struct Plan {
 
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<()> {
     if let (Some(work), Some(at)) = (&args.child, &args.at) {
-        return turn(work, at);
+        return turn(work, at).await;
     }
     let Args { events, rounds, model, install, .. } = args;
     let plan = Plan { events: *events, rounds: *rounds, model: model.clone(), install: *install };
@@ -166,12 +166,13 @@ async fn measure(part: Part, plan: &Plan) -> anyhow::Result<Results> {
 }
 
 /// One turn, for the process that waits for it.
-fn turn(work: &str, at: &std::path::Path) -> anyhow::Result<()> {
+async fn turn(work: &str, at: &std::path::Path) -> anyhow::Result<()> {
     fn answer(value: impl Serialize) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string(&value)?);
         Ok(())
     }
     match (work, work.strip_prefix("train-"), work.strip_prefix(pii::TURN)) {
+        ("answer", ..) => answer(evidence::answer_here(at).await?),
         ("fold", ..) => answer(replay::fold_here(at)?),
         ("follow", ..) => answer(kafka::follow_here(at)?),
         ("verify", ..) => answer(replay::verify_here(at)?),

@@ -119,6 +119,14 @@ fn a_row_of_the_state_reads_as_of_any_position() {
         ] {
             assert_eq!(store.as_of(b"\x01model-a", position).unwrap(), found);
         }
+        for (last, first, most, found) in [
+            (u64::MAX, 0, 9, vec![u64::MAX, 9, 5]),
+            (u64::MAX, 0, 2, vec![u64::MAX, 9]),
+            (u64::MAX - 1, 6, 9, vec![9]),
+            (4, 0, 9, vec![]),
+        ] {
+            assert_eq!(store.state_rows().written_at(b"\x01model-a", last, first, most).unwrap(), found);
+        }
         for absent in [&b"\x01model-"[..], b"\x01model-a2", b"\x01model-c", b"\x00", b""] {
             assert_eq!(store.as_of(absent, u64::MAX).unwrap(), None);
         }

@@ -150,10 +150,8 @@ impl State {
         self.kept.push_back(parcel);
     }
 
-    /// Whether what is kept goes now: half of the appends under way are in it, or these are few.
     fn is_gathered(&self, shared: &Shared) -> bool {
-        let under_way = shared.under_way.load(Ordering::Relaxed);
-        under_way < GATHER_FROM || 2 * self.kept.len() >= under_way
+        is_gathered(self.kept.len(), shared.under_way.load(Ordering::Relaxed))
     }
 
     /// How long what is kept still waits for others to come.
@@ -245,6 +243,11 @@ impl Afterwards {
     }
 }
 
+/// Whether appends that are kept go now: half of those under way are among them, or these are few.
+fn is_gathered(kept: usize, under_way: usize) -> bool {
+    under_way < GATHER_FROM || 2 * kept >= under_way
+}
+
 /// The log was closed before.
 pub(super) fn closed() -> KafkaError {
     KafkaError::NotAcknowledged { cause: "the log was closed".into() }
@@ -260,5 +263,17 @@ fn not_taken(config: &KafkaConfig, code: Code, size: usize) -> KafkaError {
         }
         Code::MessageSizeTooLarge => KafkaError::RecordTooLarge { topic: config.topic().into(), size },
         code => super::topic::failed(config, "take a record into", code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_appends_go_at_once_and_of_many_half_go_together() {
+        assert!((1..GATHER_FROM).all(|under_way| is_gathered(1, under_way)));
+        assert!(!is_gathered(1, 64) && !is_gathered(31, 64));
+        assert!(is_gathered(32, 64) && is_gathered(64, 64));
     }
 }
