@@ -5,6 +5,7 @@ use crate::{
     common::{
         Ledger, flip,
         http::{Answer, Client},
+        life::TRAINING,
     },
     completion, confirmations, events_of, events_of_alerts, in_production, until, until_confirmed,
 };
@@ -283,6 +284,34 @@ fn an_adapter_that_is_not_what_the_log_names_is_not_served_and_the_others_are() 
     let alert = until("an alert is raised", || events_of_alerts(&ledger).pop());
     assert_eq!((&alert["kind"], &alert["subject"]), (&json!("ALERT_KIND_SERVING_MISMATCH"), &json!("one")));
     assert_eq!(ask(&mina, "triage@1", json!({})).status, 200);
+}
+
+#[test]
+fn a_server_without_the_base_of_what_comes_into_force_says_that_it_answers_no_longer() {
+    let ledger = in_production();
+    let other = ledger.path("other");
+    attestune_trainer::model::write_tiny_model(&other, 8).unwrap();
+    let base = ["base", "register", "other", "--file", other.to_str().unwrap(), "--origin", "test"];
+    ledger.ok(&[&base[..], &["--licence", "cc0-1.0", "--as", "mina"]].concat());
+    let training = TRAINING.map(|word| if word == "tiny" { "other" } else { word });
+    let request = ["train", "request", "triage", "--dataset", "triage", "--epochs", "1", "--seed", "2", "--wait"];
+    ledger.ok(&[&request[..], &training].concat());
+    ledger.ok(&["eval", "request", "triage@2", "--suite", "acceptance", "--as", "mina", "--wait"]);
+    std::fs::rename(&other, ledger.path("elsewhere")).unwrap();
+
+    let served = Served::start(&ledger);
+    let mina = served.client(&ledger, "mina");
+    assert_eq!(ask(&mina, "triage", json!({})).status, 200);
+    until_confirmed(&ledger, 1);
+    ledger.promote("triage@2");
+    let stopped = until("the server says that it stopped", || {
+        confirmations(&ledger).pop().filter(|last| last["occasion"] == "SERVING_OCCASION_STOPPED")
+    });
+    assert_eq!(stopped["version"], 1);
+    let answer = ask(&mina, "triage", json!({}));
+    assert_eq!((answer.status, answer.code().as_str()), (503, "model_not_here"), "{}", answer.body);
+    assert_eq!(ask(&mina, "triage@1", json!({})).status, 200);
+    assert!(events_of_alerts(&ledger).is_empty(), "another server may answer");
 }
 
 /// Flips a bit of a pack's content, wherever the vault keeps it.

@@ -78,9 +78,14 @@ impl<'a> Follower<'a> {
         }
         self.serving.close_windows(true);
         for (_, said) in std::mem::take(&mut self.said) {
-            let confirmed = ServingConfirmed { switch_us: 0, ..said.confirmed };
-            self.confirm(confirmed, ServingOccasion::Stopped);
+            self.stop(said);
         }
+    }
+
+    /// Says that this server answers for a model no longer.
+    fn stop(&mut self, said: Said) {
+        let confirmed = ServingConfirmed { switch_us: 0, ..said.confirmed };
+        self.confirm(confirmed, ServingOccasion::Stopped);
     }
 
     /// The versions that this server said it serves: those in force, and challengers in experiments.
@@ -144,6 +149,9 @@ impl<'a> Follower<'a> {
             Err(Unready::NotHere(why)) => {
                 tracing::warn!(model, version = wanted.0, why, "another server has to answer for this model");
                 self.not_here.insert(format!("{model}@{}", wanted.0));
+                if let Some(said) = self.said.remove(model) {
+                    self.stop(said);
+                }
                 return;
             }
             Err(_) => None, // said in the log when it was tried
