@@ -201,8 +201,18 @@ impl Cluster {
         let until = Instant::now() + PATIENCE;
         while !fs::read_to_string(&log).is_ok_and(|text| text.contains("Kafka Server started")) {
             assert!(Instant::now() < until, "broker {broker} comes up");
+            // Kafka ends by itself where no controller answers while it starts; whoever runs it starts it again.
+            if self.has_ended(broker) {
+                self.launch(broker);
+            }
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Whether the broker that was launched last is no process any more.
+    fn has_ended(&self, broker: usize) -> bool {
+        let pid = self.read(&format!("{broker}/pid"));
+        fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
     }
 
     fn signal(&self, broker: usize, signal: &str) -> String {
