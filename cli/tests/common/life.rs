@@ -40,16 +40,16 @@ impl Ledger {
             self.ok(&["key", "register", actor, "--name", actor, "--as", "ada"]);
             self.ok(&["role", "grant", actor, "approver", "--as", "ada", "--with", "ben"]);
         }
-        self.register_tiny_base();
+        self.register_tiny_base("tiny", 7);
         let suite = self.file("suite.yaml", SUITE);
         self.ok(&["suite", "register", &suite, "--as", "mina"]);
     }
 
-    /// Writes the tiny model beside the ledger and registers it as the base `tiny`.
-    pub fn register_tiny_base(&self) {
-        let model = self.path("tiny");
-        attestune_trainer::model::write_tiny_model(&model, 7).unwrap();
-        let base = ["base", "register", "tiny", "--file", model.to_str().unwrap(), "--origin", "test"];
+    /// Writes a tiny model beside the ledger, random by its seed, and registers it as a base under its folder's name.
+    pub fn register_tiny_base(&self, name: &str, seed: u64) {
+        let model = self.path(name);
+        attestune_trainer::model::write_tiny_model(&model, seed).unwrap();
+        let base = ["base", "register", name, "--file", model.to_str().unwrap(), "--origin", "test"];
         self.ok(&[&base[..], &["--licence", "cc0-1.0", "--as", "mina"]].concat());
     }
 

@@ -289,15 +289,12 @@ fn an_adapter_that_is_not_what_the_log_names_is_not_served_and_the_others_are() 
 #[test]
 fn a_server_without_the_base_of_what_comes_into_force_says_that_it_answers_no_longer() {
     let ledger = in_production();
-    let other = ledger.path("other");
-    attestune_trainer::model::write_tiny_model(&other, 8).unwrap();
-    let base = ["base", "register", "other", "--file", other.to_str().unwrap(), "--origin", "test"];
-    ledger.ok(&[&base[..], &["--licence", "cc0-1.0", "--as", "mina"]].concat());
+    ledger.register_tiny_base("other", 8);
     let training = TRAINING.map(|word| if word == "tiny" { "other" } else { word });
     let request = ["train", "request", "triage", "--dataset", "triage", "--epochs", "1", "--seed", "2", "--wait"];
     ledger.ok(&[&request[..], &training].concat());
     ledger.ok(&["eval", "request", "triage@2", "--suite", "acceptance", "--as", "mina", "--wait"]);
-    std::fs::rename(&other, ledger.path("elsewhere")).unwrap();
+    std::fs::rename(ledger.path("other"), ledger.path("elsewhere")).unwrap();
 
     let served = Served::start(&ledger);
     let mina = served.client(&ledger, "mina");
