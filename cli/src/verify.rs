@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use attestune_ledger::{
     envelope::fit_key,
     log,
-    replica::{ReplicaError, origin},
+    replica::{ReplicaError, folded, origin},
     store::{Family, Options, Row, Store, StoreError, first_unreadable_entry},
     tree::{Checkpoint, Origin, VerifierKey},
 };
@@ -163,8 +163,10 @@ fn unreadable(folder: &Folder, error: StoreError) -> anyhow::Error {
     }
 }
 
-/// The first leaf that differs between two stores' trees.
+/// The first leaf that differs between two stores' trees, of those that theirs should have: what is in its journal alone
+/// may not be folded yet.
 fn first_difference(theirs: &Store, ours: &Store, tree: u8) -> anyhow::Result<Option<u64>> {
+    let size = folded(theirs)?;
     // In the family `tree`: tree, level 0, place; the value is some neighbouring leaves' hashes.
     let leaves = [tree, 0];
     let (mut theirs, mut ours) = (theirs.scan_prefix(Family::Tree, &leaves), ours.scan_prefix(Family::Tree, &leaves));
@@ -181,7 +183,11 @@ fn first_difference(theirs: &Store, ours: &Store, tree: u8) -> anyhow::Result<Op
         let hashes = |row: Option<Row>| row.map_or(Box::default(), |(_, hashes)| hashes);
         let (a, b) = (hashes(a), hashes(b));
         let same = a.chunks(32).zip(b.chunks(32)).take_while(|(a, b)| a == b).count();
-        return Ok(Some(at + same as u64));
+        at += same as u64;
+        // The row in which theirs ends goes on in ours.
+        if at != size || a.len() > same * 32 {
+            return Ok(Some(at));
+        }
     }
 }
 

@@ -4,6 +4,9 @@
 //! write or fsync poisons the store, as what is on disk is then unknown: every later write is
 //! refused until it has been reopened.
 //!
+//! Where the log is the store's own, its entries become durable in a journal beside RocksDB's files, and RocksDB keeps no
+//! log of writes.
+//!
 //! ```
 //! use attestune_ledger::store::{Family, Options, Store};
 //!
@@ -17,13 +20,17 @@
 //! ```
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rocksdb::{ColumnFamily, DB, DBRecoveryMode, Direction, IteratorMode, ReadOptions, WriteOptions};
+use rocksdb::{ColumnFamily, DB, DBRecoveryMode, Direction, FlushOptions, IteratorMode, ReadOptions, WriteOptions};
+
+use crate::log::Entry;
+use journal::{Found, Journal};
 
 mod damage;
 mod error;
+mod journal;
 mod options;
 #[cfg(test)]
 mod tests;
@@ -63,12 +70,23 @@ impl Family {
 /// A row's key and value.
 pub type Row = (Box<[u8]>, Box<[u8]>);
 
+/// Where the family `meta` notes the first position of the newest journal.
+const JOURNAL: &[u8] = b"journal";
+/// Entries of a journal that are put back at a time.
+const RECOVERED: usize = 1024;
+
 /// An open store. Share it in an [`Arc`]; the folder is locked until the last one is dropped.
 pub struct Store {
     db: DB,
     path: PathBuf,
     read_only: bool,
     poisoned: AtomicBool,
+    /// What was appended since the last flush, if anything was.
+    journal: Mutex<Option<Journal>>,
+    /// RocksDB keeps no log of writes any more: what is not in its files comes back from the journal, or is folded anew.
+    unlogged: AtomicBool,
+    /// Of a store that is only read: entries that are in the journal and not yet in RocksDB's files.
+    tail: Vec<(u64, Vec<u8>)>,
 }
 
 /// Writes that are done together or not at all. Made by [`Store::batch`].
@@ -143,13 +161,35 @@ impl Rows<'_> {
 impl Store {
     /// Opens the store in the folder `path`; makes both if there is none and writing is allowed.
     ///
-    /// What a crash left half written at the very end is forgotten: it was never acknowledged.
+    /// What a crash left half written at the very end is forgotten: it was never acknowledged. What is left of a journal
+    /// is put back.
     ///
     /// # Errors
     /// If another has it open, it is damaged elsewhere than at the end, or the disk fails.
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Arc<Self>, StoreError> {
-        let store = Self::open_with(path.as_ref(), options, DBRecoveryMode::TolerateCorruptedTailRecords)?;
-        Ok(Arc::new(store))
+        let (path, recovery) = (path.as_ref(), DBRecoveryMode::TolerateCorruptedTailRecords);
+        let journal = || journal::read(path).map_err(|unreadable| unreadable.error(path));
+        if !options.read_only {
+            let store = Self::open_with(path, options, recovery)?;
+            store.put_back(journal()?)?;
+            return Ok(Arc::new(store));
+        }
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            // In this order, so that what a writer beside us moves from the journal into files is seen here or there.
+            let found = if path.exists() { journal()? } else { Found::default() };
+            let mut store = Self::open_with(path, options, recovery)?;
+            match store.missing(found) {
+                Ok(tail) => {
+                    store.tail = tail;
+                    return Ok(Arc::new(store));
+                }
+                // The writer has begun another journal meanwhile.
+                Err(StoreError::Corrupt { .. }) if tries < 3 => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn open_with(path: &Path, options: &Options, recovery: DBRecoveryMode) -> Result<Self, StoreError> {
@@ -165,7 +205,55 @@ impl Store {
             path: path.to_owned(),
             read_only: options.read_only,
             poisoned: AtomicBool::new(false),
+            journal: Mutex::default(),
+            unlogged: AtomicBool::new(false),
+            tail: Vec::new(),
         })
+    }
+
+    /// The entries of a journal that RocksDB's files lack.
+    fn missing(&self, found: Found) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let damaged = |position: u64, what: &str| {
+            Err(StoreError::Corrupt { path: self.path.clone(), what: format!("entry {position}: {what}") })
+        };
+        let newest = found.files.last().map(|(first, _)| *first);
+        let noted = self.get(Family::Meta, JOURNAL)?.and_then(|first| first.try_into().ok()).map(u64::from_be_bytes);
+        if let Some(noted) = noted.filter(|noted| newest.is_none_or(|newest| newest < *noted)) {
+            return damaged(noted, "the journal that begins with it is gone");
+        }
+        if found.entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let last = self.last(Family::Log)?.map(|(key, _)| key.as_ref().try_into().map(u64::from_be_bytes));
+        let end = match last {
+            Some(Err(_)) => return damaged(0, "a key of the log is not a position"),
+            Some(Ok(last)) => last.saturating_add(1),
+            None => 0,
+        };
+        let entries: Vec<_> = found.entries.into_iter().skip_while(|(position, _)| *position < end).collect();
+        match entries.first() {
+            Some((first, _)) if *first > end => damaged(end, "it is missing before those in the journal"),
+            _ => Ok(entries),
+        }
+    }
+
+    /// Puts what is left of a journal into RocksDB's files, and removes it.
+    fn put_back(&self, found: Found) -> Result<(), StoreError> {
+        let files: Vec<_> = found.files.iter().map(|(_, path)| path.clone()).collect();
+        let missing = self.missing(found)?;
+        if files.is_empty() {
+            return Ok(());
+        }
+        for entries in missing.chunks(RECOVERED) {
+            let mut batch = self.batch();
+            for (position, stored) in entries {
+                batch.put(Family::Log, &position.to_be_bytes(), stored);
+            }
+            self.write(batch, false)?;
+        }
+        self.flush()?;
+        self.note_journal(None)?;
+        files.iter().try_for_each(std::fs::remove_file).map_err(|error| journal::failed(&self.path, &error))
     }
 
     /// The folder.
@@ -185,18 +273,75 @@ impl Store {
     /// If the disk fails, which poisons the store; if it is poisoned or read-only.
     pub fn write(&self, batch: Batch<'_>, sync: bool) -> Result<(), StoreError> {
         self.check_writable()?;
+        let unlogged = self.unlogged.load(Ordering::Acquire);
         let mut options = WriteOptions::default();
-        options.set_sync(sync);
-        self.or_poison(self.db.write_opt(batch.writes, &options))
+        options.disable_wal(unlogged);
+        options.set_sync(sync && !unlogged);
+        self.or_poison(self.db.write_opt(batch.writes, &options))?;
+        if sync && unlogged { self.flush() } else { Ok(()) }
     }
 
-    /// Waits until all that was written is on disk. Writes may go on meanwhile, which this doesn't wait for.
+    /// From now on RocksDB keeps no log of what is written: the store has its own log, of which [`Store::append`] keeps
+    /// a journal, and whatever else is in it can be computed from that.
+    pub(crate) fn keep_journal(&self) {
+        self.unlogged.store(true, Ordering::Release);
+    }
+
+    /// Appends entries to the store's own log, which [`Store::sync`] makes durable. `first` is the position of the first
+    /// and the number of entries so far. One caller at a time, after [`Store::keep_journal`].
+    ///
+    /// # Errors
+    /// As for [`Store::write`].
+    pub(crate) fn append(&self, first: u64, time_ms: u64, values: &[&[u8]]) -> Result<(), StoreError> {
+        self.check_writable()?;
+        let mut journal = self.journal();
+        self.in_journal(&mut journal, first, time_ms, values).inspect_err(|_| self.poison())?;
+        let mut batch = self.batch();
+        for (position, value) in (first..).zip(values) {
+            batch.put(Family::Log, &position.to_be_bytes(), &Entry::stored(time_ms, value));
+        }
+        self.write(batch, false)
+    }
+
+    /// Writes entries into the journal, which begins with them if there is none, or goes on in another file if one is
+    /// full; of the older ones those are removed whose entries have gone into RocksDB's files.
+    fn in_journal(
+        &self,
+        journal: &mut Option<Journal>,
+        first: u64,
+        time_ms: u64,
+        values: &[&[u8]],
+    ) -> Result<(), StoreError> {
+        let failed = |error| journal::failed(&self.path, &error);
+        if let Some(journal) = journal {
+            // What was in memory when the last file began.
+            if journal.has_before() && !self.is_flushing()? {
+                journal.forget_before().map_err(failed)?;
+            }
+            if journal.is_full() {
+                journal.go_on().map_err(failed)?;
+                self.note_journal(Some(first))?;
+                self.flush_families(false)?;
+            }
+        }
+        if journal.is_none() {
+            *journal = Some(Journal::begin(&self.path, first).map_err(failed)?);
+            self.note_journal(Some(first))?;
+        }
+        let Some(journal) = journal else { return Ok(()) };
+        journal.append(time_ms, values).map_err(failed)
+    }
+
+    /// Waits until all that was appended is on disk; where there is no journal, all that was written.
     ///
     /// # Errors
     /// As for [`Store::write`].
     pub fn sync(&self) -> Result<(), StoreError> {
         self.check_writable()?;
-        self.or_poison(self.db.flush_wal(true))
+        if let Some(journal) = self.journal().as_mut() {
+            return journal.sync().map_err(|error| journal::failed(&self.path, &error)).inspect_err(|_| self.poison());
+        }
+        if self.unlogged.load(Ordering::Acquire) { Ok(()) } else { self.or_poison(self.db.flush_wal(true)) }
     }
 
     /// Puts all that is in memory into files, so that the next opening is quick.
@@ -205,8 +350,46 @@ impl Store {
     /// As for [`Store::write`].
     pub fn flush(&self) -> Result<(), StoreError> {
         self.check_writable()?;
+        // What is appended meanwhile would need a journal.
+        let mut journal = self.journal();
+        self.flush_families(true)?;
+        let Some(journal) = journal.take() else { return Ok(()) };
+        self.note_journal(None)?;
+        journal.remove().map_err(|error| journal::failed(&self.path, &error)).inspect_err(|_| self.poison())
+    }
+
+    fn flush_families(&self, wait: bool) -> Result<(), StoreError> {
         let families = Family::ALL.map(|family| self.family(family));
-        self.or_poison(self.db.flush_cfs_opt(&families, &rocksdb::FlushOptions::default()))
+        let mut options = FlushOptions::default();
+        options.set_wait(wait);
+        self.or_poison(self.db.flush_cfs_opt(&families, &options))
+    }
+
+    /// Whether something in memory is still on its way into files.
+    fn is_flushing(&self) -> Result<bool, StoreError> {
+        for family in Family::ALL {
+            let waiting = rocksdb::properties::NUM_IMMUTABLE_MEM_TABLE;
+            let waiting = self.db.property_int_value_cf(self.family(family), waiting);
+            if waiting.map_err(|error| self.error(&error))? != Some(0) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Notes, at once on disk, with which entry the newest journal begins, so that one that is lost is missed.
+    fn note_journal(&self, first: Option<u64>) -> Result<(), StoreError> {
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        let meta = self.family(Family::Meta);
+        self.or_poison(match first {
+            Some(first) => self.db.put_cf_opt(meta, JOURNAL, first.to_be_bytes(), &options),
+            None => self.db.delete_cf_opt(meta, JOURNAL, &options),
+        })
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Option<Journal>> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a write has failed; see [`StoreError::Poisoned`].
@@ -219,7 +402,19 @@ impl Store {
     /// # Errors
     /// If it can't be read or its checksum is wrong.
     pub fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.db.get_cf(self.family(family), key).map_err(|error| self.error(&error))
+        let stored = self.db.get_cf(self.family(family), key).map_err(|error| self.error(&error))?;
+        let in_tail = || {
+            let (position, stored) = self.tail(family, key, &[]).first()?;
+            (position.to_be_bytes() == *key).then(|| stored.clone())
+        };
+        Ok(stored.or_else(in_tail))
+    }
+
+    /// The entries of the tail from the key `from` (included) to `to` (excluded; empty for no limit).
+    fn tail(&self, family: Family, from: &[u8], to: &[u8]) -> &[(u64, Vec<u8>)] {
+        let place = |key: &[u8]| self.tail.partition_point(|(position, _)| position.to_be_bytes().as_slice() < key);
+        let end = if to.is_empty() { self.tail.len() } else { place(to) };
+        if family == Family::Log { self.tail.get(place(from)..end).unwrap_or_default() } else { &[] }
     }
 
     /// The rows from `from` (included) to `to` (excluded; empty for no limit), in order of keys.
@@ -276,7 +471,9 @@ impl Store {
         }
         let mode = IteratorMode::From(from, Direction::Forward);
         let rows = self.db.iterator_cf_opt(self.family(family), options, mode);
-        rows.map(|row| row.map_err(|error| self.error(&error)))
+        let tail = self.tail(family, from, to).iter();
+        let tail = tail.map(|(position, stored)| Ok((position.to_be_bytes().into(), stored.as_slice().into())));
+        rows.map(|row| row.map_err(|error| self.error(&error))).chain(tail)
     }
 
     /// The row with the greatest key.
@@ -284,6 +481,9 @@ impl Store {
     /// # Errors
     /// If it can't be read or its checksum is wrong.
     pub fn last(&self, family: Family) -> Result<Option<Row>, StoreError> {
+        if let Some((position, stored)) = self.tail(family, &[], &[]).last() {
+            return Ok(Some((position.to_be_bytes().into(), stored.as_slice().into())));
+        }
         let mut options = ReadOptions::default();
         options.set_total_order_seek(true);
         let mut rows = self.db.iterator_cf_opt(self.family(family), options, IteratorMode::End);
@@ -334,10 +534,11 @@ impl Store {
     }
 
     fn or_poison(&self, outcome: Result<(), rocksdb::Error>) -> Result<(), StoreError> {
-        outcome.map_err(|error| {
-            self.poisoned.store(true, Ordering::Release);
-            self.error(&error)
-        })
+        outcome.map_err(|error| self.error(&error)).inspect_err(|_| self.poison())
+    }
+
+    fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
     }
 
     fn error(&self, error: &rocksdb::Error) -> StoreError {

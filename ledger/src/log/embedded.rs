@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::copy::{Copied, ENTRY_BYTES};
 use super::{Answer, Entry, EventLog, LogError, check_sizes};
@@ -37,8 +37,11 @@ impl<F: Fn() -> u64 + Send + Sync> Clock for F {
     }
 }
 
-/// The log in a store. One thread commits: it gathers what many callers append into one write
-/// with one fsync.
+/// How long a commit may take for whoever appends to do it: waking another thread takes as long.
+const BRIEF: Duration = Duration::from_micros(500);
+
+/// The log in a store. One at a time commits, and gathers what many callers append into one write with one fsync:
+/// whoever appends while nobody does, if the disk is quick, else a thread that is there for it.
 pub struct Embedded {
     shared: Arc<Shared>,
     committer: Option<JoinHandle<()>>,
@@ -50,8 +53,23 @@ struct Shared {
     queue: Mutex<Queue>,
     /// There is something to commit, or the log closes.
     work: Condvar,
+    committing: Mutex<Pace>,
     durable: Mutex<Durable>,
     settled: Condvar,
+}
+
+/// How long a commit takes, the last ones counting most.
+struct Pace(Duration);
+
+impl Pace {
+    fn is_brief(&self) -> bool {
+        self.0 < BRIEF
+    }
+
+    fn took(&mut self, time: Duration) {
+        // One that was held up says little of the next.
+        self.0 = (self.0 * 7 + time.min(BRIEF * 4)) / 8;
+    }
 }
 
 /// How much of what can be read is on the disk.
@@ -82,14 +100,17 @@ impl Embedded {
         if let Some(topic) = super::followed_topic(&store)? {
             return Err(LogError::Follows { topic });
         }
+        store.keep_journal();
         let copied = Copied::open(store)?;
         let durable = Mutex::new(Durable { end: copied.size(), failure: None });
+        // Until it is known, the disk is taken for a slow one.
+        let committing = Mutex::new(Pace(2 * BRIEF));
         let (queue, work, settled) = (Mutex::default(), Condvar::new(), Condvar::new());
-        let shared = Arc::new(Shared { copied, clock, queue, work, durable, settled });
-        let committing = Arc::clone(&shared);
+        let shared = Arc::new(Shared { copied, clock, queue, work, committing, durable, settled });
+        let commits = Arc::clone(&shared);
         let committer = thread::Builder::new()
             .name("log-committer".into())
-            .spawn(move || committing.commit_until_closed())
+            .spawn(move || commits.commit_until_closed())
             .map_err(|error| shared.failed(error.to_string()))?;
         Ok(Self { shared, committer: Some(committer) })
     }
@@ -117,10 +138,7 @@ impl EventLog for Embedded {
     fn submit(&self, values: Vec<Vec<u8>>, answer: Answer) {
         match check_sizes(&values) {
             Ok(()) if values.is_empty() => answer(Ok(Vec::new())),
-            Ok(()) => {
-                self.shared.lock().waiting.push_back(Request { values, answer });
-                self.shared.work.notify_one();
-            }
+            Ok(()) => self.shared.take_in(Request { values, answer }),
             Err(error) => answer(Err(error)),
         }
     }
@@ -162,46 +180,65 @@ impl Shared {
         StoreError::Io { path: self.copied.store().path().to_owned(), what }.into()
     }
 
+    /// Queues a request, and commits it here if that is the quicker way.
+    fn take_in(&self, request: Request) {
+        self.lock().waiting.push_back(request);
+        // An answer may panic, which is no harm to a duration.
+        let pace = match self.committing.try_lock() {
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Poisoned(pace)) => Some(pace.into_inner()),
+            Ok(pace) => Some(pace),
+        };
+        if let Some(mut pace) = pace.filter(|pace| pace.is_brief()) {
+            self.commit(&mut pace);
+            drop(pace);
+            if self.lock().waiting.is_empty() {
+                return;
+            }
+        }
+        self.work.notify_one();
+    }
+
     fn commit_until_closed(&self) {
-        let mut queue = self.lock();
         loop {
-            queue =
-                self.work.wait_while(queue, |queue| queue.waiting.is_empty() && !queue.closing).expect(NOT_POISONED);
+            let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.closing;
+            let queue = self.work.wait_while(self.lock(), idle).expect(NOT_POISONED);
             if queue.waiting.is_empty() {
                 return; // closing, and nothing is left to do
             }
-            let group = take_group(&mut queue.waiting);
             drop(queue);
-            self.commit(group);
-            queue = self.lock();
+            self.commit(&mut self.committing.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 
     /// Writes a group at the end of the log, and answers everyone in it. It can be read, and is folded, while the disk
     /// takes it in.
-    fn commit(&self, group: Vec<Request>) {
+    fn commit(&self, pace: &mut Pace) {
+        let group = take_group(&mut self.lock().waiting);
+        if group.is_empty() {
+            return; // another has committed it
+        }
         let (values, answers): (Vec<_>, Vec<_>) = group.into_iter().map(|r| (r.values, r.answer)).unzip();
-        match self.write(values) {
+        match self.write(values, pace) {
             Ok(places) => answers.into_iter().zip(places).for_each(|(answer, place)| answer(Ok(place.collect()))),
             Err(error) => answers.into_iter().for_each(|answer| answer(Err(error.clone()))),
         }
     }
 
-    fn write(&self, group: Vec<Vec<Vec<u8>>>) -> Result<Vec<Range<u64>>, LogError> {
+    fn write(&self, group: Vec<Vec<Vec<u8>>>, pace: &mut Pace) -> Result<Vec<Range<u64>>, LogError> {
         if let Some(failure) = &self.durable().failure {
             return Err(failure.clone());
         }
+        let began = Instant::now();
         let time_ms = self.clock.now_ms();
         let store = self.copied.store();
-        let mut batch = store.batch();
-        for (position, value) in (self.copied.size()..).zip(group.iter().flatten()) {
-            Copied::put(&mut batch, position, time_ms, value);
-        }
-        store.write(batch, false)?;
+        let values: Vec<_> = group.iter().flatten().map(Vec::as_slice).collect();
+        store.append(self.copied.size(), time_ms, &values)?;
         let extend = |values: Vec<Vec<u8>>| self.copied.extend(values.into_iter().map(|value| (time_ms, value)));
         let places: Vec<_> = group.into_iter().map(extend).collect();
         self.copied.announce();
         let synced = store.sync();
+        pace.took(began.elapsed());
         let mut durable = self.durable();
         match synced {
             Ok(()) => durable.end = self.copied.size(),
@@ -212,7 +249,7 @@ impl Shared {
     }
 }
 
-/// The requests at the front that fill one group; at least one.
+/// The requests at the front that fill one group; at least one, if there is one.
 fn take_group(waiting: &mut VecDeque<Request>) -> Vec<Request> {
     let mut bytes = 0;
     let size = |request: &Request| request.values.iter().map(|v| v.len() + ENTRY_BYTES).sum::<usize>();
@@ -320,6 +357,37 @@ mod tests {
         }
         assert!(answers.iter().any(|answer| matches!(answer, Err(LogError::TooLarge { index: 0, .. }))));
         assert_eq!((log.end(), log.settle(2)), (Ok(2), Ok(())));
+    }
+
+    #[test]
+    fn whoever_appends_commits_where_the_disk_is_quick_and_waits_for_no_other_who_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open(&store_in(&folder));
+        let append = || {
+            let (send, answer) = sync_channel(1);
+            log.submit(vec![vec![1]], Box::new(move |outcome| send.send(outcome).unwrap()));
+            answer
+        };
+        log.shared.committing.lock().unwrap().0 = Duration::ZERO;
+        assert_eq!(append().try_recv(), Ok(Ok(vec![0])));
+        let busy = log.shared.committing.lock().unwrap();
+        let answer = append();
+        assert!(answer.try_recv().is_err(), "another commits, and this is queued");
+        drop(busy);
+        assert_eq!(answer.recv(), Ok(Ok(vec![1])));
+    }
+
+    #[test]
+    fn commits_are_brief_as_long_as_most_of_them_are() {
+        let mut pace = Pace(2 * BRIEF);
+        let mut after = |times, each| {
+            (0..times).for_each(|_| pace.took(each));
+            pace.is_brief()
+        };
+        assert!(!after(1, BRIEF / 5));
+        assert!(after(20, BRIEF / 5));
+        assert!(after(1, Duration::from_secs(9)));
+        assert!(!after(2, Duration::from_secs(9)));
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub(super) struct Folder {
 }
 
 /// What a window came to.
+#[derive(Clone)]
 pub(super) struct Head {
     pub size: u64,
     pub entry_root: Hash,
@@ -44,7 +45,7 @@ impl Folder {
         if number(&store, DRAFT)?.is_some_and(|draft| draft != DRAFT_NUMBER) {
             drop_state(&store)?;
         }
-        let size = number(&store, SIZE)?.unwrap_or(0);
+        let size = folded(&store)?;
         let tree = |tree| {
             Frontier::read(&StoredTiles { store: &store, tree }, size)
                 .map_err(|error| ReplicaError::Damaged { what: format!("the tree: {error}") })
@@ -247,6 +248,14 @@ pub fn drop_state(store: &Arc<Store>) -> Result<(), ReplicaError> {
     batch.delete_range(Family::Meta, &[FOLLOWS, &[0]].concat(), &[0xff; 256]);
     store.write(batch, true)?;
     Ok(())
+}
+
+/// How many entries the state in a store takes in.
+///
+/// # Errors
+/// If the store fails.
+pub fn folded(store: &Store) -> Result<u64, ReplicaError> {
+    Ok(number(store, SIZE)?.unwrap_or(0))
 }
 
 fn number(store: &Store, key: &[u8]) -> Result<Option<u64>, ReplicaError> {

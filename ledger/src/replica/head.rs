@@ -1,7 +1,8 @@
 //! The signed head in a file beside the store: `head`, a C2SP signed note under the origin `attestune-head`. It says
 //! how far the log had come, so that a lost end is found at the next opening.
 
-use super::{Replica, ReplicaError, lock};
+use super::folder::Head;
+use super::{Replica, ReplicaError};
 use crate::envelope::SigningKey;
 use crate::tree::{Checkpoint, Hash, Origin, VerifierKey};
 use std::fs::{self, File};
@@ -57,10 +58,7 @@ impl<'r> SignedHead<'r> {
     /// Writes it, if there is a key to sign it with. That it can't be written, as on a full disk, is said when it
     /// begins, now and then, and when that is over.
     pub(super) fn write(&mut self) {
-        let (size, root) = {
-            let head = lock(&self.replica.head);
-            (head.size, head.entry_root)
-        };
+        let Head { size, entry_root: root, .. } = self.replica.shown.head();
         let key = self.replica.options.checkpoint_key.as_ref();
         let Some(key) = key.filter(|_| size > 0) else { return };
         match write(self.replica.store.path(), key, size, root) {

@@ -67,6 +67,6 @@ impl Replica {
 
     /// The fold's time, milliseconds since 1970; 0 before the first entry.
     pub fn fold_time_ms(&self) -> u64 {
-        lock(&self.head).fold_time_ms
+        self.shown.head().fold_time_ms
     }
 }

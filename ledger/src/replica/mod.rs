@@ -11,12 +11,12 @@ mod metrics;
 mod overlay;
 mod proofs;
 mod reader;
-mod receipts;
+mod shown;
 mod tiles;
 pub(crate) mod verify;
 
 pub use error::{AppendError, ReplicaError};
-pub use folder::drop_state;
+pub use folder::{drop_state, folded};
 pub use metrics::Verified;
 pub use proofs::origin;
 #[cfg(test)]
@@ -35,11 +35,11 @@ use crate::tree::Hash;
 use attestune_proto::v1::{AsOf, Decided, HeadResponse, Kind, Receipt, Row, as_of::When};
 use folder::{Folder, Head};
 use head::SignedHead;
-use receipts::{Receipts, receipt_at};
+use shown::{Shown, receipt_at};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use verify::{Checked, KnownKeys, Waiting, check_window};
 
 const WINDOW_ENTRIES: usize = 1024;
@@ -81,10 +81,7 @@ pub struct Replica {
     /// The ledger's id, once the door has come across it.
     ledger: OnceLock<Vec<u8>>,
     waiting: Arc<Waiting>,
-    head: Mutex<Head>,
-    folded: Condvar,
-    receipts: Arc<Receipts>,
-    failure: Mutex<Option<ReplicaError>>,
+    shown: Arc<Shown>,
     stopping: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -101,8 +98,7 @@ impl Replica {
         let size = folder.size();
         compare_last(&store, log.as_ref(), size)?;
         catch_up(log.as_ref(), &mut folder, &keys, &waiting)?;
-        let head = folder.head()?;
-        let receipts = Arc::new(Receipts::new(store.clone(), head.size));
+        let shown = Arc::new(Shown::new(store.clone(), folder.head()?));
         let replica = Arc::new(Self {
             store,
             log,
@@ -110,10 +106,7 @@ impl Replica {
             keys,
             ledger: OnceLock::new(),
             waiting,
-            head: Mutex::new(head),
-            folded: Condvar::new(),
-            receipts,
-            failure: Mutex::new(None),
+            shown,
             stopping: AtomicBool::new(false),
             thread: Mutex::new(None),
         });
@@ -149,11 +142,15 @@ impl Replica {
             Ok(digests) => digests,
             Err(error) => return done(Err(error)),
         };
-        let (waiting, receipts) = (self.waiting.clone(), self.receipts.clone());
+        let (waiting, shown) = (self.waiting.clone(), self.shown.clone());
         // The span ends with the receipts.
         let done = move |outcome| span.in_scope(|| done(outcome));
-        let answer = move |outcome| match outcome {
-            Ok(positions) => receipts.wait(positions, Box::new(done)),
+        let answer = move |outcome: Result<Vec<u64>, LogError>| match outcome {
+            Ok(positions) => {
+                // What the log answers for is durable.
+                shown.durable(positions.last().map_or(0, |last| last + 1));
+                shown.wait(positions, Box::new(done));
+            }
             Err(error) => {
                 waiting.forget(&digests);
                 done(Err(ReplicaError::from(error).into()));
@@ -207,9 +204,7 @@ impl Replica {
                 Ok(false) => {}
                 Err(error) => {
                     tracing::error!(%error, "the replica stops");
-                    self.receipts.end(&ReplicaError::Stopped(error.to_string()));
-                    *lock(&self.failure) = Some(error);
-                    self.folded.notify_all();
+                    self.shown.end(&error.to_string());
                     return;
                 }
             }
@@ -226,10 +221,9 @@ impl Replica {
         let (head, receipts) = folder.fold(check_window(&self.keys, &self.waiting, window))?;
         let size = head.size;
         // Folded while the log made it durable; nobody sees it before it is.
+        self.shown.folded(head, receipts);
         self.log.settle(size)?;
-        *lock(&self.head) = head;
-        self.folded.notify_all();
-        self.receipts.folded(size, &receipts);
+        self.shown.durable(size);
         Ok(true)
     }
 
@@ -241,32 +235,23 @@ impl Replica {
             let _ = thread.join();
         }
         if let Err(error) = self.store.flush() {
-            tracing::warn!(%error, "the store could not be flushed; its log of writes will be read at the next start");
+            tracing::warn!(%error, "the store could not be flushed; its journal will be read at the next start");
         }
     }
 
     /// Entries folded.
     pub fn position(&self) -> u64 {
-        lock(&self.head).size
+        self.shown.size()
     }
 
     /// Waits until more than `size` entries are folded, or the time is up, or the fold stopped; answers how many are.
     pub fn wait_past(&self, size: u64, timeout: Duration) -> u64 {
-        let until = Instant::now() + timeout;
-        let mut head = lock(&self.head);
-        while head.size <= size && lock(&self.failure).is_none() {
-            let Some(left) = until.checked_duration_since(Instant::now()) else { break };
-            head = match self.folded.wait_timeout(head, left.min(Duration::from_millis(500))) {
-                Ok((head, _)) => head,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
-        }
-        head.size
+        self.shown.wait_past(size, timeout)
     }
 
     /// Why the fold stopped, if it did.
     pub fn failure(&self) -> Option<String> {
-        lock(&self.failure).as_ref().map(ToString::to_string)
+        self.shown.failure()
     }
 
     fn working(&self) -> Result<(), ReplicaError> {
@@ -294,7 +279,7 @@ impl Replica {
             Some(When::Position(position)) if position < size => Ok(self.view_at(position)),
             Some(When::Position(position)) => Err(ReplicaError::Beyond { asked: position, size }),
             Some(When::TimeMs(asked_ms)) => {
-                let now_ms = SystemClock.now_ms().max(lock(&self.head).fold_time_ms);
+                let now_ms = SystemClock.now_ms().max(self.shown.head().fold_time_ms);
                 if asked_ms > now_ms.saturating_add(CLOCKS_DIFFER_MS) {
                     return Err(ReplicaError::InTheFuture { asked_ms, now_ms });
                 }
@@ -332,10 +317,7 @@ impl Replica {
     /// # Errors
     /// If there is no ledger yet, or the state can't be read.
     pub fn head(&self) -> Result<HeadResponse, ReplicaError> {
-        let (size, entry_root, verdict_root, fold_time_ms) = {
-            let head = lock(&self.head);
-            (head.size, head.entry_root, head.verdict_root, head.fold_time_ms)
-        };
+        let Head { size, entry_root, verdict_root, fold_time_ms, .. } = self.shown.head();
         let store = StoreView::new(self.store.clone(), size);
         let view = store.view();
         let ledger = view.get(&Ledgers::key());
@@ -357,7 +339,7 @@ impl Replica {
 
     /// Verdicts so far.
     pub fn counts(&self) -> Counts {
-        lock(&self.head).counts
+        self.shown.head().counts
     }
 
     /// An entry as stored.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rocksdb::DBRecoveryMode;
 
+use super::journal::{self, Unreadable};
 use super::{Family, Options, Store, StoreError};
 use crate::log::Entry;
 use crate::replica::{Tree, stored_hash};
@@ -33,7 +34,14 @@ pub fn first_unreadable_entry(path: impl AsRef<Path>) -> Result<Option<u64>, Sto
     };
     let (end, unreadable) = walk(&store)?;
     let first = unreadable.map(|block| changed_in_block(&store, block).unwrap_or(block));
-    Ok(first.or(wal_damaged.then_some(end)))
+    if let Some(first) = first.or(wal_damaged.then_some(end)) {
+        return Ok(Some(first));
+    }
+    match journal::read(path) {
+        Ok(found) => Ok(store.missing(found).is_err().then_some(end)),
+        Err(Unreadable::Damaged { position, .. }) => Ok(Some(position)),
+        Err(unreadable) => Err(unreadable.error(path)),
+    }
 }
 
 /// A block of a table can be read as a whole or not at all. Read past its checksum, the entries are compared with the

@@ -36,6 +36,8 @@ pub(super) fn database(options: &Options, recovery: DBRecoveryMode) -> rocksdb::
     db.set_recycle_log_file_num(0);
     db.set_wal_recovery_mode(recovery);
     db.set_track_and_verify_wals_in_manifest(true);
+    // Where RocksDB keeps no log of writes, its files must hold the families as they were at one moment.
+    db.set_atomic_flush(!options.read_only);
     db.set_db_write_buffer_size(options.write_buffer_bytes);
     db.set_max_total_wal_size(2 * options.write_buffer_bytes as u64);
     db.set_max_open_files(512);

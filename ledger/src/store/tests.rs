@@ -23,6 +23,39 @@ fn write_entries(store: &Store, positions: std::ops::Range<u64>) {
     store.write(store.batch(), true).unwrap();
 }
 
+/// Appends entries to the store's own log, each of them durable; the value of entry n is 100 bytes of n.
+fn append_entries(store: &Store, positions: std::ops::Range<u64>) {
+    store.keep_journal();
+    for position in positions {
+        store.append(position, 1, &[&[position as u8; 100]]).unwrap();
+        store.sync().unwrap();
+    }
+}
+
+/// A store's folder as a process that is killed now would leave it; nothing must be at work on its files.
+fn killed(store: &Store) -> tempfile::TempDir {
+    let running = |what| store.db.property_int_value(what).unwrap() != Some(0);
+    while store.is_flushing().unwrap()
+        || running(rocksdb::properties::NUM_RUNNING_FLUSHES)
+        || running(rocksdb::properties::NUM_RUNNING_COMPACTIONS)
+    {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(store.path()).unwrap().map(|file| file.unwrap().path()) {
+        fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
+    }
+    folder
+}
+
+/// The positions in a store's log.
+fn positions(store: &Store) -> Vec<u64> {
+    keys_of(store.scan(Family::Log, b"", b""))
+        .into_iter()
+        .map(|key| u64::from_be_bytes(key.try_into().unwrap()))
+        .collect()
+}
+
 /// The files of a store with this extension, the newest last.
 fn files(path: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
@@ -331,20 +364,36 @@ fn a_full_disk_is_named_and_poisons_the_store_until_it_is_reopened() {
         eprintln!("SKIPPED: no tmpfs can be mounted here, so no disk was filled");
         return;
     }
-    let outcome = std::panic::catch_unwind(|| fill_and_recover(folder.path()));
+    let outcome = std::panic::catch_unwind(|| {
+        for journal in [false, true] {
+            let status = Command::new("mount").args(["-o", "remount,size=8m"]).arg(folder.path()).status();
+            assert!(status.unwrap().success());
+            let path = folder.path().join(if journal { "journal" } else { "log" });
+            fill_and_recover(folder.path(), &path, journal);
+            fs::remove_dir_all(path).unwrap();
+        }
+    });
     assert!(mount(&["umount"]));
     outcome.unwrap();
 }
 
-fn fill_and_recover(path: &Path) {
+fn fill_and_recover(disk: &Path, path: &Path, journal: bool) {
     let path = path.to_owned();
     let store = open(&path).unwrap();
+    if journal {
+        store.keep_journal();
+    }
     let entry = vec![1; 60_000];
     let mut acknowledged = 0u64;
     let error = loop {
-        let mut batch = store.batch();
-        batch.put(Family::Log, &acknowledged.to_be_bytes(), &entry);
-        match store.write(batch, true) {
+        let outcome = if journal {
+            store.append(acknowledged, 1, &[&entry]).and_then(|()| store.sync())
+        } else {
+            let mut batch = store.batch();
+            batch.put(Family::Log, &acknowledged.to_be_bytes(), &entry);
+            store.write(batch, true)
+        };
+        match outcome {
             Ok(()) => acknowledged += 1,
             Err(error) => break error,
         }
@@ -357,7 +406,7 @@ fn fill_and_recover(path: &Path) {
     assert!(store.get(Family::Log, &[0; 8]).unwrap().is_some(), "it can still be read");
     drop(store);
 
-    let remount = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&path).status();
+    let remount = Command::new("mount").args(["-o", "remount,size=64m"]).arg(disk).status();
     assert!(remount.unwrap().success());
     let store = open(&path).unwrap();
     let entries = store.scan(Family::Log, b"", b"").filter(|row| row.is_ok()).count() as u64;
@@ -381,4 +430,110 @@ fn many_who_open_a_folder_at_a_time_are_told_that_another_has_it_and_take_nothin
     }
     assert_eq!(files(folder.path(), "old"), Vec::<PathBuf>::new());
     assert!(!folder.path().join("LOG").exists());
+}
+
+#[test]
+fn what_was_appended_outlives_a_kill_and_what_is_computed_from_it_comes_back_as_of_the_last_flush() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    let note = |value: &[u8]| {
+        let mut batch = store.batch();
+        batch.put(Family::Meta, b"size", value);
+        store.write(batch, false).unwrap();
+    };
+    append_entries(&store, 0..5);
+    note(b"5");
+    let before = killed(&store);
+    store.flush().unwrap();
+    assert_eq!(files(folder.path(), "journal"), Vec::<PathBuf>::new(), "what is in tables needs no journal");
+    append_entries(&store, 5..9);
+    note(b"9");
+    let after = killed(&store);
+    drop(store);
+    for (folder, entries, size) in
+        [(before.path(), 5, None), (after.path(), 9, Some(b'5')), (folder.path(), 9, Some(b'9'))]
+    {
+        for _ in 0..2 {
+            let store = open(folder).unwrap();
+            assert_eq!(positions(&store), (0..entries).collect::<Vec<_>>());
+            assert_eq!(store.get(Family::Meta, b"size").unwrap(), size.map(|size| vec![size]));
+            assert_eq!(files(folder, "journal"), Vec::<PathBuf>::new());
+        }
+    }
+}
+
+#[test]
+fn a_journal_goes_on_in_another_file_and_those_whose_entries_are_in_tables_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    store.keep_journal();
+    let value = [7; 60_000];
+    let mut size = 0;
+    let mut begun = std::collections::BTreeSet::new();
+    for _ in 0..50 {
+        store.append(size, 1, &[&value[..]; 50]).unwrap();
+        store.sync().unwrap();
+        size += 50;
+        begun.extend(files(folder.path(), "journal"));
+    }
+    let left = files(folder.path(), "journal");
+    assert!(begun.len() > 5 && left.len() < begun.len(), "{begun:?}, of which {left:?} are left");
+    let killed = killed(&store);
+    drop(store);
+    for folder in [killed.path(), folder.path()] {
+        assert_eq!(positions(&open(folder).unwrap()), (0..size).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_reader_beside_a_writer_sees_what_is_in_the_journal_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    append_entries(&store, 0..5);
+    store.flush().unwrap();
+    append_entries(&store, 5..9);
+    let reader = read_only(folder.path()).unwrap();
+    assert_eq!(positions(&reader), (0..9).collect::<Vec<_>>());
+    let key = |position: u64| position.to_be_bytes();
+    let rows = reader.scan(Family::Log, &key(4), &key(7));
+    assert_eq!(keys_of(rows), [key(4), key(5), key(6)]);
+    let stored = Entry::stored(1, &[8; 100]);
+    assert_eq!(reader.get(Family::Log, &key(8)).unwrap(), Some(stored.clone()));
+    assert_eq!(reader.get(Family::Log, &key(9)).unwrap(), None);
+    assert_eq!(reader.get(Family::Meta, &key(8)).unwrap(), None);
+    assert_eq!(reader.last(Family::Log).unwrap(), Some((key(8).into(), stored.into())));
+    assert_eq!(first_unreadable_entry(folder.path()), Ok(None));
+}
+
+#[test]
+fn a_flipped_byte_in_the_journal_or_one_that_is_gone_stops_the_opening_and_names_the_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    append_entries(&store, 0..4);
+    store.flush().unwrap();
+    append_entries(&store, 4..40);
+    let killed = killed(&store);
+    drop(store);
+    let journal = files(killed.path(), "journal").pop().unwrap();
+    let is_named = |position: u64| {
+        for error in [open(killed.path()), read_only(killed.path())].map(|store| store.err().unwrap()) {
+            assert!(
+                matches!(&error, StoreError::Corrupt { what, .. } if what.contains(&format!("entry {position}:"))),
+                "{error}"
+            );
+        }
+        assert_eq!(first_unreadable_entry(killed.path()), Ok(Some(position)));
+    };
+    // The last entry's, too: a wrong checksum is no torn tail.
+    for position in [4, 20, 39] {
+        let at = find_entry(&journal, position);
+        flip(&journal, at);
+        is_named(position.into());
+        flip(&journal, at);
+    }
+    let bytes = fs::read(&journal).unwrap();
+    fs::remove_file(&journal).unwrap();
+    is_named(4);
+    fs::write(&journal, bytes).unwrap();
+    assert_eq!(positions(&open(killed.path()).unwrap()).len(), 40);
 }

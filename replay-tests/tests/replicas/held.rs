@@ -116,7 +116,7 @@ pub fn options(world: &World, end: usize) -> ReplicaOptions {
 }
 
 /// Appends the world's log value by value through the door of a replica that follows, and past the door what that
-/// stops: what it stops is what the fold counts as no event, with the same words.
+/// stops: what it stops is what the fold counts as no event, with the same words. Killed at its end, it is the same.
 ///
 /// # Panics
 /// Where door, receipts or replica differ from the world's fold.
@@ -150,6 +150,17 @@ pub fn live_replica_agrees(world: &World) {
             Err(AppendError::Failed(error)) => panic!("the fold stopped at {position}: {error}"),
         }
     }
+    hold(&replica, world, world.log.len());
+    // As a process that is killed now would leave it: the journal has the entries, and nothing is in tables yet.
+    let killed = tempfile::tempdir().unwrap();
+    std::fs::create_dir(killed.path().join("db")).unwrap();
+    for file in std::fs::read_dir(folder.path().join("db")).unwrap().map(|file| file.unwrap()) {
+        std::fs::copy(file.path(), killed.path().join("db").join(file.file_name())).unwrap();
+    }
+    replica.shut_down();
+    let store = self::store(killed.path());
+    let log = Embedded::open(store.clone(), Arc::new(|| 0)).unwrap();
+    let replica = Replica::open(store, Arc::new(log), self::options(world, world.log.len())).unwrap();
     hold(&replica, world, world.log.len());
     replica.shut_down();
 }
