@@ -82,6 +82,8 @@ fn family_options(family: Family, options: &Options, cache: &Cache) -> rocksdb::
     let mut of_family = rocksdb::Options::default();
     of_family.set_compression_type(DBCompressionType::Lz4);
     of_family.set_write_buffer_size(options.write_buffer_bytes / 2);
+    // Each read looks into every file of level 0, and a flush makes one in each family.
+    of_family.set_level_zero_file_num_compaction_trigger(2);
     match family {
         // Entries are read in order and repeat names and keys: bigger blocks compress better.
         // The filter keeps a damaged file from failing the reads of entries in other files:
