@@ -332,16 +332,15 @@ impl Store {
         journal.append(time_ms, values).map_err(failed)
     }
 
-    /// Waits until all that was appended is on disk; where there is no journal, all that was written.
+    /// Waits until all that was appended is on disk.
     ///
     /// # Errors
     /// As for [`Store::write`].
-    pub fn sync(&self) -> Result<(), StoreError> {
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
         self.check_writable()?;
-        if let Some(journal) = self.journal().as_mut() {
-            return journal.sync().map_err(|error| journal::failed(&self.path, &error)).inspect_err(|_| self.poison());
-        }
-        if self.unlogged.load(Ordering::Acquire) { Ok(()) } else { self.or_poison(self.db.flush_wal(true)) }
+        // Without a journal it is in RocksDB's files already.
+        let Some(journal) = &mut *self.journal() else { return Ok(()) };
+        journal.sync().map_err(|error| journal::failed(&self.path, &error)).inspect_err(|_| self.poison())
     }
 
     /// Puts all that is in memory into files, so that the next opening is quick.
