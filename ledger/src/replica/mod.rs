@@ -143,8 +143,11 @@ impl Replica {
             Err(error) => return done(Err(error)),
         };
         let (waiting, shown) = (self.waiting.clone(), self.shown.clone());
-        // The span ends with the receipts.
-        let done = move |outcome| span.in_scope(|| done(outcome));
+        // The span ends before whoever waits goes on, and ends those around it.
+        let done = move |outcome| {
+            drop(span);
+            done(outcome);
+        };
         let answer = move |outcome: Result<Vec<u64>, LogError>| match outcome {
             Ok(positions) => {
                 // What the log answers for is durable.
