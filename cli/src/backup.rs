@@ -21,10 +21,7 @@ use crate::{
     output, problem, restore, verify,
 };
 use anyhow::Context as _;
-use attestune_ledger::{
-    log::Entry,
-    store::{Family, Options, Store},
-};
+use attestune_ledger::store::{Options, Store};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -158,7 +155,7 @@ fn write(store: &Store, mut export: Export) -> anyhow::Result<u64> {
             && let Some(entry) = export.next()?
         {
             anyhow::ensure!(entry.position == size, "entry {size} is missing in the export");
-            batch.put(Family::Log, &entry.position.to_be_bytes(), &Entry::stored(entry.time_ms, &entry.value));
+            batch.put_entry(entry.position, entry.time_ms, &entry.value);
             size += 1;
             count += 1;
         }

@@ -2,9 +2,9 @@
 
 use anyhow::Context as _;
 use attestune_ledger::{
-    log::{self, Embedded, SystemClock},
+    log::{Embedded, SystemClock},
     replica::{Replica, ReplicaOptions},
-    store::{Family, Options, Store},
+    store::{Options, Store},
 };
 use attestune_proto::v1::Entry;
 use std::sync::Arc;
@@ -63,8 +63,7 @@ impl Refold {
     fn write(&mut self) -> anyhow::Result<()> {
         let mut batch = self.store.batch();
         for entry in self.waiting.drain(..) {
-            let stored = log::Entry::stored(entry.time_ms, &entry.value);
-            batch.put(Family::Log, &entry.position.to_be_bytes(), &stored);
+            batch.put_entry(entry.position, entry.time_ms, &entry.value);
         }
         self.waiting_bytes = 0;
         self.store.write(batch, false)?;

@@ -101,6 +101,11 @@ impl Batch<'_> {
         self.writes.put_cf(self.store.family(family), key, value);
     }
 
+    /// Writes an entry of the log.
+    pub fn put_entry(&mut self, position: u64, time_ms: u64, value: &[u8]) {
+        self.put(Family::Log, &position.to_be_bytes(), &Entry::stored(time_ms, value));
+    }
+
     /// Deletes a row, if there is one.
     pub fn delete(&mut self, family: Family, key: &[u8]) {
         self.writes.delete_cf(self.store.family(family), key);
@@ -253,7 +258,7 @@ impl Store {
         }
         self.flush()?;
         self.note_journal(None)?;
-        files.iter().try_for_each(std::fs::remove_file).map_err(|error| journal::failed(&self.path, &error))
+        self.kept(files.iter().try_for_each(std::fs::remove_file))
     }
 
     /// The folder.
@@ -295,10 +300,10 @@ impl Store {
     pub(crate) fn append(&self, first: u64, time_ms: u64, values: &[&[u8]]) -> Result<(), StoreError> {
         self.check_writable()?;
         let mut journal = self.journal();
-        self.in_journal(&mut journal, first, time_ms, values).inspect_err(|_| self.poison())?;
+        self.in_journal(&mut journal, first, time_ms, values)?;
         let mut batch = self.batch();
         for (position, value) in (first..).zip(values) {
-            batch.put(Family::Log, &position.to_be_bytes(), &Entry::stored(time_ms, value));
+            batch.put_entry(position, time_ms, value);
         }
         self.write(batch, false)
     }
@@ -312,24 +317,23 @@ impl Store {
         time_ms: u64,
         values: &[&[u8]],
     ) -> Result<(), StoreError> {
-        let failed = |error| journal::failed(&self.path, &error);
         if let Some(journal) = journal {
             // What was in memory when the last file began.
             if journal.has_before() && !self.is_flushing()? {
-                journal.forget_before().map_err(failed)?;
+                self.kept(journal.forget_before())?;
             }
             if journal.is_full() {
-                journal.go_on().map_err(failed)?;
+                self.kept(journal.go_on(&self.path))?;
                 self.note_journal(Some(first))?;
                 self.flush_families(false)?;
             }
         }
         if journal.is_none() {
-            *journal = Some(Journal::begin(&self.path, first).map_err(failed)?);
+            *journal = Some(self.kept(Journal::begin(&self.path, first))?);
             self.note_journal(Some(first))?;
         }
         let Some(journal) = journal else { return Ok(()) };
-        journal.append(time_ms, values).map_err(failed)
+        self.kept(journal.append(time_ms, values))
     }
 
     /// Waits until all that was appended is on disk.
@@ -340,7 +344,7 @@ impl Store {
         self.check_writable()?;
         // Without a journal it is in RocksDB's files already.
         let Some(journal) = &mut *self.journal() else { return Ok(()) };
-        journal.sync().map_err(|error| journal::failed(&self.path, &error)).inspect_err(|_| self.poison())
+        self.kept(journal.sync())
     }
 
     /// Puts all that is in memory into files, so that the next opening is quick.
@@ -354,7 +358,7 @@ impl Store {
         self.flush_families(true)?;
         let Some(journal) = journal.take() else { return Ok(()) };
         self.note_journal(None)?;
-        journal.remove().map_err(|error| journal::failed(&self.path, &error)).inspect_err(|_| self.poison())
+        self.kept(journal.remove())
     }
 
     fn flush_families(&self, wait: bool) -> Result<(), StoreError> {
@@ -369,7 +373,7 @@ impl Store {
         for family in Family::ALL {
             let waiting = rocksdb::properties::NUM_IMMUTABLE_MEM_TABLE;
             let waiting = self.db.property_int_value_cf(self.family(family), waiting);
-            if waiting.map_err(|error| self.error(&error))? != Some(0) {
+            if self.or_poison(waiting)? != Some(0) {
                 return Ok(true);
             }
         }
@@ -532,8 +536,13 @@ impl Store {
         Ok(())
     }
 
-    fn or_poison(&self, outcome: Result<(), rocksdb::Error>) -> Result<(), StoreError> {
+    fn or_poison<T>(&self, outcome: Result<T, rocksdb::Error>) -> Result<T, StoreError> {
         outcome.map_err(|error| self.error(&error)).inspect_err(|_| self.poison())
+    }
+
+    /// What became of the journal, as [`Store::or_poison`].
+    fn kept<T>(&self, outcome: std::io::Result<T>) -> Result<T, StoreError> {
+        outcome.map_err(|error| journal::failed(&self.path, &error)).inspect_err(|_| self.poison())
     }
 
     fn poison(&self) {

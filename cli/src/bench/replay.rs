@@ -11,10 +11,10 @@ use crate::wait;
 use anyhow::Context as _;
 use attestune_ledger::{
     envelope::pae,
-    log::{Embedded, Entry, EventLog as _, SystemClock},
+    log::{Embedded, EventLog as _, SystemClock},
     replica::{Replica, ReplicaOptions},
     rules::decode::decode,
-    store::{Family, Options, Store},
+    store::{Options, Store},
 };
 use attestune_proto::v1::{Verdict, event::Body};
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -266,7 +266,7 @@ pub fn write_log(db: &Path, entries: impl Iterator<Item = (u64, Vec<u8>)>) -> an
     let store = Store::open(db, &Options::default())?;
     let mut batch = store.batch();
     for (position, (time_ms, value)) in (0u64..).zip(entries) {
-        batch.put(Family::Log, &position.to_be_bytes(), &Entry::stored(time_ms, &value));
+        batch.put_entry(position, time_ms, &value);
         if batch.size_bytes() >= WRITE_BYTES {
             store.write(std::mem::replace(&mut batch, store.batch()), false)?;
         }

@@ -4,7 +4,7 @@
 //! Kafka's it is the local copy.
 
 use super::{Entry, EventLog, LogError};
-use crate::store::{Batch, Family, Store, StoreError, first_unreadable_entry};
+use crate::store::{Family, Store, StoreError, first_unreadable_entry};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -49,10 +49,6 @@ impl Copied {
     /// The store.
     pub(super) fn store(&self) -> &Arc<Store> {
         &self.store
-    }
-
-    pub(super) fn put(batch: &mut Batch<'_>, position: u64, time_ms: u64, value: &[u8]) {
-        batch.put(Family::Log, &position.to_be_bytes(), &Entry::stored(time_ms, value));
     }
 
     /// Takes in the next entries, which the store now holds, and returns their positions.

@@ -40,7 +40,6 @@ const VALUE_BYTES_MAX: usize = 1 << 16;
 
 /// A journal that is written to.
 pub(super) struct Journal {
-    folder: PathBuf,
     file: File,
     path: PathBuf,
     salt: [u8; 8],
@@ -59,8 +58,8 @@ impl Journal {
     /// Begins a journal with the entry at `first`. The file is durable on return.
     pub(super) fn begin(folder: &Path, first: u64) -> io::Result<Self> {
         let (file, path, salt) = create(folder, first)?;
-        let (folder, at) = (folder.to_owned(), BLOCK as u64);
-        Ok(Self { folder, file, path, salt, at, length: GROWTH, next: first, durable: first, before: Vec::new() })
+        let (at, length, before) = (BLOCK as u64, GROWTH, Vec::new());
+        Ok(Self { file, path, salt, at, length, next: first, durable: first, before })
     }
 
     /// Whether the next entry should go into a file of its own.
@@ -74,11 +73,11 @@ impl Journal {
     }
 
     /// Goes on in a new file, once all that was written is durable.
-    pub(super) fn go_on(&mut self) -> io::Result<()> {
+    pub(super) fn go_on(&mut self, folder: &Path) -> io::Result<()> {
         self.sync()?;
-        let (file, path, salt) = create(&self.folder, self.next)?;
-        self.before.push(std::mem::replace(&mut self.path, path));
-        (self.file, self.salt, self.at, self.length) = (file, salt, BLOCK as u64, GROWTH);
+        let full = std::mem::replace(self, Self::begin(folder, self.next)?);
+        self.before = full.before;
+        self.before.push(full.path);
         Ok(())
     }
 
@@ -394,7 +393,7 @@ mod tests {
         let groups: Vec<Vec<_>> =
             (0..30).map(|group| (0..group % 3 + 1).map(|n| value(group * 5 + n, 60_000)).collect()).collect();
         let (folder, mut journal) = written(&groups);
-        journal.go_on().unwrap();
+        journal.go_on(folder.path()).unwrap();
         append(&mut journal, &[vec![], value(200, 1)]);
         let mut expected: Vec<_> = groups.into_iter().flatten().collect();
         expected.extend([vec![], value(200, 1)]);
@@ -437,10 +436,10 @@ mod tests {
     #[test]
     fn a_file_that_is_gone_or_another_is_damage() {
         let (folder, mut journal) = written(&[vec![value(1, 9)]]);
-        journal.go_on().unwrap();
+        journal.go_on(folder.path()).unwrap();
         append(&mut journal, &[value(2, 9)]);
         journal.sync().unwrap();
-        journal.go_on().unwrap();
+        journal.go_on(folder.path()).unwrap();
         append(&mut journal, &[value(3, 9)]);
         assert_eq!(positions(folder.path()), [7, 8, 9]);
         let files = read_files(folder.path());

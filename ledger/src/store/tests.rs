@@ -298,7 +298,7 @@ fn a_flipped_byte_in_a_table_is_noticed_and_names_the_first_entry_of_its_block()
 
 #[test]
 fn a_flipped_byte_of_an_entry_is_named_by_its_own_position_where_the_tree_knows_the_leaf() {
-    use crate::{log::Entry, replica, rules::entry_leaf};
+    use crate::{replica, rules::entry_leaf};
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).unwrap();
     // Half of it compresses, as in real entries.
@@ -310,7 +310,7 @@ fn a_flipped_byte_of_an_entry_is_named_by_its_own_position_where_the_tree_knows_
     let mut hashes = Vec::new();
     for position in 0..100u64 {
         let value = value(position);
-        batch.put(Family::Log, &position.to_be_bytes(), &Entry::stored(position, &value));
+        batch.put_entry(position, position, &value);
         let key = replica::hashes_key(replica::Tree::Entries, 0, position);
         hashes.extend(entry_leaf(position, &value).0);
         batch.put(Family::Tree, &key, &hashes);
@@ -485,13 +485,19 @@ fn a_journal_goes_on_in_another_file_and_those_whose_entries_are_in_tables_are_r
     }
 }
 
-#[test]
-fn a_reader_beside_a_writer_sees_what_is_in_the_journal_alone() {
+/// A store whose entries are in tables up to one, and from there on in the journal alone.
+fn partly_in_tables(flushed: u64, size: u64) -> (tempfile::TempDir, Arc<Store>) {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).unwrap();
-    append_entries(&store, 0..5);
+    append_entries(&store, 0..flushed);
     store.flush().unwrap();
-    append_entries(&store, 5..9);
+    append_entries(&store, flushed..size);
+    (folder, store)
+}
+
+#[test]
+fn a_reader_beside_a_writer_sees_what_is_in_the_journal_alone() {
+    let (folder, _store) = partly_in_tables(5, 9);
     let reader = read_only(folder.path()).unwrap();
     assert_eq!(positions(&reader), (0..9).collect::<Vec<_>>());
     let key = |position: u64| position.to_be_bytes();
@@ -507,11 +513,7 @@ fn a_reader_beside_a_writer_sees_what_is_in_the_journal_alone() {
 
 #[test]
 fn a_flipped_byte_in_the_journal_or_one_that_is_gone_stops_the_opening_and_names_the_entry() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path()).unwrap();
-    append_entries(&store, 0..4);
-    store.flush().unwrap();
-    append_entries(&store, 4..40);
+    let (_folder, store) = partly_in_tables(4, 40);
     let killed = killed(&store);
     drop(store);
     let journal = files(killed.path(), "journal").pop().unwrap();

@@ -9,11 +9,11 @@ mod moments;
 mod people;
 mod running;
 
-use attestune_ledger::log::{Embedded, Entry};
+use attestune_ledger::log::Embedded;
 use attestune_ledger::query::comply::comply;
 use attestune_ledger::replica::{Replica, ReplicaOptions};
 use attestune_ledger::state::Actors;
-use attestune_ledger::store::{Family, Options, Store};
+use attestune_ledger::store::{Options, Store};
 use attestune_proto::v1::event::Body;
 use attestune_proto::v1::{AnswerStatus, AsOf, ComplyResponse, KeyRevoked, QuestionAnswer, RevocationReason};
 use attestune_replay_tests::{World, key};
@@ -35,7 +35,7 @@ impl Folded {
         let store = Store::open(folder.path().join("db"), &options).unwrap();
         let mut batch = store.batch();
         for (position, (time_ms, value)) in (0u64..).zip(&world.log) {
-            batch.put(Family::Log, &position.to_be_bytes(), &Entry::stored(*time_ms, value));
+            batch.put_entry(position, *time_ms, value);
         }
         store.write(batch, false).unwrap();
         let log = Embedded::open(store.clone(), Arc::new(|| 0)).unwrap();

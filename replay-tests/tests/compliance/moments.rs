@@ -1,10 +1,8 @@
 //! Packs as a whole: at a moment, over a log that was tampered with, and by name.
 
 use crate::{Answers, Folded};
-use attestune_ledger::log::Entry;
 use attestune_ledger::query::QueryError;
 use attestune_ledger::query::comply::{comply, packs};
-use attestune_ledger::store::Family;
 use attestune_proto::v1::{AnswerStatus, AsOf, ClauseStatus, ComplyResponse, as_of::When};
 use attestune_replay_tests::World;
 
@@ -55,7 +53,7 @@ fn a_log_in_which_an_entry_was_changed_is_not_whole() {
         let folded = Folded::of(&world);
         let mut batch = folded.store.batch();
         let (time_ms, value) = &world.log[6];
-        batch.put(Family::Log, &u64::to_be_bytes(position), &Entry::stored(*time_ms, value));
+        batch.put_entry(position, *time_ms, value);
         folded.store.write(batch, false).unwrap();
         let answers = folded.comply("", None, world.now_ms).questions;
         let whole = answers.iter().find(|answer| answer.question == "log-whole").unwrap();

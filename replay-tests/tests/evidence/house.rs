@@ -4,7 +4,7 @@ use attestune_ledger::evidence::{self, Anchors, Draft, Export, Exported, Report,
 use attestune_ledger::log::{Clock, Embedded, Entry};
 use attestune_ledger::query;
 use attestune_ledger::replica::{Replica, ReplicaOptions};
-use attestune_ledger::store::{Family, Options, Store};
+use attestune_ledger::store::{Options, Store};
 use attestune_ledger::tree::{Hash, TlogProof};
 use attestune_proto::v1::*;
 use attestune_replay_tests::*;
@@ -78,7 +78,7 @@ impl House {
         let store = Store::open(folder.path().join("db"), &options).unwrap();
         let mut batch = store.batch();
         for (position, (time_ms, value)) in (0u64..).zip(&world.log) {
-            batch.put(Family::Log, &position.to_be_bytes(), &Entry::stored(*time_ms, value));
+            batch.put_entry(position, *time_ms, value);
         }
         store.write(batch, false).unwrap();
         let now_ms = Arc::new(AtomicU64::new(world.now_ms));

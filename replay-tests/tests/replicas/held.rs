@@ -6,7 +6,7 @@ use attestune_ledger::query::{self, OpenWorkCursor, QueryError};
 use attestune_ledger::replica::{AppendError, Counts, Replica, ReplicaOptions, StoreView, drop_state};
 use attestune_ledger::rules::Folded;
 use attestune_ledger::state::{MemoryState, Reader};
-use attestune_ledger::store::{Family, Options, Store};
+use attestune_ledger::store::{Options, Store};
 use attestune_ledger::tree::Frontier;
 use attestune_proto::v1::{Direction, HistoryEvent, HistoryRequest, LineageRequest, Verdict};
 use attestune_replay_tests::{World, checker, detector, key};
@@ -104,7 +104,7 @@ pub fn replica_agrees(world: &World, way: &Way) {
 pub fn write(store: &Store, world: &World, which: Range<usize>) {
     let mut batch = store.batch();
     for (position, (time_ms, value)) in (0u64..).zip(&world.log).skip(which.start).take(which.len()) {
-        batch.put(Family::Log, &position.to_be_bytes(), &Entry::stored(*time_ms, value));
+        batch.put_entry(position, *time_ms, value);
     }
     store.write(batch, false).unwrap();
 }

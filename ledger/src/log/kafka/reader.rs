@@ -234,7 +234,7 @@ impl Reader {
         let (store, first) = (shared.copied.store().clone(), shared.copied.size());
         let mut batch = store.batch();
         for (position, (_, time_ms, value)) in (first..).zip(&window.records) {
-            Copied::put(&mut batch, position, *time_ms, value);
+            batch.put_entry(position, *time_ms, value);
         }
         self.resume.entries = first + window.records.len() as u64;
         self.resume.put(&mut batch);
